@@ -1,0 +1,190 @@
+"""BaseGAN: the mechanics that every paper needs and no paper is about.
+
+It owns optimizers by name, one scaled update, loss trackers, the EMA copy, stateless noise and the model's whole state.
+It knows no objective: each paper writes its own `train_step` from `noise`, `minimize`, `update_ema` and `log`.
+"""
+
+import inspect
+import zlib
+from typing import ClassVar
+
+import keras
+import tensorflow as tf
+
+from ganzoo.errors import GanzooError
+
+
+class BaseGAN(keras.Model):
+    """Base of every paper's model; subclasses set the class attributes and write the paper.
+
+    Class attributes:
+        paper: canonical name, set by `@register`.
+        task: "latent" (generate(n, seed=)) or "image" (generate(images, seed=)).
+        players: optimizer name -> attributes of the networks that it updates.
+        logs: names of the values that `log` averages.
+    """
+
+    paper: str
+    task: str
+    players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
+    logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+
+    def __init__(self, *, ema_decay=0.0, name=None):
+        super().__init__(name=name)
+        if not 0 <= ema_decay < 1:
+            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {ema_decay}.")
+        self.ema_decay = ema_decay
+        self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
+        self.weights_source = "random"
+        self.preset = None
+        self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
+        self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
+
+    def finish(self, **networks: keras.Model) -> None:
+        """Last line of a paper's constructor: names its networks in the order of the weights file.
+
+        A network called `ema_generator` starts as a copy of the generator and takes no gradient.
+        """
+        for attribute, network in networks.items():
+            setattr(self, attribute, network)
+        self.network_names = tuple(networks)
+        if self.ema_decay:
+            self.ema_generator.trainable = False
+            self.ema_generator.set_weights(self.generator.get_weights())
+        self.built = True
+
+    # ---- configuration -------------------------------------------------------------------------------------------
+    def get_config(self):
+        """The constructor's arguments by name; each is kept as an attribute of the same name."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def compile(self, **optimizers):
+        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`.
+
+        The optimizers are built here: a restored checkpoint finds their slots. Unknown names raise TypeError.
+        """
+        if set(optimizers) != set(self.players):
+            raise TypeError(f"compile takes {', '.join(self.players)}; received {', '.join(optimizers) or 'none'}.")
+        super().compile(optimizer=None)
+        for key, optimizer in optimizers.items():
+            optimizer = keras.optimizers.get(optimizer)
+            optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
+            setattr(self, key, optimizer)
+
+    def get_compile_config(self):
+        return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}
+
+    def compile_from_config(self, config):
+        self.compile(**{key: keras.saving.deserialize_keras_object(value) for key, value in config.items()})
+
+    # ---- state ---------------------------------------------------------------------------------------------------
+    def networks(self) -> dict[str, keras.Model]:
+        """Every network that `fit` needs, by attribute name, the EMA copy included."""
+        return {name: getattr(self, name) for name in self.network_names}
+
+    def state(self) -> dict[str, keras.Variable]:
+        """Weights by `<attribute>/<variable.path>`: the keys of the safetensors file.
+
+        A Keras path holds no network name, so the attribute stands before it; two variables of one key raise.
+        """
+        return _keyed({name: network.weights for name, network in self.networks().items()})
+
+    def training_state(self) -> dict[str, keras.Variable]:
+        """`state()`, the slots of every optimizer and the step: all that an exact resume needs."""
+        slots = _keyed({key: getattr(self, key).variables for key in self.players})
+        return self.state() | slots | {"step": self.step}
+
+    @property
+    def metrics(self):
+        return list(self.trackers.values())
+
+    # ---- the four verbs of a train_step --------------------------------------------------------------------------
+    def noise(self, draw, stream: str, rows: int, shape=()) -> tf.Tensor:
+        """`rows` rows of `draw([global rows, *shape], seed)`, seeded by (run seed, stream, step).
+
+        Noise belongs to the global batch and each replica takes its own rows, so that N replicas train as one does;
+        it depends on the step alone, so that a resumed run draws what the uninterrupted one drew.
+        """
+        context = tf.distribute.get_replica_context()
+        replicas, replica = context.num_replicas_in_sync, context.replica_id_in_sync_group
+        drawn = draw([rows * replicas, *shape], seed=self.stream_seed(stream))
+        return drawn[replica * rows : (replica + 1) * rows]
+
+    def row_noise_seeds(self, stream: str, rows: int) -> tf.Tensor:
+        """int32 (rows, 2): one seed for each row of the global batch of this step, for `layers.RowUniform`."""
+        context = tf.distribute.get_replica_context()
+        index = context.replica_id_in_sync_group * rows + tf.range(rows)
+        step_seed = self.stream_seed(stream)
+        return tf.stack([tf.fill([rows], step_seed[0]), step_seed[1] + index], axis=1)
+
+    def stream_seed(self, stream: str) -> tf.Tensor:
+        """int32 (2,): the stateless seed of (run seed, stream, current step)."""
+        fold = tf.random.experimental.stateless_fold_in
+        run_seed = tf.constant([self.seed & 0x7FFFFFFF, zlib.crc32(stream.encode()) & 0x7FFFFFFF], tf.int32)
+        return fold(run_seed, tf.cast(self.step.value, tf.int32))
+
+    def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> None:
+        """One update of the player's networks. `loss` is a plain local mean; apply_gradients sums over replicas, so
+        the division by their number happens here and nowhere else."""
+        variables = [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        scale = tf.ones_like(loss) / replicas
+        # keras.Variable.value is what the tape watched.
+        gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
+        getattr(self, player).apply_gradients(zip(gradients, variables, strict=True))
+
+    def update_ema(self) -> None:
+        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay."""
+        if not self.ema_decay:
+            return
+        for shadow, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
+            decay = self.ema_decay if weight.trainable else 0.0
+            shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
+
+    def log(self, **values) -> dict[str, tf.Tensor]:
+        """Ends a train_step: counts the step, averages the values and returns the running means."""
+        self.step.assign_add(1)
+        for key, value in values.items():
+            self.trackers[key].update_state(value)
+        return {key: self.trackers[key].result() for key in values}
+
+    # ---- data and sampling ---------------------------------------------------------------------------------------
+    @property
+    def sampler(self) -> keras.Model:
+        """The generator that samples: the EMA copy if there is one."""
+        return self.ema_generator if self.ema_decay else self.generator
+
+    def batch_signature(self) -> dict[str, tf.TensorSpec]:
+        """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
+        raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
+
+    def unpack(self, data) -> list[tf.Tensor]:
+        """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor."""
+        names = list(self.batch_signature())
+        if isinstance(data, dict):
+            missing = [name for name in names if name not in data]
+            if missing:
+                raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
+            return [data[name] for name in names]
+        values = list(data) if isinstance(data, tuple | list) else [data]
+        if len(values) != len(names):
+            raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
+        return values
+
+    def adapt(self, source) -> None:
+        """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
+
+    def finalize(self) -> None:
+        """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+
+
+def _keyed(groups: dict[str, list]) -> dict[str, keras.Variable]:
+    keyed = {}
+    for group, variables in groups.items():
+        for variable in variables:
+            key = f"{group}/{variable.path}"
+            if key in keyed:
+                raise ValueError(f"Two variables share the key {key}: name every layer by hand.")
+            keyed[key] = variable
+    return keyed

@@ -1,0 +1,136 @@
+"""Functions that two or more papers share unchanged: noise by row, standing statistics, PNG rows for serving."""
+
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.errors import GanzooError
+from ganzoo.layers import BatchNorm
+
+CHUNK = 16  # images that one forward pass of `generate` makes
+
+
+def row_seeds(seed, rows: int) -> tf.Tensor:
+    """int32 (rows, 2): row i is a function of (seed, i) alone. `seed` is an int or an int64 scalar tensor."""
+    return seeds_of(tf.fill([rows], tf.cast(seed, tf.int64)), tf.range(rows))
+
+
+def seeds_of(seed: tf.Tensor, index=0) -> tf.Tensor:
+    """int32 (N, 2) from int64 seeds (N,): both halves of each seed count, and `index` tells rows of one seed apart."""
+    low = tf.bitcast(seed, tf.int32)  # (N, 2), little-endian halves
+    index = tf.broadcast_to(tf.cast(index, tf.int32), tf.shape(seed))
+    # 0x9E3779B1 (Knuth) spreads the high half, so that neighbouring seeds and indices do not meet.
+    return tf.stack([low[:, 0], low[:, 1] * tf.constant(-1640531535, tf.int32) + index], axis=1)
+
+
+def rows_of(draw: Callable, seeds: tf.Tensor, width: int) -> tf.Tensor:
+    """float32 (N, width): `draw(shape, seed)`, a `tf.random.stateless_*` function, once for each row's own seed."""
+    drawn = tf.map_fn(lambda seed: draw([width], seed), seeds, fn_output_signature=tf.float32)
+    return tf.ensure_shape(drawn, [None, width])
+
+
+def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
+    """Sets every BatchNorm's running values to the plain mean over `batches` of its batch statistics.
+
+    A generator that samples with moving statistics is only as good as they are; after training they lag behind the
+    weights. Each batch is one input of the generator (Brock et al. 2018, section 4 "standing statistics").
+    """
+    norms = [layer for layer in generator.layers if isinstance(layer, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for count, batch in enumerate(batches):
+            for norm in norms:
+                norm.momentum = count / (count + 1)
+            generator(batch, training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
+    """`generate` of the unconditional papers: uint8 images (n, H, W, C) from seeds or from given latents.
+
+    The generator runs on chunks of one fixed size, the last one padded: a convolution may round differently for
+    another batch size, and sample i must depend on (seed, i) only.
+    """
+    if latents is None:
+        if n < 1:
+            raise GanzooError(f"n is the number of images and at least 1; received {n}.")
+        latents = model.latents(row_seeds(seed, n))
+    latents = tf.cast(latents, tf.float32)
+    if latents.shape.rank != 2 or latents.shape[1] != model.latent_dim:
+        raise GanzooError(f"latents have the shape (n, {model.latent_dim}); received {tuple(latents.shape)}.")
+    function = tf.function(lambda rows: to_uint8(model.images_of(rows)))
+    padded = tf.pad(latents, [[0, -latents.shape[0] % CHUNK], [0, 0]])
+    chunks = [function(padded[i : i + CHUNK]).numpy() for i in range(0, padded.shape[0], CHUNK)]
+    return np.concatenate(chunks)[: latents.shape[0]]
+
+
+def latent_endpoints(model) -> dict:
+    """`serving_signature` of the unconditional papers: seeds to PNG bytes, and latents to floats."""
+
+    def serve(seed):
+        """int64 seeds (N,) -> PNG bytes (N,); row i is what `generate(1, seed=seed[i])` shows."""
+        images = model.images_of(model.latents(seeds_of(seed)))
+        return {"image_bytes": png_rows(to_uint8(images))}
+
+    def tensors(latents):
+        """float32 latents (N, latent_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
+        return {"images": model.images_of(latents)}
+
+    return {
+        "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
+        "tensors": (tensors, {"latents": tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")}),
+    }
+
+
+def to_uint8(images: tf.Tensor) -> tf.Tensor:
+    """float images in [-1, 1] to uint8 0..255, rounded to the nearest."""
+    return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1) * 127.5), 0, 255), tf.uint8)
+
+
+def png_rows(images: tf.Tensor) -> tf.Tensor:
+    """string (N,): one PNG for each uint8 image of (N, H, W, 1|3|4)."""
+    return tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)
+
+
+def images_in(images, channels: int) -> tf.Tensor:
+    """float32 (N, H, W, channels) in [-1, 1] from uint8 0..255 or floats in [-1, 1]; gray and RGB are converted.
+
+    Raises:
+        GanzooError: another rank, dtype or range, or no image.
+    """
+    array = np.asarray(images)
+    if array.ndim != 4 or 0 in array.shape:
+        raise GanzooError(f"images have the shape (N, H, W, C), none of them 0; received {array.shape}.")
+    if array.shape[3] not in {1, 3, channels}:
+        raise GanzooError(f"images have 1, 3 or {channels} channels in the last axis; received {array.shape}.")
+    if array.dtype == np.uint8:
+        array = array.astype(np.float32) / 127.5 - 1
+    elif not np.issubdtype(array.dtype, np.floating):
+        raise GanzooError(f"images are uint8 in 0..255 or floats in [-1, 1]; received {array.dtype}.")
+    elif not np.all(np.abs(array) <= 1.0):
+        low, high = float(array.min()), float(array.max())
+        raise GanzooError(f"float images lie in [-1, 1]; received values from {low:g} to {high:g}.")
+    return to_channels(tf.constant(array, tf.float32), channels)
+
+
+def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
+    """Gray to RGB by repetition, RGB to gray by luma (ITU-R 601, as Pillow and libjpeg), on any value range."""
+    received = images.shape[-1]
+    if received == channels:
+        return images
+    if received == 1:
+        return tf.repeat(images, channels, axis=-1)
+    if received == 3 and channels == 1:
+        return tf.tensordot(images, tf.constant([[0.299], [0.587], [0.114]], images.dtype), axes=1)
+    raise GanzooError(f"The model takes images of {channels} channel(s); received {received}.")
+
+
+def decode_image(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
+    """float32 (H, W, channels) in [-1, 1] from PNG, JPEG, GIF (first frame) or BMP bytes, inside a graph."""
+    rgb = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+    rgb = tf.ensure_shape(rgb, [None, None, 3])
+    return to_channels(tf.cast(rgb, tf.float32) / 127.5 - 1, channels)

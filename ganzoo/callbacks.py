@@ -1,0 +1,206 @@
+"""What a run does beside its steps: log, sample grids, checkpoints, a progress line, a clean Ctrl-C."""
+
+import importlib.util
+import json
+import math
+import signal
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import checkpoint, images
+from ganzoo.base import BaseGAN
+
+
+class RunLog(keras.callbacks.Callback):
+    """Appends one JSON object a logged step to log.jsonl: step, seconds, images_per_s, and the means since the last.
+
+    On resume the rows past the restored step are dropped and `seconds` goes on from the last kept row. A value that is
+    not finite stops the run; `diverged_at` holds that step.
+    """
+
+    def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
+        super().__init__()
+        self.path, self.every, self.batch_size = path, every, batch_size
+        rows = [row for row in read_log(path) if row["step"] <= start_step] if start_step else []
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        self.seconds_before = rows[-1]["seconds"] if rows else 0.0
+        self.step = self.logged = start_step
+        self.last: dict[str, float] = {}
+        self.diverged_at: int | None = None
+        self.listeners: list = []
+
+    def on_train_begin(self, logs=None):
+        self.began = self.mark = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Training seconds so far, earlier parts of a resumed run included."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.step % self.every == 0:
+            self.write(logs)
+
+    def on_train_end(self, logs=None):
+        if self.step > self.logged and logs:
+            self.write(logs)
+
+    def write(self, logs):
+        now = time.perf_counter()
+        rate = (self.step - self.logged) * self.batch_size / (now - self.mark)
+        values = {key: float(value) for key, value in logs.items()}
+        self.last = {"step": self.step, "seconds": round(self.seconds, 2), "images_per_s": round(rate, 1), **values}
+        if not all(math.isfinite(value) for value in values.values()):
+            self.diverged_at = self.step
+            self.model.stop_training = True
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.last) + "\n")
+        self.logged, self.mark = self.step, now
+        for tracker in self.model.metrics:
+            tracker.reset_state()
+        for listener in self.listeners:
+            listener(self.last)
+
+
+def read_log(path: Path) -> list[dict]:
+    """The rows of a log.jsonl; a last line torn by a kill is left out."""
+    rows = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Writes samples/000500.png every so many steps, always from the same noise or the same inputs.
+
+    Args:
+        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target.
+    """
+
+    def __init__(self, folder: Path, *, every: int, start_step: int, seed: int, inputs: dict | None = None):
+        super().__init__()
+        self.folder, self.every, self.step = folder, every, start_step
+        self.seed, self.inputs = seed, inputs
+
+    def on_train_begin(self, logs=None):
+        if self.step == 0:
+            self.write()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.every and self.step % self.every == 0:
+            self.write()
+
+    def write(self) -> Path:
+        model: BaseGAN = self.model
+        if self.inputs is None:
+            picture = images.grid(model.generate(64, seed=self.seed), columns=8)
+        else:
+            made = model.generate(self.inputs["input"], seed=self.seed)
+            channels = made.shape[-1]
+            columns = [images.to_channels(self.inputs["input"], channels), made, self.inputs["target"]]
+            picture = images.grid(np.stack(columns, axis=1).reshape(-1, *made.shape[1:]), columns=6)
+        path = self.folder / f"{self.step:06d}.png"
+        images.write_png(path, picture, {"model": f"{model.paper}/{model.preset}", "step": str(self.step)})
+        return path
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Saves the whole training state every so many steps and at the end."""
+
+    def __init__(self, folder: Path, *, every: int, keep: int, start_step: int, log: RunLog):
+        super().__init__()
+        self.folder, self.every, self.keep, self.log = folder, every, keep, log
+        self.step = self.saved = start_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.every and self.step % self.every == 0:
+            self.save()
+
+    def on_train_end(self, logs=None):
+        if self.step > self.saved:
+            self.save()
+
+    def save(self):
+        if self.log.diverged_at is None:  # a checkpoint of NaN would push out the last good one
+            checkpoint.save(self.model, self.folder, keep=self.keep)
+            self.saved = self.step
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C ends the run after the current step, with checkpoint and report; a second one kills as usual."""
+
+    interrupted = False
+
+    def on_train_begin(self, logs=None):
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.previous = signal.signal(signal.SIGINT, self._note)
+
+    def on_train_end(self, logs=None):
+        if self.main:
+            signal.signal(signal.SIGINT, self.previous)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.interrupted:
+            self.model.stop_training = True
+
+    def _note(self, signum, frame):
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self.previous)
+
+
+class ProgressLine(keras.callbacks.Callback):
+    """One rich line on stderr: step, losses, images/s, time left."""
+
+    def __init__(self, *, start_step: int, steps: int, log: RunLog):
+        super().__init__()
+        self.start_step, self.steps = start_step, steps
+        log.listeners.append(self._show)
+
+    def on_train_begin(self, logs=None):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True))
+        self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
+        self.bar.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.advance(self.task)
+
+    def on_train_end(self, logs=None):
+        self.bar.stop()
+
+    def _show(self, row):
+        shown = {key: value for key, value in row.items() if key not in ("step", "seconds", "images_per_s")}
+        values = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
+        self.bar.update(self.task, values=f"{values}  {row['images_per_s']:.0f} images/s")
+
+
+def tensorboard(folder: Path, log: RunLog) -> bool:
+    """Also writes each logged row as TensorBoard scalars, if TensorBoard is installed. Returns whether it is."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return False
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def write(row):
+        with writer.as_default(step=row["step"]):
+            for key, value in row.items():
+                if key != "step":
+                    tf.summary.scalar(key, value)
+        writer.flush()
+
+    log.listeners.append(write)
+    return True

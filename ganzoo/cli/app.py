@@ -1,0 +1,102 @@
+"""The typer application: which verbs there are, and what each kind of failure prints and returns.
+
+Exit codes: 0 done; 2 bad input, said in one sentence on standard error; 130 stopped with Ctrl-C (a training has saved
+its state and goes on with --resume); 1 anything else. A failure that nobody foresaw is a bug and keeps its traceback.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ganzoo import __version__
+from ganzoo.cli import catalogue, data, demo, export, sample, train
+from ganzoo.cli.output import os_sentence, say
+from ganzoo.errors import GanzooError
+
+INTERRUPTED = 130  # 128 + SIGINT, what shells report for a command that Ctrl-C ended
+
+# Usage errors derive from this class; newer typer carries its own click, so the class has no public import path.
+UsageError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+class Verbs(TyperGroup):
+    """A command group that turns every exception into the exit codes above."""
+
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:
+        """Runs the command line; like click's own `main` it leaves through SystemExit unless `standalone_mode` is off."""
+        standalone = options.pop("standalone_mode", True)
+        try:
+            args = list(sys.argv[1:] if args is None else args) or ["--help"]
+            code = super().main(args, standalone_mode=False, **options)
+            sys.stdout.flush()
+        except UsageError as error:
+            say(f"Error: {' '.join(error.format_message().split())}")
+            code = error.exit_code
+        except GanzooError as error:
+            say(f"Error: {error}")
+            code = 2
+        except (KeyboardInterrupt, typer.Abort):
+            say("Interrupted.")
+            code = INTERRUPTED
+        except BrokenPipeError:  # the reader of our output, such as `head`, has left; nothing may be flushed at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        except OSError as error:
+            sentence, code = os_sentence(error)
+            say(f"Error: {sentence}")
+        except MemoryError:
+            say("Error: not enough memory; take smaller pictures or a smaller --batch-size.")
+            code = 1
+        except Exception:  # the last line of defence: code 1, and the traceback that a bug report needs
+            say(
+                f"{traceback.format_exc()}\nError: this is a fault in ganzoo {__version__}; please report the lines above."
+            )
+            code = 1
+        if standalone:
+            sys.exit(code or 0)
+        return code or 0
+
+
+app = typer.Typer(
+    name="ganzoo",
+    cls=Verbs,
+    help="A zoo of generative adversarial networks: trained models that load, sample, fine-tune and export.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ganzoo {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def ganzoo(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+    ),
+) -> None:
+    """A zoo of generative adversarial networks: trained models that load, sample, fine-tune and export."""
+
+
+app.command("list")(catalogue.list_models)
+app.command("card")(catalogue.card)
+app.command("sample")(sample.sample)
+app.command("train")(train.train)
+app.command("finetune")(train.finetune)
+app.command("export")(export.export)
+app.command("import")(export.import_checkpoint)
+app.add_typer(data.app, name="data")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """The console script `ganzoo`."""
+    app(prog_name="ganzoo")

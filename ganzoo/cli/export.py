@@ -1,0 +1,68 @@
+"""`ganzoo export` and `ganzoo import`: models out to other programs, and in from official checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganzoo.cli.output import report, writable_folder
+from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.errors import GanzooError
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of random weights, where some are drawn.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model, a preset or a folder that training saved.")],
+    out: Out,
+    allow_random: Annotated[
+        bool, typer.Option("--allow-random", help="Export untrained weights where there are no others.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a SavedModel that a process with only TensorFlow loads: OUT/1."""
+    writable_folder(out)
+    load_tensorflow(seed)
+    from ganzoo import exporting
+    from ganzoo.sampling import model_name
+
+    model = _load(name, allow_random)
+    path = exporting.export(model, out, allow_random=allow_random)
+    value = {"model": model_name(model), "weights": model.weights_source, "savedmodel": str(path)}
+    report(value, f"{path} ({value['model']}, weights {value['weights']})", as_json=as_json)
+
+
+def _load(name: str, allow_random: bool):
+    """The model with its weights; `allow_random` gives random ones where nothing is published."""
+    from ganzoo import presets, zoo
+
+    if allow_random and zoo.model_folder(name) is None:
+        paper, preset = presets.resolve(name)
+        if presets.read(paper).presets[preset].weights is None:
+            return zoo.load(name, weights=None)
+    return zoo.load(name)
+
+
+def import_checkpoint(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help='Whose network it is, such as "pix2pix".')],
+    checkpoint: Annotated[Path, typer.Argument(help="The generator's .pth, .pt, .safetensors or .npz file.")],
+    out: Out,
+    discriminator: Annotated[Path | None, typer.Option(help="The discriminator's file, to train on from both.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Turn an official checkpoint into a folder that `ganzoo sample`, `finetune` and `export` take as NAME.
+
+    Nothing in the file is executed: a pickle that holds more than weights is refused.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise GanzooError(f'The folder "{out}" is not empty; choose another one.')
+    writable_folder(out)
+    load_tensorflow(seed)
+    from ganzoo import importers
+
+    path = importers.import_checkpoint(paper, checkpoint, out, discriminator=discriminator)
+    report({"model": str(path), "paper": paper, "discriminator": discriminator is not None}, str(path), as_json=as_json)

@@ -1,0 +1,67 @@
+"""TensorFlow without its start-up noise.
+
+TF_CPP_MIN_LOG_LEVEL does not reach the lines that TensorFlow writes before its logger is set up ("All log messages
+before absl::InitializeLog() ...", "oneDNN custom operations are on", "Could not find cuda drivers"): they go straight
+to file descriptor 2. So that descriptor is kept aside during the import, and what is not known noise is written after it.
+"""
+
+import importlib
+import logging
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NOISE = re.compile(
+    r"^[IW]\d{4} "  # glog lines of level info and warning
+    r"|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IW] "  # the older TensorFlow format
+    r"|^WARNING: All log messages before absl::InitializeLog"
+    r"|^To enable the following instructions"
+    r"|failed call to cuInit|Unable to register cu\w+ factory|computation placer already registered"
+)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment for a child that imports TensorFlow: its C++ log is off unless the user set a level."""
+    return {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR", **os.environ}
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Holds file descriptor 2 back and afterwards writes on what is not start-up noise, also when the body raised."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all: nothing to hold back
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            lines = held.read().decode("utf-8", "replace").splitlines(keepends=True)
+            real = "".join(line for line in lines if not NOISE.search(line))
+            if real.strip():
+                os.write(2, real.encode())
+
+
+def load_tensorflow(seed: int = 0) -> None:
+    """Imports TensorFlow and Keras quietly; errors still raise, and later errors still appear.
+
+    `seed` fixes what is drawn without a seed of its own: the random weights of a network that has no others.
+    """
+    os.environ.update(environment())
+    with without_noise():
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.list_logical_devices()  # device set-up talks too, and would do so at the first operation
+        keras = importlib.import_module("keras")
+    tensorflow.get_logger().setLevel(logging.ERROR)
+    importlib.import_module("absl.logging").set_verbosity("error")
+    keras.utils.set_random_seed(seed)

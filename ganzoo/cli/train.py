@@ -1,0 +1,143 @@
+"""`ganzoo train` and `ganzoo finetune`."""
+
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganzoo.cli.output import report, say, writable_folder
+from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.errors import GanzooError
+
+INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
+
+Out = Annotated[
+    Path, typer.Option("-o", "--out", help="The run folder: config, log, samples, checkpoints, report.html, model/.")
+]
+Data = Annotated[
+    str | None, typer.Option(help="A bundled set, a folder, a zip or tfds:NAME; instead of the preset's data.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. train.batch_size=32; repeatable."),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="How many steps in all (train.steps).")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples per step (train.batch_size).")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that is drawn (train.seed) [default: 0].")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
+Strategy = Annotated[str, typer.Option(help='Devices: "auto" (all GPUs), "one" or "mirrored".')]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """ "key=value" as (dotted key, value): a value is TOML where it parses (2, 1e-4, true, [0.5, 0.9]), else a string."""
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if not sign or not key:
+        raise GanzooError(f'--set takes KEY=VALUE, such as train.batch_size=32; got "{text}".')
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        return key, value
+    return key, parsed["value"] if parsed.keys() == {"value"} else value
+
+
+def overrides(
+    data: str | None, settings: list[str] | None, steps: int | None, batch: int | None, seed: int | None
+) -> dict[str, Any]:
+    """The options of the command line as dotted overrides; a key that is given twice is refused."""
+    chosen: dict[str, Any] = {}
+    named = {"data.source": data, "train.steps": steps, "train.batch_size": batch, "train.seed": seed}
+    for key, value in [*((k, v) for k, v in named.items() if v is not None), *map(parse_setting, settings or [])]:
+        if key in chosen:
+            raise GanzooError(f'The setting "{key}" is given twice.')
+        chosen[key] = value
+    return chosen
+
+
+def check_run_folder(out: Path, resume: bool) -> None:
+    """Refuses to start in a folder that holds files, and to resume where there is no run."""
+    writable_folder(out)
+    if resume and not (out / "config.toml").is_file():
+        raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
+
+
+def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **options: Any) -> None:
+    """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
+    load_tensorflow()
+    from ganzoo import training
+
+    try:
+        result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
+    except training.TrainingDiverged as failure:
+        say(f"Error: {failure}")
+        raise typer.Exit(1) from None
+    value = {
+        "run_dir": str(result.run_dir),
+        "steps": result.steps,
+        "seconds": round(result.seconds, 3),
+        "stopped": result.stopped,
+        "model": str(Path(result.run_dir) / "model"),
+        "report": str(Path(result.run_dir) / "report.html"),
+    }
+    done = result.stopped == "done"
+    text = f"{result.steps} steps in {result.seconds:.1f} s: model {value['model']}, report {value['report']}"
+    report(value, text if done else "", as_json=as_json)
+    if not done:
+        say(
+            f"Stopped at step {result.steps}; the state is saved. Continue with: ganzoo train -o {shlex.quote(str(out))} --resume"
+        )
+        raise typer.Exit(INTERRUPTED)
+
+
+def train(
+    out: Out,
+    config: Annotated[
+        str | None, typer.Argument(metavar="NAME|CONFIG", help="A preset or a .toml file; not needed to resume.")
+    ] = None,
+    data: Data = None,
+    settings: Settings = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    strategy: Strategy = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a preset, or a config file of your own, into a run folder.
+
+    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues.
+    """
+    check_run_folder(out, resume)
+    if config is None and not resume:
+        raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or a .toml file.")
+    chosen = overrides(data, settings, steps, batch_size, seed)
+    source = config or str(out / "config.toml")
+    run(source, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy)
+
+
+def finetune(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model with trained weights, or a folder that training saved.")
+    ],
+    out: Out,
+    data: Data = None,
+    settings: Settings = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    strategy: Strategy = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train on from a model's weights, with your own data.
+
+    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues.
+    """
+    check_run_folder(out, resume)
+    chosen = overrides(data, settings, steps, batch_size, seed)
+    run(name, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy, init="default")

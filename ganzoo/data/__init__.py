@@ -1,0 +1,44 @@
+"""Data by one string: bundled set, folder, zip file or `tfds:NAME`, as infinite `tf.data` batches of a task shape.
+
+Importing this package registers the bundled sets with TensorFlow Datasets (`tfds.builder("lorelei64")`).
+"""
+
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from ganzoo.data import builders, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data.bundled import bundled_names
+from ganzoo.data.pipeline import batches
+from ganzoo.data.source import Source
+from ganzoo.data.synthetic import synthetic
+
+if TYPE_CHECKING:
+    from ganzoo.presets import DataConfig
+
+__all__ = ["Source", "batches", "build", "bundled_names", "open_source", "synthetic"]
+
+
+def build(
+    config: "DataConfig", batch_size: int, *, seed: int = 0, start_step: int = 0, split: str | None = None
+) -> tf.data.Dataset:
+    """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
+
+    The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...}.
+
+    Args:
+        config: what to read and how to fit it.
+        batch_size: global batch size; it may be larger than the data set.
+        seed: of order, crops and mirroring.
+        start_step: number of the first batch; a resumed run passes its step.
+        split: "train", "test", ..., several joined by "+", or "all"; the config's split by default.
+
+    Raises:
+        GanzooError: if the source is unknown, has no such split, or holds fewer than two usable items.
+    """
+    return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step)
+
+
+def open_source(config: "DataConfig", split: str | None = None) -> Source:
+    """The pictures of `config` themselves: length, first items, skipped files, fingerprint, summary."""
+    return Source(config, split)

@@ -1,0 +1,31 @@
+"""Task shape "images": single pictures, {"image": (B, H, W, C)}. Sub-folders (classes) are walked."""
+
+from ganzoo.data.shapes import TaskShape, pipeline
+from ganzoo.data.sources.layouts import Item, Layout, place
+from ganzoo.images import SUFFIXES
+
+
+def image_layout(names: list[str]) -> Layout:
+    """Every picture file, by split."""
+    placed, problems = place(names)
+    return Layout("images", [Item(name, (name,), split) for name, (split, _) in placed.items()], problems)
+
+
+def image_key(features: list[str]) -> tuple[str, ...] | None:
+    """The image feature of a TFDS set: "image", or the first one."""
+    return ("image",) if "image" in features else tuple(features[:1]) or None
+
+
+IMAGES = pipeline(
+    TaskShape(
+        name="images",
+        columns=("image",),
+        what="pictures",
+        layouts=f"any {', '.join(s[1:] for s in SUFFIXES)} files, in sub-folders or not",
+        channels=lambda config: (config.channels,),
+        layout=image_layout,
+        parts=lambda pictures, files, fit: pictures,
+        arrange=lambda parts, config: parts,
+        tfds_keys=image_key,
+    )
+)

@@ -1,0 +1,107 @@
+"""Source -> infinite `tf.data.Dataset` of batches. Batch k depends on (seed, k) only, so a run resumes from its step number.
+
+    range(start * B, ...) -> batch(B) -> index_shuffle by (seed, epoch) -> gather -> crop, mirror by (seed, position)
+
+Position p (0, 1, 2, ... over the whole run) shows item shuffle_epoch(p mod n) of epoch p // n: every item once an epoch,
+also if the batch is larger than the set. Random numbers come from hashing (seed, stream, position), the same for both
+pictures of a pair. Everything works on whole batches of uint8, so a batch costs about a millisecond.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.data.source import Source
+from ganzoo.errors import GanzooError
+
+MASK = 2**64 - 1
+GOLDEN, MIX1, MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64 (Steele et al. 2014)
+INDEX_SHUFFLE_KEY = 498247692
+MIRROR, CROP_Y, CROP_X = 1, 2, 3  # streams of random numbers
+
+
+def batches(source: Source, batch_size: int, *, seed: int = 0, start_step: int = 0) -> tf.data.Dataset:
+    """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on."""
+    if batch_size < 1 or start_step < 0 or seed < 0:
+        raise GanzooError(
+            f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
+        )
+    positions = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
+    if source.in_memory:
+        arrays = [tf.constant(array) for array in source.arrays]
+        dataset = positions.batch(batch_size, drop_remainder=True)
+        dataset = dataset.map(lambda p: (p, tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)))
+    else:
+        dataset = positions.map(
+            lambda p: (p, _decoded(source, shuffled(p[None], len(source), seed)[0])), tf.data.AUTOTUNE
+        )
+        dataset = dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.map(lambda p, parts: _finish(source, seed, p, parts))
+    options = tf.data.Options()
+    options.deterministic = True
+    # Several workers: each takes its part of every global batch, whatever the graph above looks like.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options).prefetch(2)
+
+
+def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """int64 positions (B,) -> item numbers (B,): in each epoch of `count` positions a new permutation."""
+    # The raw operation, because tf.random.experimental.index_shuffle (TF 2.21) pads a batch of seeds on the wrong axis; the
+    # first number of the key is the one that it puts there, so both give the same order.
+    epochs = positions // count
+    seeds = tf.stack(
+        [tf.fill(tf.shape(positions), tf.constant(n, tf.int64)) for n in (INDEX_SHUFFLE_KEY, seed)] + [epochs], 1
+    )
+    last = tf.constant(count - 1, tf.int64)
+    return tf.raw_ops.RandomIndexShuffle(index=positions % count, seed=seeds, max_index=last, rounds=4)
+
+
+def random_bits(positions: tf.Tensor, seed: int, stream: int) -> tf.Tensor:
+    """int64 positions (B,) -> uint64 (B,), uniform and independent between positions, streams and seeds."""
+    key = _mix_int((_mix_int(seed + GOLDEN) + stream * GOLDEN) & MASK)
+    z = tf.cast(positions, tf.uint64) * tf.constant(GOLDEN, tf.uint64) + tf.constant(key, tf.uint64)
+    shift = tf.bitwise.right_shift
+    z = tf.bitwise.bitwise_xor(z, shift(z, tf.constant(30, tf.uint64))) * tf.constant(MIX1, tf.uint64)
+    z = tf.bitwise.bitwise_xor(z, shift(z, tf.constant(27, tf.uint64))) * tf.constant(MIX2, tf.uint64)
+    return tf.bitwise.bitwise_xor(z, shift(z, tf.constant(31, tf.uint64)))
+
+
+def random_below(positions: tf.Tensor, seed: int, stream: int, bound: int) -> tf.Tensor:
+    """Uniform int64 in [0, bound) for each position."""
+    return tf.cast(random_bits(positions, seed, stream) % tf.constant(bound, tf.uint64), tf.int64)
+
+
+def _finish(source: Source, seed: int, positions: tf.Tensor, parts) -> dict[str, tf.Tensor]:
+    """Crop, mirror and scale a uint8 batch; the same cut and side for every column."""
+    size, slack = source.size, source.load_size - source.size
+    out = {}
+    for name, images, channels in zip(source.columns, parts, source.channels, strict=True):
+        if slack:
+            rows = random_below(positions, seed, CROP_Y, slack + 1)[:, None] + tf.range(size, dtype=tf.int64)
+            columns = random_below(positions, seed, CROP_X, slack + 1)[:, None] + tf.range(size, dtype=tf.int64)
+            images = tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+        if source.config.mirror:
+            images = _mirrored(images, random_below(positions, seed, MIRROR, 2), channels)
+        images = tf.ensure_shape(images, (None, size, size, channels))
+        out[name] = tf.cast(images, tf.float32) / 127.5 - 1.0
+    return out
+
+
+def _mirrored(images: tf.Tensor, flip: tf.Tensor, channels: int) -> tf.Tensor:
+    """uint8 (B, H, W, C), mirrored left-right in the rows where `flip` is 1. tf.reverse is fast on three axes only."""
+    shape = tf.shape(images)
+    reverse = tf.reshape(tf.reverse(tf.reshape(images, (-1, shape[2], channels)), [1]), shape)
+    rows = tf.range(shape[0], dtype=tf.int64)
+    return tf.gather(tf.concat([images, reverse], 0), rows + flip * tf.cast(shape[0], tf.int64))
+
+
+def _decoded(source: Source, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Read and decode one item on the fly; Pillow releases the interpreter while it decodes, so this runs in parallel."""
+    size = source.load_size
+    parts = tf.numpy_function(lambda i: source.fetch(int(i), size), [index], [tf.uint8] * len(source.columns))
+    return tuple(tf.ensure_shape(p, (size, size, c)) for p, c in zip(parts, source.channels, strict=True))
+
+
+def _mix_int(z: int) -> int:
+    z = ((z ^ (z >> 30)) * MIX1) & MASK
+    z = ((z ^ (z >> 27)) * MIX2) & MASK
+    return z ^ (z >> 31)

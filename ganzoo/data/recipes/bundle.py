@@ -1,0 +1,116 @@
+"""Cut the bundled arrays (`ganzoo/assets/data`) from the full sets: `python -m ganzoo.data.recipes.bundle FULL OUT`.
+
+Every cut takes the first rows of each split (of each class for Fashion-MNIST) in the full set's own order; the characters
+were drawn independently of each other, so the first rows are a fair sample. Images are copied as the encoded bytes they
+are. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+CUTS = {"lorelei_64": {"train": 5100, "test": 600, "novel": 300}, "adventurer_pairs_64": {"train": 2700, "test": 300}}
+VENDORS = ("fluent3d", "noto")
+DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
+
+
+def main(full: Path, out: Path) -> None:
+    """Write all bundled sets of the folder `full` to the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, wanted in CUTS.items():
+        arrays = dict(np.load(full / f"{name}.npz"))
+        rows = np.sort(np.concatenate([np.flatnonzero(arrays["split"] == s)[:n] for s, n in wanted.items()]))
+        arrays = take_rows(arrays, rows)
+        np.savez_compressed(out / f"{name}.npz", **arrays)
+        sidecar(full, out, name, [f"{name}.npz"], "the first rows of each split", wanted)
+    fashion(full, out)
+    emoji(full, out)
+    edges = np.load(full / "fluent_edges_128.npz")["split"]
+    copy(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], count(edges))
+    voxels = np.load(full / "furniture_voxels_32.npz")["split"]
+    copy(full, out, "furniture_voxels_32", ["furniture_voxels_32.npz", "CREDITS_furniture.csv"], count(voxels))
+
+
+def take_rows(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The given rows of every column; for `<name>_webp` blobs the files of those rows, end to end, with new offsets."""
+    out = {}
+    for key, value in arrays.items():
+        if key.endswith("_webp"):
+            offsets = arrays[key.replace("_webp", "_offsets")]
+            files = [value[offsets[i] : offsets[i + 1]] for i in rows]
+            out[key] = np.concatenate(files)
+            out[key.replace("_webp", "_offsets")] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
+        elif not key.endswith("_offsets"):
+            out[key] = value[rows]
+    return out
+
+
+def fashion(full: Path, out: Path) -> None:
+    """1,000 train and 200 test pictures of each of the ten classes."""
+    z = np.load(full / "fashion_mnist.npz")
+    arrays = {"class_names": z["class_names"]}
+    for split, per_class in (("train", 1000), ("test", 200)):
+        labels = z[f"{split}_labels"]
+        rows = np.sort(np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(10)]))
+        arrays[f"{split}_images"], arrays[f"{split}_labels"] = z[f"{split}_images"][rows], labels[rows]
+    np.savez_compressed(out / "fashion_mnist.npz", **arrays)
+    counts = {"train": 10_000, "test": 2_000}
+    sidecar(full, out, "fashion_mnist", ["fashion_mnist.npz"], "the first 1,000 + 200 of each class", counts)
+
+
+def emoji(full: Path, out: Path) -> None:
+    """The vendors with MIT and Apache licences, and the index rows that name them."""
+    for vendor in VENDORS:
+        shutil.copyfile(full / f"emoji_64_{vendor}.npz", out / f"emoji_64_{vendor}.npz")
+    rows = []
+    for row in json.loads((full / "emoji_64_index.json").read_text()):
+        vendors = {v: i for v, i in row["vendors"].items() if v in VENDORS}
+        rows += [row | {"vendors": vendors}] if vendors else []
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    (out / "emoji_64_index.json").write_text(text + "\n", encoding="utf-8")
+    counts = {s: sum(len(r["vendors"]) for r in rows if r["split"] == s) for s in ("train", "test")}
+    files = [f"emoji_64_{v}.npz" for v in VENDORS] + ["emoji_64_index.json"]
+    sidecar(full, out, "emoji_64", files, "the vendors fluent3d and noto", counts)
+
+
+def copy(full: Path, out: Path, name: str, files: list[str], counts: dict[str, int]) -> None:
+    """A set that is bundled whole."""
+    for file in files:
+        shutil.copyfile(full / file, out / file)
+    sidecar(full, out, name, files, "the whole set", counts)
+
+
+def count(split: np.ndarray) -> dict[str, int]:
+    """Rows per split."""
+    names, counts = np.unique(split, return_counts=True)
+    return {str(n): int(c) for n, c in zip(names, counts, strict=True)}
+
+
+def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, counts: dict[str, int]) -> None:
+    """Write `<name>.json`: the full set's facts, plus the counts, sizes and hashes of our files."""
+    facts = json.loads((full / f"{name}.json").read_text(encoding="utf-8"))
+    record = {k: v for k, v in facts.items() if k not in DROPPED}
+    if name == "emoji_64":
+        upstream = (
+            "@lobehub/fluent-emoji-3d",
+            "emoji-datasource-google",
+            "openmoji",
+        )  # openmoji: names, tags and groups only
+        record["upstream"] = [u for u in facts["upstream"] if u["package"].split(" ")[-1] in upstream]
+        record["licence"] = {v: facts["licence"][v] for v in VENDORS} | {"index": "CC BY-SA 4.0 (names, tags, groups)"}
+        record["attribution"] = {v: facts["attribution"][v] for v in (*VENDORS, "openmoji")}
+    record |= {"bundled": part, "counts": counts, "files": {}}
+    for file in files:
+        data = (out / file).read_bytes()
+        record["files"][file] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (out / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m ganzoo.data.recipes.bundle FULL_DIR OUT_DIR")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

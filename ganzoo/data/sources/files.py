@@ -1,0 +1,40 @@
+"""Folders and zip files as `Records`."""
+
+from ganzoo.data.shapes import Parts, TaskShape
+from ganzoo.data.sources.idx import idx_records, is_idx
+from ganzoo.data.sources.records import Records, choose_splits
+from ganzoo.data.sources.trees import Tree, shown
+from ganzoo.errors import GanzooError
+from ganzoo.images import read_image
+
+
+def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Records:
+    """Open a folder or zip file for a task shape."""
+    base_names = {name.rpartition("/")[2]: name for name in tree.names}
+    if is_idx(base_names):
+        return idx_records(base_names, lambda name: tree.read(base_names[name]), source, split, shape)
+    layout = shape.layout(tree.names)
+    if not layout.items:
+        found = f"{len(layout.problems)} picture files that cannot be used" if layout.problems else "no pictures"
+        raise GanzooError(
+            f"{source} holds {found} among {len(tree.names)} files; needed are {shape.what}: {shape.layouts}."
+        )
+    chosen = choose_splits(layout.splits, split, source)
+    items = [item for item in layout.items if item.split in chosen]
+
+    def read(i: int, fit: str) -> Parts:
+        files = items[i].files
+        labels = tuple(shown(name) for name in files)
+        return shape.parts(
+            tuple(read_image(tree.read(n), name=m) for n, m in zip(files, labels, strict=True)), labels, fit
+        )
+
+    return Records(
+        source=source,
+        split=split,
+        ids=[shown(item.files[0]) for item in items],
+        read=read,
+        content=lambda i: (tree.read(name) for name in items[i].files),
+        skipped=[(shown(name), reason) for name, _, reason in layout.problems],
+        about={"layout": layout.kind, "splits": layout.splits},
+    )

@@ -1,0 +1,30 @@
+"""One string names a bundled set, a folder, a zip file or `tfds:NAME`: which one, and open it."""
+
+import os
+from pathlib import Path
+
+from ganzoo.data.bundled import bundled_names, bundled_records, canonical
+from ganzoo.data.shapes import TaskShape
+from ganzoo.data.sources.files import file_records
+from ganzoo.data.sources.records import Records
+from ganzoo.data.sources.tfds import tfds_records
+from ganzoo.data.sources.trees import open_tree
+from ganzoo.errors import GanzooError, nearest
+
+
+def open_records(source: str | os.PathLike, split: str, shape: TaskShape) -> Records:
+    """Open `source` for a task shape; a bundled name comes before a folder of the same name (write ./NAME for that)."""
+    text = os.fspath(source)
+    if text.startswith("tfds:"):
+        return tfds_records(text, split, shape)
+    name = canonical(text)
+    if name:
+        return bundled_records(name, split, shape.name)
+    path = Path(text).expanduser()
+    if path.exists():
+        return file_records(open_tree(path), text, split, shape)
+    if "/" in text or os.sep in text:
+        raise GanzooError(f"There is no folder or zip file {text}.")
+    raise GanzooError(
+        f'There is no data "{text}": no bundled set, folder or zip file has this name.{nearest(text, bundled_names())}'
+    )

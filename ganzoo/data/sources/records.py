@@ -1,0 +1,50 @@
+"""What every source gives: a numbered list of pictures or pairs, each read on demand."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ganzoo.errors import GanzooError, nearest
+
+
+@dataclass
+class Records:
+    """Pictures (one part) or pairs (two parts: A, then B) of one split of one source.
+
+    `read(i, fit)` gives the uint8 pictures (h, w, 1 or 3) of item i, of any size, and raises `GanzooError` for a bad item
+    (one whose pictures the fit policy would move apart is bad too); `content(i)` gives the bytes that identify it. `trusted` items are known to be good (bundled sets), so they need not be
+    decoded to be counted. `about` holds JSON-able facts for the summary (licence, attribution, layout).
+    """
+
+    source: str
+    split: str
+    ids: list[str]
+    read: Callable[[int, str], tuple[np.ndarray, ...]]
+    content: Callable[[int], Iterable[bytes]]
+    trusted: bool = False
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    about: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def digest(self) -> str:
+        """sha256 (hex) over ids and bytes of all items, in order."""
+        total = hashlib.sha256()
+        for i, name in enumerate(self.ids):
+            total.update(f"{name}\n".encode())
+            for data in self.content(i):
+                total.update(hashlib.sha256(data).digest())
+        return total.hexdigest()
+
+
+def choose_splits(available: Iterable[str], split: str, source: str) -> list[str]:
+    """The split names that `split` asks for: one of `available`, several joined by "+", or "all"."""
+    available = list(available)
+    wanted = available if split == "all" else [part.strip() for part in split.split("+")]
+    for name in wanted:
+        if name not in available:
+            raise GanzooError(f'{source} has no split "{name}".{nearest(name, [*available, "all"])}')
+    return wanted

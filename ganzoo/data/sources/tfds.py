@@ -1,0 +1,59 @@
+"""`tfds:NAME` or `tfds:NAME/CONFIG`: a prepared TensorFlow Datasets set as `Records`. Nothing is downloaded here."""
+
+from ganzoo.data.shapes import TaskShape
+from ganzoo.data.sources.records import Records, choose_splits
+from ganzoo.errors import GanzooError
+from ganzoo.images import read_image
+
+
+def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
+    """Open a TFDS set that lies in TFDS's data folder (TFDS_DATA_DIR, or its default); its encoded bytes stay in memory."""
+    import tensorflow_datasets as tfds
+
+    name = source.removeprefix("tfds:")
+    builder = _builder(tfds, name)
+    if not builder.info.splits:
+        raise GanzooError(
+            f"The TFDS set {name} is not prepared in {builder.data_dir}. Prepare it once: "
+            f"python -c \"import ganzoo.data, tensorflow_datasets as tfds; tfds.builder('{name}').download_and_prepare()\""
+        )
+    keys = _image_keys(tfds, builder.info.features, name, shape)
+    items, ids = [], []
+    for part in choose_splits(builder.info.splits, split, source):
+        decoders = {key: tfds.decode.SkipDecoding() for key in keys}
+        dataset = builder.as_dataset(split=part, decoders=decoders, shuffle_files=False)
+        for row in tfds.as_numpy(dataset.map(lambda r: [r[k] for k in keys])):
+            ids.append(f"{part}/{len(ids):06d}")
+            items.append(tuple(row))
+    return Records(
+        source=source,
+        split=split,
+        ids=ids,
+        read=lambda i, fit: shape.parts(tuple(read_image(d, name=f"{source} {ids[i]}") for d in items[i]), keys, fit),
+        content=lambda i: items[i],
+        about={"licence": builder.info.license or "not stated by TFDS", "attribution": builder.info.citation},
+    )
+
+
+def _builder(tfds, name: str):
+    """The builder by name, from code or from prepared files. Never asks the network."""
+    from ganzoo.data.builders import builder_name
+
+    name = builder_name(name) or name
+    try:
+        return tfds.builder(name, try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        raise GanzooError(f'TensorFlow Datasets knows no set "{name}".') from error
+    except (ImportError, ValueError, TypeError, OSError) as error:
+        raise GanzooError(f'TensorFlow Datasets cannot open "{name}": {str(error).splitlines()[0]}') from error
+
+
+def _image_keys(tfds, features, name: str, shape: TaskShape) -> tuple[str, ...]:
+    images = [k for k, f in getattr(features, "items", dict)() if isinstance(f, tfds.features.Image)]
+    keys = shape.tfds_keys(images)
+    if keys is None:
+        has = ", ".join(images) or "none"
+        raise GanzooError(
+            f'The TFDS set {name} has no {shape.what} for the shape "{shape.name}"; its image features: {has}.'
+        )
+    return keys

@@ -1,0 +1,255 @@
+"""The main job end to end, offline: load and sample the shipped models, fine-tune, export, reload elsewhere, compare."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import __version__, data, exporting, images, presets, report, sampling, training, zoo
+from ganzoo.errors import GanzooError
+
+MARK = "demo.json"  # in a folder that a demo wrote: the next demo may replace it
+ROWS = 8  # pictures that are compared, and shown of each image model
+TOLERANCE = 1  # of 255, between the SavedModel's PNG and Keras
+
+# Runs in a process of its own, which must not need ganzoo: that is what a SavedModel is for.
+RELOAD = """
+import json, pathlib, sys
+import tensorflow as tf
+folder = pathlib.Path(sys.argv[2])
+request = json.loads((folder / "request.json").read_text())
+inputs = {"seed": tf.constant(request["seeds"], tf.int64)}
+if request["files"]:
+    inputs["image_bytes"] = tf.constant([(folder / name).read_bytes() for name in request["files"]])
+answer = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](**inputs)
+for i, png in enumerate(answer["image_bytes"].numpy()):
+    (folder / f"answer{i}.png").write_bytes(png)
+if "ganzoo" in sys.modules:
+    sys.exit("the process imported ganzoo")
+"""
+
+
+class DemoFailure(RuntimeError):
+    """The demo ran and its result is wrong: the message is a sentence for people."""
+
+
+def shipped() -> list[str]:
+    """ "paper/preset" of every preset whose weights are in this package."""
+    return [
+        f"{name}/{preset}"
+        for name in presets.list_models()
+        for preset, record in presets.read(name).presets.items()
+        if record.weights and (zoo.ASSETS / record.weights.file).is_file()
+    ]
+
+
+def run_demo(
+    out: str | Path,
+    *,
+    seed: int = 0,
+    steps: int = 20,
+    models: Sequence[str] | None = None,
+    finetune: str = "pix2pix",
+    exports: Sequence[str] = ("pix2pix", "dcgan"),
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Runs the demo into the folder `out` and returns what `out/demo.json` says; `out/index.html` shows it.
+
+    Args:
+      out: an empty or new folder, or one that an earlier demo wrote (it is replaced).
+      seed: of all samples and of the fine-tuning.
+      steps: of the fine-tuning.
+      models: what to load and sample, all shipped presets by default; names or saved folders.
+      finetune: the image model to train on, `steps` steps.
+      exports: what to export, reload in a fresh process and compare.
+      tell: is called with a sentence before each part.
+    Raises:
+      GanzooError: `out` holds other files, or nothing is shipped.
+      DemoFailure: a SavedModel does not load, or differs from Keras by more than 1/255.
+    """
+    models = shipped() if models is None else list(models)
+    if not models:
+        raise GanzooError("This installation has no trained weights to show; install ganzoo with its assets.")
+    out = _prepare(Path(out))
+    started = time.perf_counter()
+    parts = {"samples": [], "exports": []}
+    for name in models:
+        tell(f"Load {name} and make pictures")
+        parts["samples"].append(show(name, out, seed))
+    tell(f"Fine-tune {finetune} for {steps} steps")
+    parts["finetune"] = tune(finetune, out, steps, seed)
+    for name in exports:
+        tell(f"Export {name}, reload it in a fresh process, compare")
+        parts["exports"].append(export_and_compare(name, out, seed))
+    result = {
+        "ganzoo": __version__,
+        "seconds": round(time.perf_counter() - started, 1),
+        "seed": seed,
+        **parts,
+        "page": str(out / "index.html"),
+    }
+    (out / MARK).write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    report.write_demo_page(result, out)
+    wrong = [e for e in parts["exports"] if e["largest_difference"] > TOLERANCE]
+    if wrong:
+        listed = ", ".join(f"{e['model']} by {e['largest_difference']}/255" for e in wrong)
+        raise DemoFailure(f"The reloaded SavedModel differs from Keras by more than {TOLERANCE}/255: {listed}.")
+    return result
+
+
+def _prepare(out: Path) -> Path:
+    """The demo's folder, empty but for its mark; what an earlier demo left is removed."""
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / MARK).is_file():
+            raise GanzooError(f'The folder "{out}" holds other files; choose a new one for the demo.')
+        for part in ("samples", "finetune", "export"):
+            shutil.rmtree(out / part, ignore_errors=True)
+        (out / "index.html").unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).write_text("{}\n", "utf-8")
+    return out
+
+
+def show(name: str, out: Path, seed: int) -> dict[str, Any]:
+    """Loads a model and writes out/samples/<paper>-<preset>.png; an image model shows input, output and target."""
+    start = time.perf_counter()
+    model = zoo.load(name)
+    loaded = time.perf_counter()
+    if type(model).task == "latent":
+        sheet, what = sampling.sample_grid(model, 64, seed), "64 samples"
+    else:
+        pairs = held_out(model, ROWS)
+        sheet = pair_sheet(pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"])
+        what = "held-out inputs, outputs, and what the artist drew"
+    title = sampling.model_name(model)
+    file = out / "samples" / f"{title.replace('/', '-')}.png"
+    images.write_png(file, sheet, sampling.png_text(model, seed))
+    return {
+        "model": title,
+        "weights": model.weights_source,
+        "what": what,
+        "load_seconds": round(loaded - start, 2),
+        "sample_seconds": round(time.perf_counter() - loaded, 2),
+        "file": str(file.relative_to(out)),
+    }
+
+
+def held_out(model: Any, n: int) -> dict[str, np.ndarray]:
+    """The first `n` pairs that the model has not trained on, uint8 (n, H, W, C)."""
+    config = model.run_config.data
+    return data.open_source(config, config.test_split).take(n)
+
+
+def sampling_of(model: Any, inputs: np.ndarray, seed: int) -> np.ndarray:
+    """Each input through an image model on its own, as `ganzoo sample --input` does: uint8 (n, H, W, C)."""
+    return np.stack([sampling.translate(model, picture, seed) for picture in inputs])
+
+
+def pair_sheet(*rows: np.ndarray) -> np.ndarray:
+    """Rows of pictures under each other, as one picture."""
+    cells = [images.to_channels(picture, 3) for row in rows for picture in row]
+    return images.grid(cells, columns=len(rows[0]))
+
+
+def error(made: np.ndarray, wanted: np.ndarray) -> float:
+    """Mean absolute error of uint8 pictures on a 0..1 scale."""
+    return float(np.abs(made.astype(np.float64) - images.to_channels(wanted, made.shape[-1])).mean() / 255)
+
+
+def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
+    """Fine-tunes into out/finetune and measures L1 on held-out pairs before and after."""
+    before = zoo.load(name)
+    pairs = held_out(before, ROWS)
+    start = time.perf_counter()
+    result = training.train(
+        name,
+        out=out / "finetune",
+        init="default",
+        overrides={
+            "train.steps": steps,
+            "train.seed": seed,
+            "train.log_every": 1,
+            "train.sample_every": max(1, steps // 2),
+        },
+    )
+    if result.stopped != "done":
+        raise KeyboardInterrupt  # training has saved its state and returned; the demo stops with it
+    seconds = time.perf_counter() - start
+    made = [sampling_of(m, pairs["input"], seed) for m in (before, zoo.load(out / "finetune"))]
+    file = out / "samples" / "finetune.png"
+    images.write_png(file, pair_sheet(pairs["input"], *made, pairs["target"]))
+    return {
+        "model": sampling.model_name(before),
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "l1_before": round(error(made[0], pairs["target"]), 4),
+        "l1_after": round(error(made[1], pairs["target"]), 4),
+        "l1_of_copying": round(error(images.to_channels(pairs["input"], 3), pairs["target"]), 4),
+        "file": str(file.relative_to(out)),
+        "report": "finetune/report.html",
+    }
+
+
+def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
+    """Exports to out/export/<paper>-<preset>, calls it from a fresh process, compares with Keras picture by picture."""
+    model = zoo.load(name)
+    title = sampling.model_name(model)
+    start = time.perf_counter()
+    path = Path(exporting.export(model, out / "export" / title.replace("/", "-")))
+    exported = time.perf_counter()
+    seeds = [seed + i for i in range(ROWS)]
+    if type(model).task == "latent":
+        inputs, expected = [], np.concatenate([model.generate(1, seed=s) for s in seeds])
+    else:
+        inputs = list(held_out(model, ROWS)["input"])
+        expected = np.concatenate([model.generate(x[None], seed=s) for x, s in zip(inputs, seeds, strict=True)])
+    answer, seconds = call_fresh(path, seeds, inputs)
+    sheet = out / "samples" / f"export-{title.replace('/', '-')}.png"
+    images.write_png(sheet, pair_sheet(expected, answer))
+    return {
+        "model": title,
+        "savedmodel": str(path.relative_to(out)),
+        "megabytes": round(sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6, 1),
+        "export_seconds": round(exported - start, 1),
+        "reload_seconds": round(seconds, 1),
+        "pictures": len(expected),
+        "largest_difference": int(np.abs(answer.astype(int) - expected).max()),
+        "file": str(sheet.relative_to(out)),
+    }
+
+
+def call_fresh(path: Path, seeds: Sequence[int], inputs: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, float]:
+    """`serving_default` of a SavedModel in a new process that imports only TensorFlow.
+
+    Args:
+      path: the folder with saved_model.pb.
+      seeds: one for each row.
+      inputs: uint8 pictures (h, w, c), one for each row of an image model; none for models that start from noise.
+    Returns:
+      The uint8 pictures (N, H, W, C), and the seconds of the whole process.
+    Raises:
+      DemoFailure: the process failed; the sentence ends with its last words.
+    """
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        names = [f"input{i}.png" for i in range(len(inputs))]
+        for file, picture in zip(names, inputs, strict=True):
+            images.write_png(work / file, picture)
+        (work / "request.json").write_text(json.dumps({"seeds": list(seeds), "files": names}))
+        command = [sys.executable, "-c", RELOAD, str(path.resolve()), folder]
+        quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(command, cwd=folder, env=quiet, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            words = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            raise DemoFailure(f"A fresh process could not use the SavedModel {path}: {words}")
+        answer = [images.read_image(work / f"answer{i}.png") for i in range(len(seeds))]
+    return np.stack(answer), time.perf_counter() - start

@@ -1,0 +1,23 @@
+"""The one exception for bad input, and the helpers that make its sentences useful."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanzooError(ValueError):
+    """Bad input, said in a sentence: what arrived, what is accepted, what to do. The command line exits 2 on it."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Ending of an error sentence: the closest option for a typo, else the whole list."""
+    options = list(options)
+    close = difflib.get_close_matches(str(name).lower(), {o.lower(): o for o in options}, n=1, cutoff=0.6)
+    if close:
+        original = next(o for o in options if o.lower() == close[0])
+        return f' Did you mean "{original}"?'
+    return f" Accepted: {', '.join(options)}." if options else " None is available."
+
+
+def missing_extra(package: str, extra: str) -> GanzooError:
+    """The error for an optional package that is not installed; `extra` is the name in setup.cfg."""
+    return GanzooError(f"This needs the package {package}, which is not installed: pip install 'ganzoo[{extra}]'.")

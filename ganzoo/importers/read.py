@@ -1,0 +1,141 @@
+"""Reads the files in which others keep their weights, without ever running code that such a file may hold."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ganzoo.errors import GanzooError, missing_extra
+
+__all__ = ["read_state"]
+
+# A training script often wraps the weights beside its epoch and optimizer.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
+
+
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+    """The weights in a checkpoint file, as reference name -> array, in the file's order.
+
+    Args:
+        path: `.pth` or `.pt` (a PyTorch state dict, bare or under "state_dict"; needs torch), `.safetensors` or `.npz`.
+
+    Raises:
+        GanzooError: no such file, empty, truncated, of another type, without weights, or a pickle that wants to run
+            code (PyTorch's weights-only reader refuses it; nothing of it is executed).
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise GanzooError(
+            f'"{path}" is no checkpoint of a format known here by its ending. Accepted: {", ".join(_READERS)}.'
+        )
+    if not path.is_file():
+        raise GanzooError(f'There is no checkpoint file "{path}".' + (" It is a folder." if path.is_dir() else ""))
+    if path.stat().st_size == 0:
+        raise GanzooError(f'"{path}" is empty (0 bytes): the download or the copy failed.')
+    state = reader(path)
+    if not state:
+        raise GanzooError(f'"{path}" holds no weights.')
+    return state
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise missing_extra("torch", "import") from None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Torch's own message advises to switch the protection off, so it is not repeated here.
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        asks = f"its pickle asks for {wanted[1]}" if wanted else "its pickle uses instructions beyond plain weights"
+        raise GanzooError(
+            f'"{path}" is refused: {asks}, and a pickle may run any code. If you trust its author, load it in PyTorch '
+            "yourself and save the bare weights: torch.save(net.state_dict(), path)."
+        ) from None
+    except Exception as error:  # a damaged file can make the reader raise anything; all of it means: unreadable
+        raise GanzooError(
+            f'"{path}" cannot be read as a PyTorch state dict ({type(error).__name__}): truncated, damaged, or another '
+            "kind of file. A good one is written by torch.save(net.state_dict(), path)."
+        ) from None
+    return {name: _from_torch(path, name, tensor) for name, tensor in _unwrap(path, content).items()}
+
+
+def _unwrap(path: Path, content) -> Mapping:
+    """The state dict in what `torch.load` returned."""
+    if isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
+        if all(isinstance(name, str) for name in inner):
+            return inner
+    raise GanzooError(
+        f'"{path}" holds a {type(content).__name__}, not a state dict (parameter names and tensors). '
+        "Save it with torch.save(net.state_dict(), path)."
+    )
+
+
+def _from_torch(path: Path, name: str, tensor) -> np.ndarray:
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        found = f"a {tensor.layout} tensor" if isinstance(tensor, torch.Tensor) else f"a {type(tensor).__name__}"
+        raise GanzooError(f'"{path}" has {found} under "{name}" where a plain tensor is expected: not a state dict.')
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors = deserialize(path.read_bytes())
+    except (SafetensorError, ValueError, MemoryError) as error:
+        raise _unreadable(path, "safetensors file", error) from None
+    state = {}
+    for name, tensor in tensors:
+        kind, data = tensor["dtype"], tensor["data"]
+        if kind == "BF16":  # the upper half of a float32; NumPy has no such type
+            array = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+        elif kind in _SAFETENSORS_TYPES:
+            array = np.frombuffer(data, _SAFETENSORS_TYPES[kind])
+        else:
+            raise GanzooError(
+                f'"{path}" keeps "{name}" as {kind}. Accepted: {", ".join(_SAFETENSORS_TYPES)}, BF16; '
+                "convert the file to one of these."
+            )
+        state[name] = array.reshape(tensor["shape"])
+    return state
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise GanzooError(f'"{path}" is no .npz archive: truncated, or another type of file under this name.')
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zip, zlib and the array header can each fail in several ways
+        if "allow_pickle" in str(error):
+            raise GanzooError(
+                f'"{path}" is refused: it holds pickled Python objects, which may run any code. '
+                "Save plain arrays: numpy.savez(path, **weights)."
+            ) from None
+        raise _unreadable(path, ".npz archive", error) from None
+
+
+def _unreadable(path: Path, what: str, error: Exception) -> GanzooError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return GanzooError(f'"{path}" cannot be read as a {what}: truncated or damaged ({reason}).')
+
+
+_READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".safetensors": _read_safetensors,
+    ".npz": _read_npz,
+}

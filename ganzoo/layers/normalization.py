@@ -1,0 +1,99 @@
+"""Batch and instance normalisation with the conventions of the papers' own code (PyTorch), not Keras' defaults."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class BatchNorm(keras.layers.Layer):
+    """Batch normalisation over all axes but the last, by TensorFlow's fused kernel.
+
+    Differs from `keras.layers.BatchNormalization` in what golden parity and GAN test time need:
+    epsilon 1e-5 and momentum 0.9 (torch's 0.1); the running variance takes the *unbiased* batch variance, as torch
+    stores it; and `per_image=True` normalises every image by its own statistics and changes no variable. That last
+    mode is pix2pix's test time (batch 1 in training mode, Isola et al. section 3.4) for a batch of any size.
+
+    Args:
+        momentum: share of the old running value kept at each training call.
+        epsilon: added to the variance.
+        gamma_initializer: initial gain; DCGAN and pix2pix draw it from N(1, 0.02).
+
+    Call arguments: `inputs` (N, C) or (N, H, W, C) float; `training`; `per_image`, rank 4 only.
+    """
+
+    def __init__(self, *, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        # The statistics stay float32 under a half-precision policy: the fused kernel demands it.
+        self.gamma = self.add_weight(
+            name="gamma", shape=shape, initializer=self.gamma_initializer, dtype="float32", autocast=False
+        )
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", dtype="float32", autocast=False)
+        # Replicas see different rows: the mean of their updates is kept, as Keras' own layer does.
+        moving = {"shape": shape, "trainable": False, "dtype": "float32", "autocast": False, "aggregation": "mean"}
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
+        self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
+
+    def call(self, inputs, training=None, per_image=False):
+        if per_image:
+            return self._normalise_each(inputs)
+        flat = inputs.shape.rank == 2
+        x = inputs[:, None, None, :] if flat else inputs
+        moments = (tf.zeros([0]), tf.zeros([0])) if training else (self.moving_mean.value, self.moving_variance.value)
+        y, mean, unbiased_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=self.gamma.value,
+            offset=self.beta.value,
+            mean=moments[0],
+            variance=moments[1],
+            epsilon=self.epsilon,
+            is_training=bool(training),
+        )
+        if training:
+            keep = self.momentum
+            self.moving_mean.assign(keep * self.moving_mean.value + (1 - keep) * mean)
+            self.moving_variance.assign(keep * self.moving_variance.value + (1 - keep) * unbiased_variance)
+        return y[:, 0, 0, :] if flat else y
+
+    def _normalise_each(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+        y = tf.nn.batch_normalization(x, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
+        return tf.cast(y, inputs.dtype)
+
+    def get_config(self):
+        return super().get_config() | {
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class InstanceNorm(keras.layers.Layer):
+    """Instance normalisation of (N, H, W, C) images, each channel of each image by itself, epsilon 1e-5.
+
+    `affine=False` as PyTorch's default (pix2pix and CycleGAN's code); with True, a gain and a bias per channel.
+    """
+
+    def __init__(self, *, epsilon=1e-5, affine=False, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.affine = affine
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones") if self.affine else None
+        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros") if self.affine else None
+
+    def call(self, inputs):
+        mean, variance = tf.nn.moments(inputs, [1, 2], keepdims=True)
+        return tf.nn.batch_normalization(inputs, mean, variance, self.beta, self.gamma, self.epsilon)
+
+    def get_config(self):
+        return super().get_config() | {"epsilon": self.epsilon, "affine": self.affine}

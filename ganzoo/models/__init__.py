@@ -1,0 +1,7 @@
+"""Imports every sibling module, so that writing a paper's file is registering it. A broken file fails loudly here."""
+
+import importlib
+import pkgutil
+
+for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    importlib.import_module(f"{__name__}.{_module}")

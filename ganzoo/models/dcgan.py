@@ -1,0 +1,218 @@
+"""Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks.
+
+Alec Radford, Luke Metz, Soumith Chintala, 2015. arXiv 1511.06434. Official code: github.com/Newmu/dcgan_code; the
+default topology is that of github.com/pytorch/examples (dcgan), which the field calls DCGAN today.
+
+Objective: min_G max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))], G trained by max E_z[log D(G(z))].
+
+| paper | here |
+|---|---|
+| Z, "project and reshape" (figure 1) | `project`: a transposed convolution from 1x1 to 4x4 = a linear map |
+| fractionally-strided convolutions | `up1` ... `upK`, stride 2, widths halving to `ngf` |
+| CONV 1 ... 4 | `up*`, the last one without batch norm, tanh |
+| discriminator | `down1` ... `downK`, stride 2, leaky slope 0.2, then `logit` |
+
+Deviations: none for the two paper-size presets. `pytorch-64` is the PyTorch example (kernel 4, z normal, batch norm by
+channel after the projection); `lsun-64` the paper's figure 1 and faces script (kernel 5, widths 1024 ... 128, z uniform,
+batch norm by *unit* after the projection, epsilon 1e-8), without the script's weight decay, which the paper does not
+mention. Sampling uses standing statistics (recomputed after training), so that an image depends on its own z alone;
+the official script samples with batch statistics. Other sizes follow the same rule: one stride-2 layer for a doubling.
+"""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from ganzoo import blocks, losses
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+from ganzoo.layers import BatchNorm
+from ganzoo.registry import register
+
+
+def _init():
+    return keras.initializers.RandomNormal(stddev=0.02)  # section 4: N(0, 0.02)
+
+
+def _norm(name, epsilon):
+    return BatchNorm(epsilon=epsilon, gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02), name=name)
+
+
+def _stages(image_size):
+    stages = (image_size // 4).bit_length() - 1
+    if stages < 1 or 4 * 2**stages != image_size:
+        raise GanzooError(f"DCGAN doubles from 4x4, so image_size is 8, 16, 32, 64, ...; received {image_size}.")
+    return stages
+
+
+def build_generator(
+    *, image_size=64, channels=3, latent_dim=100, ngf=64, kernel_size=4, unit_norm=False, epsilon=1e-5
+) -> keras.Model:
+    """z (N, latent_dim) or (N, 1, 1, latent_dim) -> images (N, image_size, image_size, channels) in [-1, 1].
+
+    Args:
+        ngf: width of the last hidden layer; doubles towards z (64 -> 512-256-128-64 at 64 px).
+        kernel_size: 4 (PyTorch example) or 5 (paper). Odd kernels pad (k - 1) / 2 as Theano and torch do.
+        unit_norm: batch norm after the projection by unit (4 * 4 * width gains), as the official code, not by channel.
+        epsilon: of every batch norm.
+    """
+    stages = _stages(image_size)
+    width = ngf * 2 ** (stages - 1)
+    z = keras.Input((latent_dim,), name="latents")
+    x = layers.Reshape((1, 1, latent_dim), name="latents_1x1")(z)
+    x = layers.Conv2DTranspose(width, 4, use_bias=False, kernel_initializer=_init(), name="project")(x)  # 4x4
+    if unit_norm:
+        x = layers.Reshape((16 * width,), name="units")(x)
+        x = layers.Reshape((4, 4, width), name="grid")(_norm("project_norm", epsilon)(x))
+    else:
+        x = _norm("project_norm", epsilon)(x)
+    x = layers.ReLU(name="project_relu")(x)
+    for stage in range(1, stages + 1):
+        last = stage == stages
+        x = _up(channels if last else width >> stage, kernel_size, f"up{stage}")(x)
+        if not last:
+            x = layers.ReLU(name=f"up{stage}_relu")(_norm(f"up{stage}_norm", epsilon)(x))
+    return keras.Model(z, layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
+
+
+def build_discriminator(*, image_size=64, channels=3, ndf=64, kernel_size=4, epsilon=1e-5) -> keras.Model:
+    """images (N, image_size, image_size, channels) -> logit (N, 1); no batch norm on the first layer (section 3)."""
+    image = keras.Input((image_size, image_size, channels), name="image")
+    x = image
+    stages = _stages(image_size)
+    for stage in range(1, stages + 1):
+        x = _down(ndf << (stage - 1), kernel_size, f"down{stage}")(x)
+        if stage > 1:
+            x = _norm(f"down{stage}_norm", epsilon)(x)
+        x = layers.LeakyReLU(0.2, name=f"down{stage}_lrelu")(x)
+    # A 4x4 valid convolution to one channel is the paper's "flatten and feed into a single output".
+    x = layers.Conv2D(1, 4, use_bias=False, kernel_initializer=_init(), name="logit", dtype="float32")(x)
+    return keras.Model(image, layers.Reshape((1,), name="logit_flat", dtype="float32")(x), name="discriminator")
+
+
+def _up(filters, kernel_size, name):
+    """Doubling transposed convolution. `same` equals torch for kernel 4; kernel 5 needs torch's padding 2, output
+    padding 1: the full result less two rows before and one after."""
+    options = {"strides": 2, "use_bias": False, "kernel_initializer": _init()}
+    if kernel_size % 2 == 0:
+        return layers.Conv2DTranspose(filters, kernel_size, padding="same", name=f"{name}_conv", **options)
+    before = (kernel_size - 1) // 2
+    crop = layers.Cropping2D(((before, before - 1), (before, before - 1)), name=f"{name}_crop")
+    full = layers.Conv2DTranspose(filters, kernel_size, padding="valid", name=f"{name}_conv", **options)
+    return lambda x: crop(full(x))
+
+
+def _down(filters, kernel_size, name):
+    """Halving convolution with symmetric padding (k - 1) // 2; `same` would pad an odd kernel unevenly."""
+    pad = layers.ZeroPadding2D((kernel_size - 1) // 2, name=f"{name}_pad")
+    conv = layers.Conv2D(filters, kernel_size, 2, use_bias=False, kernel_initializer=_init(), name=f"{name}_conv")
+    return lambda x: conv(pad(x))
+
+
+@register("dcgan")
+class DCGAN(BaseGAN):
+    """All-convolutional G and D with batch norm, ReLU in G, leaky ReLU in D.
+
+    Args:
+        image_size: 4 * 2^k; 64 in the paper.
+        channels: of the images, 1 or 3.
+        latent_dim: 100 (section 4).
+        latent_distribution: "normal" (PyTorch example) or "uniform" on [-1, 1] (paper).
+        ngf, ndf: base widths of G and D: 64 (PyTorch example) or 128 (paper).
+        kernel_size: 4 (PyTorch example) or 5 (paper).
+        unit_norm: batch norm by unit after the projection, as the official code.
+        epsilon: of the batch norms: 1e-5 (PyTorch example), 1e-8 (official code).
+        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+    """
+
+    task = "latent"
+
+    def __init__(
+        self,
+        *,
+        image_size=64,
+        channels=3,
+        latent_dim=100,
+        latent_distribution="normal",
+        ngf=64,
+        ndf=64,
+        kernel_size=4,
+        unit_norm=False,
+        epsilon=1e-5,
+        ema_decay=0.0,
+    ):
+        super().__init__(ema_decay=ema_decay)
+        if latent_distribution not in ("normal", "uniform"):
+            raise GanzooError(f'latent_distribution is "normal" or "uniform"; received {latent_distribution!r}.')
+        self.image_size, self.channels = image_size, channels
+        self.latent_dim, self.latent_distribution = latent_dim, latent_distribution
+        self.ngf, self.ndf = ngf, ndf
+        self.kernel_size, self.unit_norm, self.epsilon = kernel_size, unit_norm, epsilon
+        shared = {"image_size": image_size, "channels": channels, "kernel_size": kernel_size, "epsilon": epsilon}
+
+        def generator():
+            return build_generator(latent_dim=latent_dim, ngf=ngf, unit_norm=unit_norm, **shared)
+
+        ema = {"ema_generator": generator()} if ema_decay else {}
+        self.finish(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+
+    # ---- training: D, then G against the updated D, on one forward of G -------------------------------------------
+    def forward(self, data):
+        """The real batch, the fakes of this step, and the tape that recorded them."""
+        (real,) = self.unpack(data)
+        z = self.noise(self.draw, "latents", tf.shape(real)[0], [self.latent_dim])
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
+        return real, fake, tape
+
+    def discriminator_step(self, real, fake):
+        with tf.GradientTape() as tape:
+            # Two passes: batch norm must not mix real and fake statistics.
+            real_logits = self.discriminator(real, training=True)
+            fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
+            loss = losses.non_saturating_d(real_logits, fake_logits)
+        self.minimize(tape, loss, "d_optimizer")
+        return loss, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+
+    def generator_step(self, fake, tape):
+        with tape:
+            loss = losses.non_saturating_g(self.discriminator(fake, training=True))
+        self.minimize(tape, loss, "g_optimizer")
+        return loss
+
+    def train_step(self, data):
+        real, fake, tape = self.forward(data)
+        d_loss, fooled = self.discriminator_step(real, fake)
+        g_loss = self.generator_step(fake, tape)
+        self.update_ema()
+        return self.log(d_loss=d_loss, g_loss=g_loss, fooled=fooled)
+
+    def batch_signature(self):
+        return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}
+
+    # ---- sampling and serving ------------------------------------------------------------------------------------
+    def draw(self, shape, seed):
+        """z ~ N(0, 1) or U(-1, 1) of the given shape."""
+        if self.latent_distribution == "normal":
+            return tf.random.stateless_normal(shape, seed)
+        return tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+
+    def latents(self, seeds):
+        """Rows of z for int32 seeds (N, 2)."""
+        return blocks.rows_of(self.draw, seeds, self.latent_dim)
+
+    def images_of(self, latents):
+        """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
+        return self.sampler(latents, training=False)
+
+    def generate(self, n=16, *, seed=0, latents=None):
+        """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
+        return blocks.generate_latent(self, n, seed, latents)
+
+    def finalize(self):
+        """Standing statistics over 32 batches of 64 latents."""
+        batches = [self.latents(blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
+        blocks.standing_statistics(self.sampler, batches)
+
+    def serving_signature(self):
+        return blocks.latent_endpoints(self)

@@ -1,0 +1,160 @@
+"""Generative Adversarial Networks.
+
+Ian Goodfellow, Jean Pouget-Abadie, Mehdi Mirza, Bing Xu, David Warde-Farley, Sherjil Ozair, Aaron Courville,
+Yoshua Bengio, 2014. arXiv 1406.2661. Official code: github.com/goodfeli/adversarial (mnist.yaml).
+
+Objective (equation 1, with the non-saturating generator loss of section 3):
+
+    max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))]          max_G  E_z[log D(G(z))]
+
+| paper | here |
+|---|---|
+| G(z; theta_g) | `generator`: z -> mean pixel probabilities in [0, 1] |
+| D(x; theta_d) | `discriminator`: logit; D(x) = sigmoid(logit) |
+| p_z(z) | uniform on (-sqrt 3, sqrt 3), unit variance (official code) |
+| k (Algorithm 1) | 1: one D update for each G update |
+
+Deviations: images are [-1, 1] outside, as everywhere in ganzoo, and [0, 1] inside, as in the paper. D's dropout noise
+is an input of the network (layers/dropout.py), drawn for the global batch. The default preset trains with Adam; the
+official SGD with its momentum and rate schedules is the preset `mnist-28`.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from ganzoo import blocks, losses
+from ganzoo.base import BaseGAN
+from ganzoo.layers import MaskedDropout, Maxout
+from ganzoo.registry import register
+
+
+def build_generator(*, pixels=784, latent_dim=100, hidden=1200) -> keras.Model:
+    """z (N, latent_dim) -> pixel probabilities (N, pixels) in [0, 1]; rectifiers, then sigmoid (mnist.yaml)."""
+    init = keras.initializers.RandomUniform(-0.05, 0.05)
+    z = keras.Input((latent_dim,), name="latents")
+    x = layers.Dense(hidden, "relu", kernel_initializer=init, name="hidden1")(z)
+    x = layers.Dense(hidden, "relu", kernel_initializer=init, name="hidden2")(x)
+    x = layers.Dense(pixels, "sigmoid", kernel_initializer=init, name="pixels", dtype="float32")(x)
+    return keras.Model(z, x, name="generator")
+
+
+def build_discriminator(*, pixels=784, units=240, pieces=5, input_rate=0.2, hidden_rate=0.5) -> keras.Model:
+    """[pixels (N, pixels), noise (N, pixels + 2 * units) uniform in [0, 1)] -> logit (N, 1).
+
+    The rates are shares *dropped*; mnist.yaml states the kept shares 0.8 (input) and 0.5 (hidden).
+    """
+    init = keras.initializers.RandomUniform(-0.005, 0.005)
+    image = keras.Input((pixels,), name="pixels_in")
+    noise = keras.Input((pixels + 2 * units,), name="noise")
+    x = MaskedDropout(input_rate, name="input_dropout")([image, noise[:, :pixels]])
+    x = Maxout(units, pieces, kernel_initializer=init, name="maxout1")(x)
+    x = MaskedDropout(hidden_rate, name="dropout1")([x, noise[:, pixels : pixels + units]])
+    x = Maxout(units, pieces, kernel_initializer=init, name="maxout2")(x)
+    x = MaskedDropout(hidden_rate, name="dropout2")([x, noise[:, pixels + units :]])
+    logit = layers.Dense(1, kernel_initializer=init, name="logit", dtype="float32")(x)
+    return keras.Model([image, noise], logit, name="discriminator")
+
+
+@register("gan")
+class GAN(BaseGAN):
+    """Fully connected G against a maxout D, the paper's MNIST setting.
+
+    Args:
+        image_size: side of the square images.
+        channels: 1 or 3.
+        latent_dim: 100 (mnist.yaml).
+        hidden: width of G's two rectifier layers, 1200.
+        maxout_units, maxout_pieces: D's two maxout layers, 240 units of 5 pieces.
+        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+    """
+
+    task = "latent"
+
+    def __init__(
+        self, *, image_size=28, channels=1, latent_dim=100, hidden=1200, maxout_units=240, maxout_pieces=5, ema_decay=0.0
+    ):
+        super().__init__(ema_decay=ema_decay)
+        self.image_size, self.channels = image_size, channels
+        self.latent_dim, self.hidden = latent_dim, hidden
+        self.maxout_units, self.maxout_pieces = maxout_units, maxout_pieces
+        self.pixels = image_size * image_size * channels
+
+        def generator():
+            return build_generator(pixels=self.pixels, latent_dim=latent_dim, hidden=hidden)
+
+        discriminator = build_discriminator(pixels=self.pixels, units=maxout_units, pieces=maxout_pieces)
+        ema = {"ema_generator": generator()} if ema_decay else {}
+        self.finish(generator=generator(), discriminator=discriminator, **ema)
+
+    # ---- training: Algorithm 1 with k = 1 ------------------------------------------------------------------------
+    def forward(self, data):
+        """Draws the minibatches of Algorithm 1: real pixels, fakes, and the tape that recorded the fakes."""
+        (image,) = self.unpack(data)
+        real = tf.reshape((tf.cast(image, tf.float32) + 1) / 2, [-1, self.pixels])  # [-1, 1] -> [0, 1]
+        rows = tf.shape(real)[0]
+        half_width = 3.0**0.5
+
+        def uniform(shape, seed):
+            return tf.random.stateless_uniform(shape, seed, -half_width, half_width)
+
+        with tf.GradientTape() as tape:
+            fake = self.generator(self.noise(uniform, "latents", rows, [self.latent_dim]), training=True)
+        return real, fake, tape
+
+    def critic(self, pixels, stream):
+        """D with fresh dropout from the named noise stream."""
+        width = self.pixels + 2 * self.maxout_units
+        noise = self.noise(tf.random.stateless_uniform, stream, tf.shape(pixels)[0], [width])
+        return self.discriminator([pixels, noise], training=True)
+
+    def generator_step(self, fake, tape):
+        with tape:
+            loss = losses.non_saturating_g(self.critic(fake, "dropout_fake"))  # section 3: max log D(G(z))
+        self.minimize(tape, loss, "g_optimizer")
+        return loss
+
+    def discriminator_step(self, real, fake):
+        with tf.GradientTape() as tape:
+            fake_logits = self.critic(tf.stop_gradient(fake), "dropout_fake")
+            loss = losses.non_saturating_d(self.critic(real, "dropout_real"), fake_logits)
+            half = 0.5 * loss  # the official cost is the mean of the two cross entropies
+        self.minimize(tape, half, "d_optimizer")
+        return half, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+
+    def train_step(self, data):
+        real, fake, tape = self.forward(data)
+        # The official code takes both gradients at the same point. G moves first here, against the D that has not
+        # moved, and D then sees the fakes made before: the same two gradients, one forward of G.
+        g_loss = self.generator_step(fake, tape)
+        d_loss, fooled = self.discriminator_step(real, fake)
+        self.update_ema()
+        return self.log(d_loss=d_loss, g_loss=g_loss, fooled=fooled)
+
+    def adapt(self, source):
+        """G's output bias becomes the logit of the training set's mean image (mnist.yaml)."""
+        images = source.take(min(len(source), 10_000))["image"].astype("float64") / 255
+        mean = np.clip(images.mean(axis=0).reshape(-1), 1e-3, 1 - 1e-3)
+        for network in (self.generator, *([self.ema_generator] if self.ema_decay else [])):
+            network.get_layer("pixels").bias.assign(np.log(mean / (1 - mean)))
+
+    def batch_signature(self):
+        return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}
+
+    # ---- sampling and serving ------------------------------------------------------------------------------------
+    def latents(self, seeds):
+        """Rows of p_z for int32 seeds (N, 2)."""
+        return blocks.rows_of(tf.random.stateless_uniform, seeds, self.latent_dim) * 2 * 3**0.5 - 3**0.5
+
+    def images_of(self, latents):
+        """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
+        pixels = self.sampler(latents, training=False) * 2 - 1
+        return tf.reshape(pixels, [-1, self.image_size, self.image_size, self.channels])
+
+    def generate(self, n=16, *, seed=0, latents=None):
+        """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
+        return blocks.generate_latent(self, n, seed, latents)
+
+    def serving_signature(self):
+        return blocks.latent_endpoints(self)

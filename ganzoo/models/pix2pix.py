@@ -1,0 +1,320 @@
+"""Image-to-Image Translation with Conditional Adversarial Networks.
+
+Phillip Isola, Jun-Yan Zhu, Tinghui Zhou, Alexei A. Efros, 2016. arXiv 1611.07004. Official code:
+github.com/phillipi/pix2pix (Lua) and github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
+
+Objective (equation 4):  G* = arg min_G max_D  E[log D(x, y)] + E[log(1 - D(x, G(x, z)))]  +  lambda E|y - G(x, z)|_1
+
+| paper | here |
+|---|---|
+| x, y | `input`, `target` of a batch |
+| G(x, z), U-Net; z = dropout | `generator`: [x, row seeds of the dropout] -> image |
+| D(x, y), 70x70 PatchGAN | `discriminator`: concat(x, y) -> map of logits |
+| Ck, CDk (appendix 6.1) | `downN_conv/_norm`, `upN_conv/_norm/_dropout`; N counts from the image inwards |
+| lambda | `l1_weight`, 100 |
+
+Deviations: dropout sits on the three innermost decoder layers, as in the paper and its Lua code;
+`dropout_placement="pytorch"` moves it to the middle blocks of the PyTorch code. The bottleneck has no norm: the first
+arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). Smaller
+nets (`num_downs` < 8) follow the same rule. `norm="instance"` trains at any batch size with the statistics that test
+time has anyway; the small presets use it.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from ganzoo import blocks, losses
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform
+from ganzoo.registry import register
+
+
+def _init():
+    return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
+
+
+def _conv(filters, name, *, bias, kernel_size=4, strides=2, padding="same"):
+    """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes."""
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides,
+        padding=padding,
+        use_bias=bias,
+        kernel_initializer=_init(),
+        name=name,
+    )
+
+
+def _norm(norm, name):
+    if norm == "batch":
+        return BatchNorm(gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02), name=name)
+    if norm == "instance":
+        return InstanceNorm(name=name)
+    return layers.Identity(name=name)
+
+
+def build_generator(
+    *, input_channels=3, output_channels=3, ngf=64, num_downs=8, norm="batch", dropout=0.5, dropout_placement="paper"
+) -> keras.Model:
+    """U-Net: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
+
+    H and W are multiples of 2^num_downs. With dropout the network takes [images, seeds], seeds int32 (N, 2): the mask
+    of image i is drawn from seeds[i]; with `dropout=0` it takes the images alone.
+
+    Args:
+        ngf: width of the outermost level; doubles inwards up to 8 * ngf (C64-C128-C256-C512-C512-...).
+        num_downs: levels: 8 = U-Net-256, 7 = U-Net-128.
+        norm: "batch", "instance" (no parameters, convolutions keep their biases) or "none".
+        dropout: share of units dropped in the CDk layers.
+        dropout_placement: "paper" (three innermost decoder layers) or "pytorch" (the middle blocks).
+    """
+    image = keras.Input((None, None, input_channels), name="image")
+    seeds = keras.Input((2,), dtype="int32", name="seeds")
+    widths = [ngf * min(2**level, 8) for level in range(num_downs)]
+    bias = norm == "instance"  # as the PyTorch code: the U-Net's convolutions have one with instance norm only
+
+    x, skips = image, []
+    for level, width in enumerate(widths, start=1):
+        if level > 1:
+            x = layers.LeakyReLU(0.2, name=f"down{level}_lrelu")(x)
+        normed = 1 < level < num_downs  # not the first layer, not the 1x1 bottleneck
+        x = _conv(width, f"down{level}_conv", bias=bias)(x)
+        if normed:
+            x = _norm(norm, f"down{level}_norm")(x)
+        skips.append(x)
+
+    dropped = _dropout_levels(num_downs, dropout_placement) if dropout else ()
+    for level in range(num_downs, 1, -1):
+        x = layers.ReLU(name=f"up{level}_relu")(x)
+        x = layers.Conv2DTranspose(
+            widths[level - 2],
+            4,
+            2,
+            padding="same",
+            use_bias=bias,
+            kernel_initializer=_init(),
+            name=f"up{level}_conv",
+        )(x)
+        x = _norm(norm, f"up{level}_norm")(x)
+        if level in dropped:
+            noise = RowUniform(level, name=f"up{level}_noise")([x, seeds])
+            x = MaskedDropout(dropout, name=f"up{level}_dropout")([x, noise])
+        x = layers.Concatenate(name=f"up{level}_skip")([skips[level - 2], x])  # skip first, as the PyTorch code
+    x = layers.ReLU(name="up1_relu")(x)
+    x = layers.Conv2DTranspose(
+        output_channels, 4, 2, padding="same", kernel_initializer=_init(), name="up1_conv", dtype="float32"
+    )(x)
+    x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
+    return keras.Model([image, seeds] if dropped else image, x, name="generator")
+
+
+def _dropout_levels(num_downs, placement):
+    if placement == "paper":
+        return range(num_downs, max(num_downs - 3, 1), -1)
+    if placement == "pytorch":
+        return range(num_downs - 1, 4, -1)
+    raise GanzooError(f'dropout_placement is "paper" or "pytorch"; received {placement!r}.')
+
+
+def build_discriminator(*, channels=6, ndf=64, n_layers=3, norm="batch") -> keras.Model:
+    """PatchGAN: concat(x, y) (N, H, W, channels) -> logits (N, h, w, 1), one for each patch.
+
+    Args:
+        channels: of x and y together.
+        n_layers: stride-2 layers; the patch is 16, 34, 70, 142, 286, 574 px for 1 ... 6, and 1 px for 0 (PixelGAN).
+        norm: as for the generator.
+    """
+    image = keras.Input((None, None, channels), name="image")
+    bias = norm == "instance"  # of a normed layer; layers without a norm have one
+    if n_layers == 0:  # 1x1 convolutions only; the last one has no bias under batch norm (PyTorch code)
+        x = _conv(ndf, "conv1", bias=True, kernel_size=1, strides=1)(image)
+        x = layers.LeakyReLU(0.2, name="lrelu1")(x)
+        x = _conv(2 * ndf, "conv2", bias=bias, kernel_size=1, strides=1)(x)
+        x = layers.LeakyReLU(0.2, name="lrelu2")(_norm(norm, "norm2")(x))
+        logits = layers.Conv2D(1, 1, use_bias=bias, kernel_initializer=_init(), name="logits", dtype="float32")
+        return keras.Model(image, logits(x), name="discriminator")
+    x = image
+    for layer in range(1, n_layers + 2):
+        # Torch's padding 1: `same` would keep the size in the last two layers (stride 1), which shrink it by one, and
+        # would round odd sizes up (286 -> 143 -> 71) in the others.
+        x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
+        width = ndf * min(2 ** (layer - 1), 8)
+        strides = 2 if layer <= n_layers else 1
+        x = _conv(width, f"conv{layer}", bias=bias or layer == 1, strides=strides, padding="valid")(x)
+        if layer > 1:
+            x = _norm(norm, f"norm{layer}")(x)
+        x = layers.LeakyReLU(0.2, name=f"lrelu{layer}")(x)
+    x = layers.ZeroPadding2D(1, name="pad_logits")(x)
+    x = layers.Conv2D(1, 4, kernel_initializer=_init(), name="logits", dtype="float32")(x)
+    return keras.Model(image, x, name="discriminator")
+
+
+@register("pix2pix")
+class Pix2Pix(BaseGAN):
+    """Conditional GAN on pairs: U-Net generator, PatchGAN discriminator, L1.
+
+    Args:
+        input_channels, output_channels: of x and of y.
+        ngf, ndf: base widths of G and D, 64.
+        num_downs: U-Net levels; sides are padded to multiples of 2^num_downs.
+        n_layers: of the PatchGAN, 3 = 70x70; 0 = PixelGAN.
+        norm: "batch" (paper), "instance" or "none".
+        dropout: 0.5 on the innermost decoder layers, in training and at test time (section 3.4).
+        dropout_placement: "paper" or "pytorch".
+        l1_weight: lambda, 100 (section 3.3).
+        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+    """
+
+    task = "image"
+    logs = ("d_loss", "g_loss", "l1", "fooled")
+
+    def __init__(
+        self,
+        *,
+        input_channels=3,
+        output_channels=3,
+        ngf=64,
+        ndf=64,
+        num_downs=8,
+        n_layers=3,
+        norm="batch",
+        dropout=0.5,
+        dropout_placement="paper",
+        l1_weight=100.0,
+        ema_decay=0.0,
+    ):
+        super().__init__(ema_decay=ema_decay)
+        if norm not in ("batch", "instance", "none"):
+            raise GanzooError(f'norm is "batch", "instance" or "none"; received {norm!r}.')
+        self.input_channels, self.output_channels = input_channels, output_channels
+        self.ngf, self.ndf, self.num_downs, self.n_layers = ngf, ndf, num_downs, n_layers
+        self.norm, self.dropout, self.dropout_placement = norm, dropout, dropout_placement
+        self.l1_weight = l1_weight
+
+        def generator():
+            return build_generator(
+                input_channels=input_channels,
+                output_channels=output_channels,
+                ngf=ngf,
+                num_downs=num_downs,
+                norm=norm,
+                dropout=dropout,
+                dropout_placement=dropout_placement,
+            )
+
+        discriminator = build_discriminator(
+            channels=input_channels + output_channels, ndf=ndf, n_layers=n_layers, norm=norm
+        )
+        ema = {"ema_generator": generator()} if ema_decay else {}
+        self.finish(generator=generator(), discriminator=discriminator, **ema)
+
+    def translate(self, generator, images, seeds):
+        """G(x, z) in training mode, which is the paper's test mode too."""
+        takes_seeds = len(generator.inputs) == 2
+        return generator([images, seeds] if takes_seeds else images, training=True)
+
+    # ---- training: D, then G, on the same pair and one forward of G (section 3.3) ---------------------------------
+    def forward(self, data):
+        """The pair, G(x, z) and the tape that recorded it."""
+        x, y = self.unpack(data)
+        seeds = self.row_noise_seeds("dropout", tf.shape(x)[0])
+        with tf.GradientTape() as tape:
+            fake = self.translate(self.generator, x, seeds)
+        return x, y, fake, tape
+
+    def judge(self, x, y):
+        return self.discriminator(tf.concat([x, tf.cast(y, x.dtype)], axis=-1), training=True)
+
+    def discriminator_step(self, x, y, fake):
+        with tf.GradientTape() as tape:
+            fake_logits = self.judge(x, tf.stop_gradient(fake))
+            loss = 0.5 * losses.non_saturating_d(self.judge(x, y), fake_logits)  # "divide the objective by 2"
+        self.minimize(tape, loss, "d_optimizer")
+        return loss, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+
+    def generator_step(self, x, y, fake, tape):
+        with tape:
+            l1 = losses.l1(y, fake)
+            loss = losses.non_saturating_g(self.judge(x, fake)) + self.l1_weight * l1
+        self.minimize(tape, loss, "g_optimizer")
+        return loss, l1
+
+    def train_step(self, data):
+        x, y, fake, tape = self.forward(data)
+        d_loss, fooled = self.discriminator_step(x, y, fake)
+        g_loss, l1 = self.generator_step(x, y, fake, tape)
+        self.update_ema()
+        return self.log(d_loss=d_loss, g_loss=g_loss, l1=l1, fooled=fooled)
+
+    def batch_signature(self):
+        return {
+            "input": tf.TensorSpec([None, None, None, self.input_channels], tf.float32),
+            "target": tf.TensorSpec([None, None, None, self.output_channels], tf.float32),
+        }
+
+    # ---- test time: batch statistics at batch 1 = each image by its own, dropout on (section 3.4) ------------------
+    def per_image_sampler(self):
+        """The sampling generator on the same variables, with every batch norm taking each image's own statistics."""
+        if self.norm != "batch":
+            return self.sampler
+
+        def call(layer, *args, **kwargs):
+            return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
+
+        return keras.models.clone_model(self.sampler, clone_function=lambda layer: layer, call_function=call)
+
+    def generate(self, images, *, seed=0):
+        """Translates images of any size, padded to the stride and cropped back.
+
+        Args:
+            images: uint8 (N, H, W, C) 0..255, or floats in [-1, 1]; C gray or RGB is converted to `input_channels`.
+            seed: of the dropout masks; image i depends on (seed, i) and its own pixels only.
+
+        Returns:
+            uint8 (N, H, W, output_channels).
+        """
+        x = blocks.images_in(images, self.input_channels)
+        seeds = blocks.row_seeds(seed, x.shape[0])
+        generator = self.per_image_sampler()
+        run = tf.function(lambda x, seeds: blocks.to_uint8(self.padded(generator, x, seeds)), reduce_retracing=True)
+        # One image at a time: the result cannot depend on the neighbours, not even by rounding.
+        return np.concatenate([run(x[i : i + 1], seeds[i : i + 1]).numpy() for i in range(x.shape[0])])
+
+    def padded(self, generator, x, seeds):
+        """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
+        stride = 2**self.num_downs
+        height, width = tf.shape(x)[1], tf.shape(x)[2]
+        rows = tf.minimum(tf.range(-(-height // stride) * stride), height - 1)
+        columns = tf.minimum(tf.range(-(-width // stride) * stride), width - 1)
+        x = tf.gather(tf.gather(x, rows, axis=1), columns, axis=2)
+        return self.translate(generator, x, seeds)[:, :height, :width]
+
+    # ---- serving -------------------------------------------------------------------------------------------------
+    def serving_signature(self):
+        generator = self.per_image_sampler()
+
+        def serve_row(row):
+            image_bytes, seed = row
+            x = blocks.decode_image(image_bytes, self.input_channels)[None]
+            y = self.padded(generator, x, blocks.seeds_of(seed[None]))
+            return tf.io.encode_png(blocks.to_uint8(y)[0])
+
+        def serve(image_bytes, seed):
+            """PNG, JPEG, GIF or BMP bytes (N,), each of its own size, and int64 dropout seeds (N,) -> PNG bytes."""
+            return {"image_bytes": tf.map_fn(serve_row, (image_bytes, seed), fn_output_signature=tf.string)}
+
+        def tensors(images, seed):
+            """float32 images (N, H, W, C) in [-1, 1] and int64 seeds (N,) -> float32 images in [-1, 1]."""
+            return {"images": self.padded(generator, images, blocks.seeds_of(seed))}
+
+        image = tf.TensorSpec([None, None, None, self.input_channels], tf.float32, name="images")
+        seed = tf.TensorSpec([None], tf.int64, name="seed")
+        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        return {
+            "serving_default": (serve, {"image_bytes": image_bytes, "seed": seed}),
+            "tensors": (tensors, {"images": image, "seed": seed}),
+        }

@@ -1,0 +1,327 @@
+"""Typed records of `zoo_configs/*.toml` and of run files. Reads and validates; builds no network, needs no TensorFlow."""
+
+import functools
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from ganzoo.errors import GanzooError, nearest
+
+
+class Record(pydantic.BaseModel):
+    """Frozen; an unknown key is an error, and so is a value of the wrong type."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Paper(Record):
+    """Bibliographic facts of a paper, `[paper]`. `params`: parameter counts of the paper-size preset, tested."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    code: str
+    task: str
+    aliases: tuple[str, ...] = pydantic.Field((), strict=False)
+    paper_preset: str
+    params: dict[str, int]
+
+
+class DataConfig(Record):
+    """What to train on, `[data]`.
+
+    shape: "images" or "paired". source: bundled name, folder, zip or "tfds:NAME". split: of the source. size: side in
+    pixels. channels: of the image (the target of a pair). input_channels: of a pair's input. fit: how odd sizes become
+    square. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset for both
+    of a pair. direction: which side of a pair is the input.
+    """
+
+    shape: Literal["images", "paired"]
+    source: str
+    split: str = "train"
+    test_split: str = "test"
+    size: pydantic.PositiveInt
+    channels: Literal[1, 3] = 3
+    input_channels: Literal[1, 3] = 3
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    mirror: bool = False
+    load_size: pydantic.PositiveInt | None = None
+    direction: Literal["a2b", "b2a"] = "a2b"
+
+    @pydantic.model_validator(mode="after")
+    def _crop_fits(self):
+        if self.load_size is not None and self.load_size < self.size:
+            raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+
+class OptimizerConfig(Record):
+    """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
+    momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
+    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix)."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: pydantic.PositiveFloat
+    beta_1: float = pydantic.Field(0.9, ge=0, lt=1)
+    beta_2: float = pydantic.Field(0.999, ge=0, lt=1)
+    epsilon: pydantic.PositiveFloat = 1e-8
+    momentum: float = pydantic.Field(0.0, ge=0, lt=1)
+    momentum_end: float | None = pydantic.Field(None, ge=0, lt=1)
+    momentum_steps: pydantic.PositiveInt | None = None
+    decay: float = pydantic.Field(1.0, ge=1)
+    learning_rate_min: pydantic.NonNegativeFloat = 0.0
+    constant_steps: pydantic.NonNegativeInt | None = None
+    decay_steps: pydantic.PositiveInt | None = None
+
+
+class TrainConfig(Record):
+    """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off."""
+
+    batch_size: pydantic.PositiveInt
+    steps: pydantic.PositiveInt
+    seed: pydantic.NonNegativeInt = 0
+    log_every: pydantic.PositiveInt = 50
+    sample_every: pydantic.NonNegativeInt = 500
+    checkpoint_every: pydantic.NonNegativeInt = 500
+    keep_checkpoints: pydantic.PositiveInt = 2
+    precision: Literal["float32", "bfloat16"] = "float32"
+    g_optimizer: OptimizerConfig
+    d_optimizer: OptimizerConfig
+
+
+class Weights(Record):
+    """A published weights file, `[weights]`. Without a sha256 there is no entry."""
+
+    file: str
+    sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
+    bytes: pydantic.PositiveInt
+    licence: str
+    attribution: str = ""
+
+
+class Result(Record):
+    """One number, `[[results]]`; `metric` is its whole protocol, `source` "measured" or "paper Table n"."""
+
+    metric: str
+    value: float
+    source: str
+    steps: int | None = None
+    images: int | None = None
+    hours: float | None = None
+    seed: int | None = None
+    note: str = ""
+
+
+class Preset(Record):
+    """One `[presets.<name>]`: the constructor's arguments, data, training, weights, results."""
+
+    about: str
+    model: dict[str, Any]
+    data: DataConfig
+    train: TrainConfig
+    weights: Weights | None = None
+    results: tuple[Result, ...] = pydantic.Field((), strict=False)
+
+
+class PaperFile(Record):
+    """One TOML of the zoo; the first preset is the default."""
+
+    paper: Paper
+    presets: dict[str, Preset] = pydantic.Field(min_length=1)
+
+
+class RunConfig(Record):
+    """Resolved options of a run or of a saved model folder, `config.toml`."""
+
+    name: str
+    preset: str
+    model: dict[str, Any]
+    data: DataConfig
+    train: TrainConfig
+
+
+# ---- the zoo's TOML files --------------------------------------------------------------------------------------------
+def config_folder():
+    """The folder of the TOML files: `ganzoo.zoo_configs` when installed, `zoo_configs/` in a clone."""
+    try:
+        return resources.files("ganzoo.zoo_configs")
+    except ModuleNotFoundError:
+        return Path(__file__).resolve().parent.parent / "zoo_configs"
+
+
+@functools.cache
+def _files() -> dict[str, PaperFile]:
+    files = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return {f.name.removesuffix(".toml"): validate(PaperFile, tomllib.loads(f.read_text("utf-8")), f.name) for f in files}
+
+
+def list_models() -> list[str]:
+    """Canonical names of all papers in the zoo."""
+    return list(_files())
+
+
+def list_presets(name: str) -> list[str]:
+    """Preset names of a paper, the default first."""
+    return list(_files()[find_paper(name)].presets)
+
+
+def read(name: str) -> PaperFile:
+    """Everything the TOML of a paper says."""
+    return _files()[find_paper(name)]
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c not in "-_ ")
+
+
+def _lookup() -> dict[str, str]:
+    return {_plain(key): name for name, file in _files().items() for key in (name, *file.paper.aliases)}
+
+
+def find_paper(name: str) -> str:
+    """Canonical name; case, "-", "_" and spaces do not count, aliases do.
+
+    Raises:
+        GanzooError: no such paper; the sentence names the nearest.
+    """
+    found = _lookup().get(_plain(str(name)))
+    if found is None:
+        raise GanzooError(f'There is no model "{name}".{nearest(name, list_models())}')
+    return found
+
+
+def is_paper(name: str) -> bool:
+    """Whether `name` is a registered paper or an alias."""
+    return _plain(str(name)) in _lookup()
+
+
+def resolve(name: str, preset: str | None = None) -> tuple[str, str]:
+    """(paper, preset) of "paper", "paper/preset", or of both given apart; the default preset if none is named."""
+    paper, _, inline = str(name).partition("/")
+    paper = find_paper(paper)
+    if inline and preset and _plain(inline) != _plain(preset):
+        raise GanzooError(f'"{name}" names the preset {inline} and preset= names {preset}: give one of them.')
+    wanted, presets = inline or preset, list_presets(paper)
+    if not wanted:
+        return paper, presets[0]
+    found = {_plain(p): p for p in presets}.get(_plain(wanted))
+    if found is None:
+        raise GanzooError(f'{paper} has no preset "{wanted}".{nearest(wanted, presets)}')
+    return paper, found
+
+
+# ---- run configurations ----------------------------------------------------------------------------------------------
+def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Options of a run from "paper/preset", from a TOML file (own, with `extends`, or a resolved one), or as they are.
+
+    Args:
+        overrides: dotted keys and values, `{"train.batch_size": 32}`; the tables are model, data and train.
+
+    Raises:
+        GanzooError: unknown name or key (with the nearest), wrong type, unreadable file.
+    """
+    if isinstance(source, RunConfig):
+        tables = source.model_dump(exclude_none=True)
+    elif Path(source).suffix == ".toml":
+        tables = _from_file(Path(source))
+    else:
+        tables = _from_preset(str(source))
+    for key, value in (overrides or {}).items():
+        _set(tables, key, value)
+    return validate(RunConfig, tables, str(source) if not isinstance(source, RunConfig) else "the run's options")
+
+
+def _from_preset(name: str) -> dict:
+    paper, preset = resolve(name)
+    record = read(paper).presets[preset].model_dump(include={"model", "data", "train"}, exclude_none=True)
+    return {"name": paper, "preset": preset, **record}
+
+
+def _from_file(path: Path) -> dict:
+    try:
+        own = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise GanzooError(f"{path} cannot be read as TOML: {error}.") from error
+    if "extends" in own:
+        tables = _from_preset(str(own.pop("extends")))
+        return _merge(tables, own)
+    if "name" not in own:
+        raise GanzooError(f'{path} says neither extends = "paper/preset" nor name = "paper".')
+    return {"preset": path.stem, **own, "name": find_paper(str(own["name"]))}
+
+
+def _merge(base: dict, own: dict) -> dict:
+    return base | {k: _merge(base[k], v) if isinstance(v, dict) and isinstance(base.get(k), dict) else v
+                   for k, v in own.items()}  # fmt: skip
+
+
+def _set(tables: dict, key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    fields: dict = RunConfig.model_fields
+    if not path:
+        # A bare key is looked up in train and data: `steps=100`.
+        homes = [t for t, record in (("train", TrainConfig), ("data", DataConfig)) if last in record.model_fields]
+        if not homes:
+            options = [*TrainConfig.model_fields, *DataConfig.model_fields]
+            raise GanzooError(f'"{key}" is no option.{nearest(key, options)}')
+        path = homes[:1]
+    node = tables
+    for part in path:
+        if part not in node and part not in fields:
+            raise GanzooError(f'"{key}" is no option: there is no table "{part}".{nearest(part, [*node])}')
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise GanzooError(f'"{key}" is no option: {part} is a value, not a table.')
+    node[last] = value
+
+
+def validate(record: type[Record], tables: dict, where: str):
+    """The record of plain tables. Raises GanzooError with the dotted key, what arrived, and the nearest key."""
+    try:
+        return record.model_validate(tables)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
+            raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
+        if first["type"] == "missing":
+            raise GanzooError(f'{where}: "{key}" is missing.') from None
+        raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
+
+
+def _fields_at(record: type, path: tuple) -> list[str]:
+    for part in path:
+        annotation = record.model_fields[part].annotation if part in getattr(record, "model_fields", {}) else None
+        inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
+        record = next((a for a in inner if issubclass(a, Record)), record)
+    return list(record.model_fields)
+
+
+def to_toml(tables: dict, prefix: str = "") -> str:
+    """TOML of nested tables of strings, numbers, booleans and lists (tomllib only reads)."""
+    lines = [f"{k} = {_value(v)}" for k, v in tables.items() if not isinstance(v, dict) and v is not None]
+    for key, table in tables.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{prefix}{key}]", to_toml(table, f"{prefix}{key}.").rstrip()]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _value(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(v) for v in value)}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON strings are TOML strings
+    return repr(value)
+
+
+def config_toml(config: RunConfig) -> str:
+    """The text of a `config.toml`."""
+    return to_toml(config.model_dump(exclude_none=True))

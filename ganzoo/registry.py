@@ -1,0 +1,29 @@
+"""The zoo table: canonical paper name -> model class. Importing `ganzoo.models` fills it."""
+
+import keras
+
+_MODELS: dict[str, type] = {}
+
+
+def register(name: str):
+    """Class decorator: enters a paper's model under its canonical name and as a Keras serialisable `ganzoo>name`.
+
+    Raises:
+        ValueError: the name is taken; two files claim one paper.
+    """
+
+    def enter(cls: type) -> type:
+        if name in _MODELS:
+            raise ValueError(f'"{name}" is registered twice: by {_MODELS[name].__module__} and {cls.__module__}.')
+        cls.paper = name
+        _MODELS[name] = cls
+        return keras.saving.register_keras_serializable("ganzoo", name)(cls)
+
+    return enter
+
+
+def models() -> dict[str, type]:
+    """All registered models by canonical name, imported on the first call."""
+    import ganzoo.models  # noqa: F401  (its import registers every sibling)
+
+    return dict(_MODELS)

@@ -1,0 +1,175 @@
+"""Pictures out of a loaded model and into PNG files that say where they came from.
+
+The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
+`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version).
+"""
+
+import glob
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import __version__, images
+from ganzoo.errors import GanzooError
+
+GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
+GLOB = set("*?[")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a sampling wrote: its `files`, and the inputs that were left out as (file, reason)."""
+
+    files: list[Path]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def png_text(model: Any, seed: int) -> dict[str, str]:
+    """The text chunks of every picture that `model` made with `seed`."""
+    text = {"model": model_name(model), "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
+
+
+def model_name(model: Any) -> str:
+    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
+    return f"{model.paper}/{model.preset}" if model.preset else model.paper
+
+
+def require_task(model: Any, task: str) -> None:
+    """Raises GanzooError unless `model` turns noise ("latent") or pictures ("image") into pictures, as asked."""
+    if type(model).task == task:
+        return
+    if task == "image":
+        raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
+    raise GanzooError(
+        f"{model_name(model)} turns pictures into pictures: give it one with --input FILE, FOLDER or GLOB."
+    )
+
+
+def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None) -> np.ndarray:
+    """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C)."""
+    require_task(model, "latent")
+    return images.grid(model.generate(n, seed=seed), columns)
+
+
+def write_grid(model: Any, out: Path, n: int = 64, seed: int = 0, columns: int | None = None) -> Written:
+    """Writes `sample_grid` as the PNG `out`."""
+    images.write_png(out, sample_grid(model, n, seed, columns), png_text(model, seed))
+    return Written([out])
+
+
+def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0) -> Written:
+    """Writes `n` samples as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
+    require_task(model, "latent")
+    text, digits, files = png_text(model, seed), max(4, len(str(n - 1))), []
+    for i, picture in enumerate(model.generate(n, seed=seed)):
+        files.append(folder / f"{i:0{digits}d}.png")
+        images.write_png(files[-1], picture, text)
+    return Written(files)
+
+
+def find_inputs(pattern: str) -> list[Path]:
+    """The picture files that a file name, a folder (its own pictures, not those of sub-folders) or a glob stands for.
+
+    Raises:
+      GanzooError: nothing is there, or nothing of it is a picture by its suffix.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".")]
+        what = f'The folder "{pattern}" holds no picture'
+    elif path.exists():
+        return [path]
+    elif GLOB & set(pattern):
+        found = [Path(p) for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)]
+        found = [p for p in found if p.suffix.lower() in images.SUFFIXES]
+        what = f'No picture matches "{pattern}"'
+    else:
+        raise GanzooError(f'There is no file or folder "{pattern}" to take as input.')
+    if not found:
+        raise GanzooError(f"{what} ({', '.join(images.SUFFIXES)}).")
+    return sorted(found)
+
+
+def plan_outputs(inputs: list[Path], out: Path) -> dict[Path, Path] | Path:
+    """Where each input's picture goes: input -> output file, or one path where several share a grid.
+
+    `out` that ends in .png is one file (one input: its picture; several: a grid); anything else is a folder with one
+    PNG per input, named after it (with its suffix where two inputs differ in nothing else).
+    Raises:
+      GanzooError: `out` has another picture's suffix, or an input would be overwritten.
+    """
+    single = out.suffix.lower() == ".png" and not out.is_dir()
+    if not single and out.suffix.lower() in images.SUFFIXES and not out.is_dir():
+        raise GanzooError(
+            f'Pictures are written as PNG; name the output "{out.with_suffix(".png")}" instead of "{out}".'
+        )
+    if single:
+        plan: dict[Path, Path] | Path = {inputs[0]: out} if len(inputs) == 1 else out
+    else:
+        stems = Counter(p.stem for p in inputs)
+        plan = {p: out / (f"{p.stem}.png" if stems[p.stem] == 1 else f"{p.name}.png") for p in inputs}
+        clash = [target for target, count in Counter(plan.values()).items() if count > 1]
+        if clash:
+            raise GanzooError(
+                f'Several inputs would be written as "{clash[0]}"; rename one, or translate them one by one.'
+            )
+    for target in plan.values() if isinstance(plan, dict) else [plan]:
+        if target.exists() and any(os.path.samefile(target, p) for p in inputs if p.exists()):
+            raise GanzooError(f'"{target}" is an input and would be overwritten; choose another output.')
+    return plan
+
+
+def translate(model: Any, picture: np.ndarray, seed: int = 0) -> np.ndarray:
+    """One uint8 picture (h, w, c) through an image model: uint8 (h, w, C). The result does not depend on other pictures."""
+    return model.generate(images.to_channels(picture, input_channels(model))[None], seed=seed)[0]
+
+
+def input_channels(model: Any) -> int:
+    """How many channels an image model's input has."""
+    return int(model.batch_signature()["input"].shape[-1])
+
+
+def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0) -> Written:
+    """Every picture of `inputs` through an image model, written as `plan_outputs` says.
+
+    A single unreadable input is refused; among several it is left out and named in the result.
+    Raises:
+      GanzooError: no input is readable, or one of `plan_outputs`.
+    """
+    require_task(model, "image")
+    plan = plan_outputs(inputs, out)
+    text, skipped, files, cells = png_text(model, seed), [], [], []
+    for source in inputs:
+        try:
+            picture = images.read_image(source)
+        except images.ImageError as error:
+            if len(inputs) == 1:
+                raise
+            skipped.append((str(source), str(error)))
+            continue
+        made = translate(model, picture, seed)
+        if isinstance(plan, dict):
+            images.write_png(plan[source], made, text)
+            files.append(plan[source])
+        else:
+            cells.append(made)
+    if len(skipped) == len(inputs):
+        raise GanzooError(f"None of the {len(inputs)} inputs can be read; the first: {skipped[0][1]}")
+    if cells:
+        images.write_png(out, contact_sheet(cells), text)
+        files.append(out)
+    return Written(files, skipped)
+
+
+def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures of any sizes in one grid: equal ones as they are, others padded to the largest (at most GRID_CELL)."""
+    if len({p.shape for p in pictures}) > 1:
+        cell = min(GRID_CELL, max(max(p.shape[:2]) for p in pictures))
+        channels = max(p.shape[-1] for p in pictures)
+        pictures = [images.fit_image(images.to_channels(p, channels), cell, "pad") for p in pictures]
+    return images.grid(pictures)

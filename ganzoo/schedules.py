@@ -1,0 +1,74 @@
+"""Optimizers and registered schedules from their tables in a preset."""
+
+import keras
+from keras import ops
+
+from ganzoo.presets import OptimizerConfig
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class DividedToFloor(keras.optimizers.schedules.LearningRateSchedule):
+    """rate = max(initial / factor^step, floor): pylearn2's ExponentialDecay, as Goodfellow et al. 2014 used it."""
+
+    def __init__(self, initial, factor, floor):
+        self.initial, self.factor, self.floor = initial, factor, floor
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        return ops.maximum(self.initial * ops.exp(-step * float(ops.log(self.factor))), self.floor)
+
+    def get_config(self):
+        return {"initial": self.initial, "factor": self.factor, "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
+    """The initial rate for `constant_steps`, then linear to zero over `decay_steps` (pix2pix and CycleGAN in PyTorch)."""
+
+    def __init__(self, initial, constant_steps, decay_steps):
+        self.initial, self.constant_steps, self.decay_steps = initial, constant_steps, decay_steps
+
+    def __call__(self, step):
+        past = ops.maximum(ops.cast(step, "float32") - self.constant_steps, 0.0)
+        return self.initial * ops.maximum(1.0 - past / self.decay_steps, 0.0)
+
+    def get_config(self):
+        return {"initial": self.initial, "constant_steps": self.constant_steps, "decay_steps": self.decay_steps}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class RisingMomentumSGD(keras.optimizers.SGD):
+    """SGD whose momentum rises linearly from `momentum` to `momentum_end` over `momentum_steps` updates."""
+
+    def __init__(self, *, momentum_end, momentum_steps, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum_end, self.momentum_steps = momentum_end, momentum_steps
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = ops.cast(learning_rate, variable.dtype)
+        progress = ops.minimum(ops.cast(self.iterations, variable.dtype) / self.momentum_steps, 1.0)
+        momentum = self.momentum + (self.momentum_end - self.momentum) * progress
+        slot = self.momentums[self._get_variable_index(variable)]
+        velocity = momentum * slot - rate * ops.cast(gradient, variable.dtype)
+        self.assign(slot, velocity)
+        self.assign_add(variable, velocity)
+
+    def get_config(self):
+        return super().get_config() | {"momentum_end": self.momentum_end, "momentum_steps": self.momentum_steps}
+
+
+def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
+    """The Keras optimizer of a preset's table; `name` keys its slots in a checkpoint."""
+    rate = config.learning_rate
+    if config.decay > 1:
+        rate = DividedToFloor(rate, config.decay, config.learning_rate_min)
+    elif config.decay_steps:
+        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps)
+    if config.name == "adam":
+        return keras.optimizers.Adam(rate, config.beta_1, config.beta_2, config.epsilon, name=name)
+    if config.momentum_end is not None:
+        end, steps = config.momentum_end, config.momentum_steps or 1
+        return RisingMomentumSGD(
+            learning_rate=rate, momentum=config.momentum, momentum_end=end, momentum_steps=steps, name=name
+        )
+    return keras.optimizers.SGD(rate, config.momentum, name=name)

@@ -1,0 +1,22 @@
+"""Which `tf.distribute` strategy a run uses."""
+
+import tensorflow as tf
+
+from ganzoo.errors import GanzooError, nearest
+
+NAMES = ("auto", "one", "mirrored")
+
+
+def choose(name: str = "auto") -> tf.distribute.Strategy:
+    """"one" device, "mirrored" over all GPUs (or all logical CPUs without one), "auto": mirrored with several GPUs.
+
+    Raises:
+        GanzooError: another name.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "one" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    if name in ("auto", "mirrored"):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    raise GanzooError(f'There is no strategy "{name}".{nearest(name, NAMES)}')

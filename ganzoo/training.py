@@ -1,0 +1,164 @@
+"""train: from options to a run folder with model, log, samples, checkpoints and report. The loop is Keras' own `fit`."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ganzoo import callbacks, checkpoint, data, presets, report, strategies, weights, zoo
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+from ganzoo.presets import RunConfig
+
+RESUMABLE = {"steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}  # may change on resume
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss stopped being finite; the run folder still holds the last good checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a run came to: `stopped` is "done" or "interrupted"; `seconds` counts earlier parts of a resumed run."""
+
+    run_dir: Path
+    steps: int
+    seconds: float
+    stopped: str
+
+
+def train(
+    config: str | Path | RunConfig,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    init: str | Path | None = None,
+    progress: bool = False,
+    strategy: str = "auto",
+    overrides: dict[str, Any] | None = None,
+    **more: Any,
+) -> RunResult:
+    """Trains a preset and leaves a run folder that `ganzoo.load(out)` reads.
+
+    Args:
+        config: "paper/preset", a TOML file, a saved model folder, or resolved options.
+        out: run folder; new or empty, unless `resume`.
+        resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
+            steps and the intervals.
+        init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random.
+        progress: show a progress line on stderr.
+        strategy: "auto", "one" or "mirrored".
+        overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
+
+    Raises:
+        GanzooError: bad options, data or folder.
+        TrainingDiverged: a loss is not finite.
+    """
+    out = Path(out)
+    source = str(config) if isinstance(config, Path) else config
+    folder = None
+    if isinstance(source, str) and not source.endswith(".toml"):
+        folder = zoo.model_folder(source)
+        source = folder / "config.toml" if folder else source
+    config = presets.run_config(source, (overrides or {}) | more)
+    _claim(out, resume, config)
+
+    keras.utils.set_random_seed(config.train.seed)
+    scope = strategies.choose(strategy)
+    if config.train.batch_size % scope.num_replicas_in_sync:
+        raise GanzooError(
+            f"train.batch_size {config.train.batch_size} does not divide over {scope.num_replicas_in_sync} replicas."
+        )
+    pictures = data.open_source(config.data)
+    with scope.scope(), _precision(config.train.precision):
+        model = zoo.build(config)
+    weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
+    weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
+
+    start = checkpoint.restore(model, out / "checkpoints") if resume else None
+    if start is None:
+        start = 0
+        if init is not None:
+            model.weights_source = zoo.load_into(model, "default" if init == "default" else init, folder)
+        else:
+            model.adapt(pictures)
+    result = _fit(model, config, pictures, out, start, progress)
+    model.finalize()
+    facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "images": result.steps * config.train.batch_size}
+    facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
+    zoo.save(model, out / "model", extra=facts)
+    report.write_run_report(out)
+    return result
+
+
+def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, progress: bool) -> RunResult:
+    train, steps = config.train, max(config.train.steps - start, 0)
+    log = callbacks.RunLog(out / "log.jsonl", every=train.log_every, batch_size=train.batch_size, start_step=start)
+    interrupt = callbacks.Interrupt()
+    grid = callbacks.SampleGrid(
+        out / "samples", every=train.sample_every, start_step=start, seed=train.seed, inputs=_fixed_inputs(model, config)
+    )
+    saver = callbacks.Checkpoints(
+        out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
+    )
+    line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
+    callbacks.tensorboard(out / "tensorboard", log)
+    if steps:
+        batches = data.batches(pictures, train.batch_size, seed=train.seed, start_step=start)
+        everything = [log, grid, saver, interrupt, *line]
+        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
+    if log.diverged_at is not None:
+        raise TrainingDiverged(
+            f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state; "
+            "resume it with a lower learning rate."
+        )
+    stopped = "interrupted" if interrupt.interrupted else "done"
+    return RunResult(out, log.step, log.seconds if steps else log.seconds_before, stopped)
+
+
+def _fixed_inputs(model: BaseGAN, config: RunConfig) -> dict | None:
+    if model.task == "latent":
+        return None
+    try:
+        held_out = data.open_source(config.data, config.data.test_split)
+    except GanzooError:  # a user's folder often has no test split: watch training pairs instead
+        held_out = data.open_source(config.data)
+    return held_out.take(8)
+
+
+def _claim(out: Path, resume: bool, config: RunConfig) -> None:
+    """Refuses a folder in use, or a resume with other settings."""
+    if out.exists() and not out.is_dir():
+        raise GanzooError(f"{out} is a file; the run needs a folder.")
+    used = out.is_dir() and any(out.iterdir())
+    if used and not resume:
+        raise GanzooError(f"{out} is not empty. Continue that run with --resume, or choose another folder.")
+    if resume:
+        if not (out / "config.toml").is_file():
+            raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
+        before = presets.run_config(out / "config.toml")
+        changed = _differences(before, config)
+        if changed:
+            raise GanzooError(f"{out} was started with other settings: {'; '.join(changed)}. Start a new run for them.")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _differences(before: RunConfig, now: RunConfig) -> list[str]:
+    old, new = before.model_dump(), now.model_dump()
+    # A run's model table lists every argument, a preset only those that it sets.
+    new["model"] = old["model"] | new["model"]
+    pairs = [(f"{t}.{k}", old[t][k], new[t][k]) for t in ("model", "data", "train") for k in new[t] if k in old[t]]
+    return [f"{key} was {a}, now {b}" for key, a, b in pairs if a != b and key.split(".")[1] not in RESUMABLE]
+
+
+@contextlib.contextmanager
+def _precision(name: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,97 @@
+"""Weights as safetensors keyed by `<attribute>/<variable.path>`: nothing pickled, nothing matched by order."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ganzoo.errors import GanzooError
+
+
+def to_arrays(variables: Mapping) -> dict[str, np.ndarray]:
+    """Arrays by key from Keras variables by key."""
+    return {key: np.array(variable) for key, variable in variables.items()}
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, dtype=None) -> str:
+    """Writes the file under a temporary name and renames it. Returns its sha256 as hex.
+
+    `dtype="float16"` halves the weights; `moving_*` statistics stay float32, since a variance may leave float16.
+    """
+    if dtype:
+        arrays = {k: v if "/moving_" in k or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
+    arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+    data = safetensors.numpy.save(arrays, metadata=metadata)
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Atomic: readers see the old file or the whole new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], str]:
+    """(arrays by key, sha256) of a safetensors file; the given sha256 is always compared.
+
+    Raises:
+        GanzooError: missing, truncated, edited, or not safetensors.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise GanzooError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 and found != sha256:
+        raise GanzooError(
+            f"The weights file {path} is not the published one: its sha256 is {found[:12]}..., {sha256[:12]}... was "
+            "expected. It was edited or truncated; fetch or save it again."
+        )
+    try:
+        return safetensors.numpy.load(data), found
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return file.metadata() or {}
+
+
+def assign(variables: Mapping, arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """Sets the variables from arrays of the same keys and shapes, all or none.
+
+    Raises:
+        GanzooError: names or shapes differ; the message is a diff, `-` missing in the file, `+` unknown to the model.
+    """
+    lines = [f"- {key} {tuple(variables[key].shape)}" for key in variables if key not in arrays]
+    lines += [f"+ {key} {value.shape}" for key, value in arrays.items() if key not in variables]
+    lines += [
+        f"~ {key} file {arrays[key].shape}, model {tuple(variable.shape)}"
+        for key, variable in variables.items()
+        if key in arrays and tuple(arrays[key].shape) != tuple(variable.shape)
+    ]
+    if lines:
+        shown = "\n  ".join(lines[:12]) + (f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else "")
+        raise GanzooError(
+            f"{where} does not fit the model ({len(lines)} differences; - missing in the file, + unknown to the model, "
+            f"~ other shape):\n  {shown}"
+        )
+    for key, variable in variables.items():
+        variable.assign(arrays[key].astype(variable.dtype))

@@ -1,0 +1,143 @@
+"""load and save: joins registry, presets and weights."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ganzoo import __version__, presets, registry, schedules, weights
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError, nearest
+from ganzoo.presets import RunConfig
+
+ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
+
+
+def load(name_or_path, *, preset=None, weights="default", **model_overrides) -> BaseGAN:
+    """A compiled model, ready to `generate` and to `fit`.
+
+    Args:
+        name_or_path: "pix2pix", "pix2pix/edges2emoji-128", or a folder that `save` or a training run wrote.
+        preset: preset name, if not in the first argument.
+        weights: "default" (those of the preset or folder), None (random), or the path of a safetensors file or folder.
+        model_overrides: constructor arguments other than the preset's; the weights must still fit.
+
+    Raises:
+        GanzooError: unknown name, preset or argument; no, damaged or unfitting weights.
+    """
+    folder = model_folder(name_or_path)
+    if folder is not None:
+        if preset:
+            raise GanzooError(f"{name_or_path} is a folder and has no presets; received preset={preset!r}.")
+        config = presets.run_config(folder / "config.toml")
+    else:
+        paper, preset = presets.resolve(str(name_or_path), preset)
+        config = presets.run_config(f"{paper}/{preset}")
+    config = config.model_copy(update={"model": config.model | model_overrides})
+    found = None if weights is None else _weights_file(weights, folder, config)
+    model = build(config)
+    if found is not None:
+        model.weights_source = _fill(model, *found)
+    return model
+
+
+def build(config: RunConfig) -> BaseGAN:
+    """The compiled model of a run's options with random weights."""
+    cls = registry.models().get(config.name)
+    if cls is None:
+        raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
+    accepted = inspect.signature(cls.__init__).parameters
+    for key in config.model:
+        if key not in accepted or key == "self":
+            options = [name for name in accepted if name != "self"]
+            raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, options)}')
+    model = cls(**config.model)
+    model.run_config = config.model_copy(update={"model": model.get_config()})
+    model.preset = config.preset
+    model.seed = config.train.seed
+    model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
+    return model
+
+
+def load_into(model: BaseGAN, weights, folder: Path | None = None) -> str:
+    """Fills a built model from "default" (of its preset, or of the given model folder), a file or a folder.
+
+    Returns its `weights_source`. Raises GanzooError as `load`.
+    """
+    return _fill(model, *_weights_file(weights, folder, model.run_config))
+
+
+def _fill(model: BaseGAN, path: Path, sha256: str | None) -> str:
+    arrays, found = weights.read(path, sha256)
+    if model.ema_decay and not any(key.startswith("ema_generator/") for key in arrays):
+        # Fine-tuning with an average that the file does not have: it starts where the generator is.
+        start = {k.removeprefix("generator/"): v for k, v in arrays.items() if k.startswith("generator/")}
+        arrays |= {f"ema_generator/{key}": value for key, value in start.items()}
+    if not model.ema_decay:
+        arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_generator/")}
+    weights.assign(model.state(), arrays, str(path))
+    return f"{'bundled' if path.parent == ASSETS else path}:{found[:8]}"
+
+
+def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None) -> Path:
+    """Writes a folder that `load(directory)` reads: config.toml, weights.safetensors, manifest.json (last).
+
+    Args:
+        dtype: "float16" halves the file.
+        extra: facts for the manifest, such as steps and data.
+    """
+    directory = Path(directory)
+    config = model.run_config.model_copy(update={"model": model.get_config()})
+    path = directory / "weights.safetensors"
+    facts = {"model": f"{model.paper}/{model.preset}", "ganzoo": __version__}
+    sha256 = weights.write(path, weights.to_arrays(model.state()), metadata=facts, dtype=dtype)
+    weights.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
+    manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
+    weights.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+    return directory
+
+
+def model_folder(name_or_path) -> Path | None:
+    """The preset folder that the argument means, or None if it names a paper.
+
+    A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is no registered paper.
+    """
+    text = str(name_or_path)
+    path = Path(text).expanduser()
+    looks_like_path = isinstance(name_or_path, Path) or text.startswith(("./", "../", "/", "~"))
+    if not looks_like_path and (presets.is_paper(text.split("/")[0]) or not path.is_dir()):
+        return None
+    for folder in (path, path / "model"):
+        if (folder / "manifest.json").is_file() and (folder / "config.toml").is_file():
+            return folder
+    if not path.is_dir():
+        raise GanzooError(f"There is no folder {text}.")
+    raise GanzooError(f"{text} holds no saved model: neither it nor its model/ has a config.toml and manifest.json.")
+
+
+def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> tuple[Path, str | None]:
+    """(path, expected sha256 or None) of the weights that were asked for."""
+    if weights_argument != "default":
+        path = Path(weights_argument).expanduser()
+        return _folder_weights(path) if path.is_dir() else (path, None)
+    if folder is not None:
+        return _folder_weights(folder)
+    record = presets.read(config.name).presets[config.preset].weights
+    if record is None:
+        trained = [p for p, r in presets.read(config.name).presets.items() if r.weights]
+        raise GanzooError(
+            f"{config.name}/{config.preset} has no published weights. With weights=None it starts from random ones."
+            + (f" Presets with weights: {', '.join(trained)}." if trained else "")
+        )
+    return ASSETS / record.file, record.sha256
+
+
+def _folder_weights(folder: Path) -> tuple[Path, str]:
+    folder = model_folder(folder.absolute())
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        return folder / Path(manifest["weights"]).name, str(manifest["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GanzooError(f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}.") from error
+
+
