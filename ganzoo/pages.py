@@ -31,8 +31,8 @@ p{margin:.4rem 0;max-width:62rem}.dim,figcaption,.legend{color:var(--dim);font-s
 .facts{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
 .facts div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.5rem .9rem}
 .facts b{display:block;font-size:1.15rem}.facts span{color:var(--dim);font-size:.85rem}
-.wrap{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;vertical-align:top;padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--line)}
+.wrap{overflow-x:auto}table{border-collapse:collapse;font-size:.92rem}
+th,td{text-align:left;vertical-align:top;padding:.3rem 1.4rem .3rem 0;border-bottom:1px solid var(--line);overflow-wrap:break-word}
 th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .gallery{display:grid;grid-template-columns:repeat(auto-fill,minmax(var(--cell,15rem),1fr));gap:1rem}
 figure{margin:0}img{max-width:100%;height:auto;border-radius:4px;background:#fff}
@@ -113,22 +113,24 @@ class Cell:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """An HTML table. Numbers stand right-aligned; cells are plain values or `Cell`s. No rows: nothing."""
-    body = []
+    body: list[str] = []
+    right: set[int] = set()
     for row in rows:
         cells = []
-        for value in row:
+        for column, value in enumerate(row):
             if isinstance(value, Cell):
                 picture = f'<img src="{esc(value.image)}" alt="">' if value.image else ""
                 cells.append(f'<td class="{esc(value.kind)}">{picture}{esc(value.text)}</td>')
             elif isinstance(value, int | float) and not isinstance(value, bool):
+                right.add(column)
                 cells.append(f'<td class="n">{esc(number(value))}</td>')
             else:
                 cells.append(f"<td>{esc(value)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     if not body:
         return ""
-    top = "".join(f"<th>{esc(h)}</th>" for h in head)
-    return f'<div class="wrap"><table><tr>{top}</tr>{"".join(body)}</table></div>'
+    top = "".join(f'<th class="{"n" if i in right else ""}">{esc(h)}</th>' for i, h in enumerate(head))
+    return f'<div class="wrap"><table>{f"<tr>{top}</tr>" if any(head) else ""}{"".join(body)}</table></div>'
 
 
 def image_uri(source: Path | bytes | np.ndarray, *, limit: int = 200_000) -> str:

@@ -157,7 +157,9 @@ def config_folder():
 @functools.cache
 def _files() -> dict[str, PaperFile]:
     files = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {f.name.removesuffix(".toml"): validate(PaperFile, tomllib.loads(f.read_text("utf-8")), f.name) for f in files}
+    return {
+        f.name.removesuffix(".toml"): validate(PaperFile, tomllib.loads(f.read_text("utf-8")), f.name) for f in files
+    }
 
 
 def list_models() -> list[str]:

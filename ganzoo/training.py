@@ -87,7 +87,11 @@ def train(
             model.adapt(pictures)
     result = _fit(model, config, pictures, out, start, progress)
     model.finalize()
-    facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "images": result.steps * config.train.batch_size}
+    facts = {
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "images": result.steps * config.train.batch_size,
+    }
     facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
     zoo.save(model, out / "model", extra=facts)
     report.write_run_report(out)
@@ -99,7 +103,11 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
     log = callbacks.RunLog(out / "log.jsonl", every=train.log_every, batch_size=train.batch_size, start_step=start)
     interrupt = callbacks.Interrupt()
     grid = callbacks.SampleGrid(
-        out / "samples", every=train.sample_every, start_step=start, seed=train.seed, inputs=_fixed_inputs(model, config)
+        out / "samples",
+        every=train.sample_every,
+        start_step=start,
+        seed=train.seed,
+        inputs=_fixed_inputs(model, config),
     )
     saver = callbacks.Checkpoints(
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log

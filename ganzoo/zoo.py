@@ -138,6 +138,6 @@ def _folder_weights(folder: Path) -> tuple[Path, str]:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         return folder / Path(manifest["weights"]).name, str(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GanzooError(f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}.") from error
-
-
+        raise GanzooError(
+            f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}."
+        ) from error

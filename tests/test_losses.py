@@ -100,8 +100,11 @@ def test_values_at_an_undecided_discriminator(family, d, g, shape):
     assert float(getattr(losses, f"{family}_g")(zeros)) == pytest.approx(g, abs=1e-6)
 
 
+# Eighths, and no subnormal numbers: a gradient that the processor flushes to zero has no sign.
 logit_arrays = hnp.arrays(
-    np.float32, hnp.array_shapes(min_dims=1, max_dims=4, max_side=4), elements=st.floats(-50, 50, width=32)
+    np.float32,
+    hnp.array_shapes(min_dims=1, max_dims=4, max_side=4),
+    elements=st.integers(-400, 400).map(lambda eighths: eighths / 8),
 )
 
 

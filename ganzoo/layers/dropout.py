@@ -45,9 +45,7 @@ class RowUniform(keras.layers.Layer):
         x, seeds = inputs
         shape = tf.shape(x)[1:]
         salted = tf.bitwise.bitwise_xor(tf.cast(seeds, tf.int32), tf.constant([self.salt, 0], tf.int32))
-        noise = tf.map_fn(
-            lambda seed: tf.random.stateless_uniform(shape, seed), salted, fn_output_signature=tf.float32
-        )
+        noise = tf.map_fn(lambda seed: tf.random.stateless_uniform(shape, seed), salted, fn_output_signature=tf.float32)
         return tf.ensure_shape(noise, x.shape)
 
     def get_config(self):

@@ -73,7 +73,15 @@ class GAN(BaseGAN):
     task = "latent"
 
     def __init__(
-        self, *, image_size=28, channels=1, latent_dim=100, hidden=1200, maxout_units=240, maxout_pieces=5, ema_decay=0.0
+        self,
+        *,
+        image_size=28,
+        channels=1,
+        latent_dim=100,
+        hidden=1200,
+        maxout_units=240,
+        maxout_pieces=5,
+        ema_decay=0.0,
     ):
         super().__init__(ema_decay=ema_decay)
         self.image_size, self.channels = image_size, channels

@@ -1,5 +1,7 @@
 """`tfds:NAME` or `tfds:NAME/CONFIG`: a prepared TensorFlow Datasets set as `Records`. Nothing is downloaded here."""
 
+import os
+
 from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError
@@ -14,8 +16,8 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
     builder = _builder(tfds, name)
     if not builder.info.splits:
         raise GanzooError(
-            f"The TFDS set {name} is not prepared in {builder.data_dir}. Prepare it once: "
-            f"python -c \"import ganzoo.data, tensorflow_datasets as tfds; tfds.builder('{name}').download_and_prepare()\""
+            f"The TFDS set {name} is not prepared in {builder.data_dir}. Prepare it once: python -c 'import ganzoo.data, "
+            f'tensorflow_datasets as tfds; tfds.builder("{builder.name}").download_and_prepare()\'.'
         )
     keys = _image_keys(tfds, builder.info.features, name, shape)
     items, ids = [], []
@@ -41,7 +43,7 @@ def _builder(tfds, name: str):
 
     name = builder_name(name) or name
     try:
-        return tfds.builder(name, try_gcs=False)
+        return tfds.builder(name, try_gcs=False, data_dir=os.environ.get("TFDS_DATA_DIR"))
     except tfds.core.DatasetNotFoundError as error:
         raise GanzooError(f'TensorFlow Datasets knows no set "{name}".') from error
     except (ImportError, ValueError, TypeError, OSError) as error:

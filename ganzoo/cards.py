@@ -1,0 +1,78 @@
+"""Model cards as Markdown, generated from the TOML files: no TensorFlow, nothing kept by hand."""
+
+from ganzoo import presets
+from ganzoo.presets import Paper, Preset
+
+
+def card(name: str) -> str:
+    """The card of a paper ("pix2pix", all presets) or of one preset ("pix2pix/edges2emoji-128").
+
+    Raises:
+        GanzooError: unknown paper or preset.
+    """
+    paper, chosen = presets.resolve(name)
+    record = presets.read(paper)
+    shown = {chosen: record.presets[chosen]} if "/" in str(name) else record.presets
+    parts = [_facts(paper, record.paper)]
+    parts += [_preset(paper, key, preset, default=key == next(iter(record.presets))) for key, preset in shown.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def models_table() -> str:
+    """The README's table of models: one row a preset."""
+    rows = ["| model | what | input | weights | measured |", "|---|---|---|---|---|"]
+    for name in presets.list_models():
+        record = presets.read(name)
+        for key, preset in record.presets.items():
+            weights = f"{preset.weights.bytes / 1e6:.1f} MB" if preset.weights else "train it"
+            measured = "; ".join(f"{r.metric} = {r.value:g}" for r in preset.results if r.source == "measured")
+            rows.append(f"| `{name}/{key}` | {preset.about} | {record.paper.task} | {weights} | {measured} |")
+    return "\n".join(rows)
+
+
+def _facts(name: str, paper: Paper) -> str:
+    counts = ", ".join(f"{network} {count:,}" for network, count in paper.params.items())
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"**{paper.title}**, {paper.authors}, {paper.year}. arXiv [{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), "
+            f"code [{paper.code.removeprefix('https://')}]({paper.code}).",
+            "",
+            f"- Task: {paper.task}",
+            f"- Parameters at paper size (`{name}/{paper.paper_preset}`): {counts}",
+            *([f"- Also called: {', '.join(paper.aliases)}"] if paper.aliases else []),
+        ]
+    )
+
+
+def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
+    lines = [f"## {paper}/{name}" + (" (default)" if default else ""), "", f"{preset.about}.", ""]
+    data, train = preset.data, preset.train
+    lines.append(
+        f"- Data: `{data.source}` ({data.split}), {data.size} px, {data.channels} channel(s), shape {data.shape}"
+    )
+    rates = " and ".join(
+        f"{t} {o.name} {o.learning_rate:g}" for t, o in (("G", train.g_optimizer), ("D", train.d_optimizer))
+    )
+    lines.append(
+        f"- Training: batch {train.batch_size}, {train.steps:,} steps, {rates}, seed {train.seed}, {train.precision}"
+    )
+    if preset.weights is None:
+        lines.append(f"- Weights: none published; `ganzoo train {paper}/{name} -o runs/{name}` makes them")
+        return "\n".join(lines)
+    weights = preset.weights
+    lines.append(f"- Weights: `{weights.file}`, {weights.bytes / 1e6:.1f} MB, sha256 `{weights.sha256}`")
+    lines.append(f"- Licence of the weights: {weights.licence}")
+    if weights.attribution:
+        lines.append(f"- Attribution: {weights.attribution}")
+    if preset.results:
+        lines += [
+            "",
+            "| metric | value | source | steps | images | hours | seed | note |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+    for r in preset.results:
+        cells = (r.metric, f"{r.value:g}", r.source, r.steps, r.images, r.hours, r.seed, r.note)
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
