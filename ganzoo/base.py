@@ -39,6 +39,7 @@ class BaseGAN(keras.Model):
         self.preset = None
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
+        object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
 
     def finish(self, **networks: keras.Model) -> None:
         """Last line of a paper's constructor: names its networks in the order of the weights file.
@@ -171,6 +172,10 @@ class BaseGAN(keras.Model):
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
         return values
+
+    def once(self, key: str, make):
+        """`make()` at the first call and the same object ever after: traced functions and views of a network."""
+        return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
 
     def adapt(self, source) -> None:
         """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""

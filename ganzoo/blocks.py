@@ -62,7 +62,7 @@ def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
     latents = tf.cast(latents, tf.float32)
     if latents.shape.rank != 2 or latents.shape[1] != model.latent_dim:
         raise GanzooError(f"latents have the shape (n, {model.latent_dim}); received {tuple(latents.shape)}.")
-    function = tf.function(lambda rows: to_uint8(model.images_of(rows)))
+    function = model.once("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows))))
     padded = tf.pad(latents, [[0, -latents.shape[0] % CHUNK], [0, 0]])
     chunks = [function(padded[i : i + CHUNK]).numpy() for i in range(0, padded.shape[0], CHUNK)]
     return np.concatenate(chunks)[: latents.shape[0]]
@@ -108,29 +108,63 @@ def images_in(images, channels: int) -> tf.Tensor:
     if array.shape[3] not in {1, 3, channels}:
         raise GanzooError(f"images have 1, 3 or {channels} channels in the last axis; received {array.shape}.")
     if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 127.5 - 1
-    elif not np.issubdtype(array.dtype, np.floating):
+        return tf.cast(to_channels(tf.constant(array), channels), tf.float32) / 127.5 - 1
+    if not np.issubdtype(array.dtype, np.floating):
         raise GanzooError(f"images are uint8 in 0..255 or floats in [-1, 1]; received {array.dtype}.")
-    elif not np.all(np.abs(array) <= 1.0):
+    if not np.all(np.abs(array) <= 1.0):
         low, high = float(array.min()), float(array.max())
         raise GanzooError(f"float images lie in [-1, 1]; received values from {low:g} to {high:g}.")
     return to_channels(tf.constant(array, tf.float32), channels)
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
-    """Gray to RGB by repetition, RGB to gray by luma (ITU-R 601, as Pillow and libjpeg), on any value range."""
+    """Gray to RGB by repetition, RGB to gray by luma (ITU-R 601, as Pillow and libjpeg); uint8 stays uint8."""
     received = images.shape[-1]
     if received == channels:
         return images
     if received == 1:
         return tf.repeat(images, channels, axis=-1)
+    if received == 3 and channels == 1 and images.dtype == tf.uint8:  # the integers of Pillow and images.to_channels
+        luma = tf.tensordot(tf.cast(images, tf.int32), tf.constant([[19595], [38470], [7471]]), axes=1) + 0x8000
+        return tf.cast(tf.bitwise.right_shift(luma, 16), tf.uint8)
     if received == 3 and channels == 1:
         return tf.tensordot(images, tf.constant([[0.299], [0.587], [0.114]], images.dtype), axes=1)
     raise GanzooError(f"The model takes images of {channels} channel(s); received {received}.")
 
 
 def decode_image(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
-    """float32 (H, W, channels) in [-1, 1] from PNG, JPEG, GIF (first frame) or BMP bytes, inside a graph."""
-    rgb = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
-    rgb = tf.ensure_shape(rgb, [None, None, 3])
-    return to_channels(tf.cast(rgb, tf.float32) / 127.5 - 1, channels)
+    """float32 (H, W, channels) in [-1, 1] from PNG, JPEG, GIF (first frame), BMP or WebP bytes, inside a graph.
+
+    PNG and JPEG give the pixels of `images.read_image`: transparency on white, 16 bits cut to 8, libjpeg's accurate
+    DCT. JPEG's EXIF rotation is not applied; transparency in GIF and WebP is dropped.
+    """
+    # Padded: substr past the end would fail with the raw bytes in its message, which is no text for a client.
+    header = tf.strings.join([tf.strings.substr(image_bytes, 0, 26), b"\0" * 26])
+
+    def at(start, wanted):
+        return tf.equal(tf.strings.substr(header, start, len(wanted)), wanted)
+
+    def deep():  # Pillow keeps the high byte of 16-bit colour, read_image rounds 16-bit gray (colour type 0)
+        rgba = tf.cast(tf.io.decode_png(image_bytes, channels=4, dtype=tf.uint16), tf.float32)
+        return tf.where(at(25, b"\0"), tf.round(rgba / 257), tf.floor(rgba / 256))
+
+    def shallow():
+        rgba = tf.cast(tf.io.decode_png(image_bytes, channels=4), tf.float32)
+        # TensorFlow fills the alpha of an opaque file of 1, 2 or 4 bits (24 is the depth) with 1, 3 or 15 instead of 255.
+        depth = tf.cast(tf.io.decode_raw(tf.strings.substr(header, 24, 1), tf.uint8)[0], tf.float32)
+        opaque = tf.reduce_all(rgba[..., 3] == 2.0**depth - 1)
+        return tf.concat([rgba[..., :3], tf.where(opaque, 255.0, rgba[..., 3:])], axis=-1)
+
+    def png():
+        rgba = tf.ensure_shape(tf.cond(at(24, b"\x10"), deep, shallow), [None, None, 4])
+        alpha = rgba[..., 3:] / 255
+        return tf.cast(tf.round(rgba[..., :3] * alpha + 255 * (1 - alpha)), tf.uint8)
+
+    def jpeg():
+        return tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def other():
+        return tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+
+    rgb = tf.case([(at(0, b"\x89PNG"), png), (at(0, b"\xff\xd8"), jpeg)], default=other, exclusive=True)
+    return tf.cast(to_channels(tf.ensure_shape(rgb, [None, None, 3]), channels), tf.float32) / 127.5 - 1

@@ -25,7 +25,9 @@ MAX_PIXELS = 64_000_000  # 8000 x 8000: larger than any camera frame we train on
 MAX_BYTES = 512 * 2**20  # of one encoded file
 
 # Pillow warns from 89 million pixels on; our own limit below that raises a sentence instead, so the warning is only noise.
+# A broken EXIF block costs a picture its rotation only; that needs no warning either.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 
 
 class ImageError(GanzooError):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import ganzoo
 from ganzoo import importers
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -113,6 +114,20 @@ def test_buffers_do_not_move_in_eval_mode(name):
     golden = Golden(name)
     golden.output(training=False)
     matched(golden.network, golden.state)
+
+
+def test_pix2pix_samples_as_the_reference_does_at_test_time(tmp_path):
+    """Its test time is training mode at batch 1: the same picture, whatever else is in the batch, and no buffer moves."""
+    golden = Golden("pix2pix_unet256_bn_ngf6")
+    np.savez(tmp_path / "g.npz", **golden.state)
+    model = ganzoo.load(importers.import_checkpoint("pix2pix", tmp_path / "g.npz", tmp_path / "model", dropout=0.0))
+    neighbour = np.random.default_rng(0).uniform(-1, 1, golden.input.shape).astype(np.float32)
+    batch = np.concatenate([golden.input, neighbour])
+    golden.close(model.per_image_sampler()(batch)[:1], "out_train")
+    matched(model.generator, golden.state)
+
+    expected = np.round((nhwc(golden.arrays["out_train"]) + 1) * 127.5)
+    assert np.abs(model.generate(batch)[:1].astype(int) - expected).max() <= 1
 
 
 # ---- other widths, channels, depths and rectangles: the same networks written again in PyTorch, from papers.md ----------

@@ -64,7 +64,12 @@ def write_run(folder, rows, *, source="fashion", grids=3):
     (folder / "samples").mkdir(parents=True)
     (folder / "model").mkdir()
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = {"name": "dcgan", "preset": "fashion-32", "train": {"steps": 200, "batch_size": 8}, "data": {"source": source}}
+    settings = {
+        "name": "dcgan",
+        "preset": "fashion-32",
+        "train": {"steps": 200, "batch_size": 8},
+        "data": {"source": source},
+    }
     from ganzoo.presets import to_toml
 
     (folder / "config.toml").write_text(to_toml(settings))
@@ -77,7 +82,15 @@ def write_run(folder, rows, *, source="fashion", grids=3):
 
 def log_rows(n=20, **more):
     return [
-        {"step": 10 * i, "seconds": float(i), "images_per_s": 100.0, "d_loss": 1.0, "g_loss": 1.0 + i, "fooled": 0.4, **more}
+        {
+            "step": 10 * i,
+            "seconds": float(i),
+            "images_per_s": 100.0,
+            "d_loss": 1.0,
+            "g_loss": 1.0 + i,
+            "fooled": 0.4,
+            **more,
+        }
         for i in range(1, n + 1)
     ]
 
@@ -139,14 +152,18 @@ def test_folder_that_is_no_run(tmp_path):
 
 
 def test_resumed_log_counts_a_step_once(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"step": 10, "d_loss": 1}\n{"step": 20, "d_loss": 2}\n{"step": 10, "d_loss": 3}\n')
+    (tmp_path / "log.jsonl").write_text(
+        '{"step": 10, "d_loss": 1}\n{"step": 20, "d_loss": 2}\n{"step": 10, "d_loss": 3}\n'
+    )
     log = report.read_log(tmp_path / "log.jsonl")
     steps, values = log.series("d_loss")
     assert steps.tolist() == [10, 20]
     assert values.tolist() == [3, 2]
 
 
-@pytest.mark.parametrize(("share", "word", "kind"), [(0.05, "winning", "bad"), (0.5, "balance", "good"), (0.9, "cannot tell", "bad")])
+@pytest.mark.parametrize(
+    ("share", "word", "kind"), [(0.05, "winning", "bad"), (0.5, "balance", "good"), (0.9, "cannot tell", "bad")]
+)
 def test_verdict(share, word, kind):
     sentence, css = report.verdict(share)
     assert word in sentence
@@ -175,7 +192,9 @@ def points(chart, kind="smooth"):
 
 
 def test_chart_places_values_on_its_axes():
-    chart = pages.line_chart([pages.Line("a", [0, 50, 100], [0.0, 0.5, 1.0])], title="t", low=0, high=1, width=640, height=260)
+    chart = pages.line_chart(
+        [pages.Line("a", [0, 50, 100], [0.0, 0.5, 1.0])], title="t", low=0, high=1, width=640, height=260
+    )
     raw = points(chart, "raw")
     np.testing.assert_allclose(raw, [[56, 226], [342, 118], [628, 10]], atol=0.06)
     assert ">0.5<" not in chart  # ticks are round: 0, 0.2, ... 1
@@ -183,14 +202,17 @@ def test_chart_places_values_on_its_axes():
 
 
 def test_chart_band_marks_its_range():
-    chart = pages.line_chart([pages.Line("a", [0, 1], [0.5, 0.5])], title="t", low=0, high=1, band=(0.25, 0.75), band_label="mid")
+    chart = pages.line_chart(
+        [pages.Line("a", [0, 1], [0.5, 0.5])], title="t", low=0, high=1, band=(0.25, 0.75), band_label="mid"
+    )
     band = next(attrs for tag, attrs in Reader(chart).tags if tag == "rect")
     assert float(band["y"]) == pytest.approx(10 + 0.25 * 216)
     assert float(band["height"]) == pytest.approx(0.5 * 216)
 
 
 @pytest.mark.parametrize(
-    "values", [[np.nan] * 3, [], [np.inf, -np.inf, np.nan], [1e308, -1e308, 1.0], [5.0], [2.0, 2.0, 2.0], [0.0, np.nan, 1.0]]
+    "values",
+    [[np.nan] * 3, [], [np.inf, -np.inf, np.nan], [1e308, -1e308, 1.0], [5.0], [2.0, 2.0, 2.0], [0.0, np.nan, 1.0]],
 )
 def test_chart_of_odd_values_is_finite(values):
     chart = pages.line_chart([pages.Line("a", list(range(len(values))), values)], title="odd")
@@ -213,7 +235,8 @@ def test_thin_keeps_the_mean_of_each_run():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"), [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (3, 97, [20, 40, 60, 80]), (-1e-3, 1e-3, [-1e-3, -5e-4, 0, 5e-4, 1e-3])]
+    ("low", "high", "expected"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (3, 97, [20, 40, 60, 80]), (-1e-3, 1e-3, [-1e-3, -5e-4, 0, 5e-4, 1e-3])],
 )
 def test_ticks(low, high, expected):
     np.testing.assert_allclose(pages.ticks(low, high), expected)

@@ -26,7 +26,9 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A folder or zip file of pictures or pairs.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails to this file.")] = None,
     shape: Annotated[str | None, typer.Option(help='"images" or "paired"; found out by default.')] = None,
-    size: Annotated[int | None, typer.Option(min=1, help="The size you will train at: smaller files are reported.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="The size you will train at: smaller files are reported.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Say which files are corrupt, truncated, empty, tiny, duplicate, unmatched or of mixed modes.

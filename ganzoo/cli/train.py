@@ -94,6 +94,20 @@ def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **opti
         raise typer.Exit(INTERRUPTED)
 
 
+def require_weights(name: str) -> None:
+    """Refuses to fine-tune a preset without published weights, before a run folder is made."""
+    load_tensorflow()
+    from ganzoo import presets, zoo
+
+    if zoo.model_folder(name) is None:
+        paper, preset = presets.resolve(name)
+        if presets.read(paper).presets[preset].weights is None:
+            full = f"{paper}/{preset}"
+            raise GanzooError(
+                f"{full} has no published weights to start from; train it first: ganzoo train {full} -o runs/{preset}"
+            )
+
+
 def train(
     out: Out,
     config: Annotated[
@@ -140,4 +154,6 @@ def finetune(
     """
     check_run_folder(out, resume)
     chosen = overrides(data, settings, steps, batch_size, seed)
+    if not resume:
+        require_weights(name)
     run(name, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy, init="default")

@@ -15,6 +15,7 @@ __all__ = ["read_state"]
 
 # A training script often wraps the weights beside its epoch and optimizer.
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+_ALWAYS_FITS = 2**28  # bytes
 _SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 
 
@@ -116,6 +117,14 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise GanzooError(f'"{path}" is no .npz archive: truncated, or another type of file under this name.')
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(member.file_size for member in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise _unreadable(path, ".npz archive", error) from None
+    # Trained weights hardly shrink by compression; a small file that inflates to gigabytes was made to fill the memory.
+    if inflated > max(_ALWAYS_FITS, 50 * path.stat().st_size):
+        raise GanzooError(f'"{path}" is refused: it inflates to {inflated / 2**30:.1f} GiB, which weights do not do.')
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

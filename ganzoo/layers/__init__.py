@@ -2,6 +2,6 @@
 
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.maxout import Maxout
-from ganzoo.layers.normalization import BatchNorm, InstanceNorm
+from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 
-__all__ = ["BatchNorm", "InstanceNorm", "MaskedDropout", "Maxout", "RowUniform"]
+__all__ = ["BatchNorm", "InstanceNorm", "MaskedDropout", "Maxout", "RowUniform", "Zeroed"]

@@ -75,6 +75,17 @@ class BatchNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("ganzoo")
+class Zeroed(keras.constraints.Constraint):
+    """Sets a bias back to zero after each update, for a convolution whose norm subtracts the bias again.
+
+    Its true gradient is zero, but Adam makes whole steps of the rounding noise; the papers' Lua code zeroes it too.
+    """
+
+    def __call__(self, w):
+        return keras.ops.zeros_like(w)
+
+
+@keras.saving.register_keras_serializable("ganzoo")
 class InstanceNorm(keras.layers.Layer):
     """Instance normalisation of (N, H, W, C) images, each channel of each image by itself, epsilon 1e-5.
 

@@ -28,7 +28,7 @@ from keras import layers
 from ganzoo import blocks, losses
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform
+from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
 from ganzoo.registry import register
 
 
@@ -36,14 +36,17 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, kernel_size=4, strides=2, padding="same"):
-    """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes."""
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same"):
+    """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
+
+    `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
     return layers.Conv2D(
         filters,
         kernel_size,
         strides,
         padding=padding,
         use_bias=bias,
+        bias_constraint=Zeroed() if bias and normed else None,
         kernel_initializer=_init(),
         name=name,
     )
@@ -82,7 +85,7 @@ def build_generator(
         if level > 1:
             x = layers.LeakyReLU(0.2, name=f"down{level}_lrelu")(x)
         normed = 1 < level < num_downs  # not the first layer, not the 1x1 bottleneck
-        x = _conv(width, f"down{level}_conv", bias=bias)(x)
+        x = _conv(width, f"down{level}_conv", bias=bias, normed=normed)(x)
         if normed:
             x = _norm(norm, f"down{level}_norm")(x)
         skips.append(x)
@@ -96,6 +99,7 @@ def build_generator(
             2,
             padding="same",
             use_bias=bias,
+            bias_constraint=Zeroed() if bias else None,
             kernel_initializer=_init(),
             name=f"up{level}_conv",
         )(x)
@@ -131,7 +135,7 @@ def build_discriminator(*, channels=6, ndf=64, n_layers=3, norm="batch") -> kera
     image = keras.Input((None, None, channels), name="image")
     bias = norm == "instance"  # of a normed layer; layers without a norm have one
     if n_layers == 0:  # 1x1 convolutions only; the last one has no bias under batch norm (PyTorch code)
-        x = _conv(ndf, "conv1", bias=True, kernel_size=1, strides=1)(image)
+        x = _conv(ndf, "conv1", bias=True, normed=False, kernel_size=1, strides=1)(image)
         x = layers.LeakyReLU(0.2, name="lrelu1")(x)
         x = _conv(2 * ndf, "conv2", bias=bias, kernel_size=1, strides=1)(x)
         x = layers.LeakyReLU(0.2, name="lrelu2")(_norm(norm, "norm2")(x))
@@ -144,8 +148,9 @@ def build_discriminator(*, channels=6, ndf=64, n_layers=3, norm="batch") -> kera
         x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
         width = ndf * min(2 ** (layer - 1), 8)
         strides = 2 if layer <= n_layers else 1
-        x = _conv(width, f"conv{layer}", bias=bias or layer == 1, strides=strides, padding="valid")(x)
-        if layer > 1:
+        normed = layer > 1
+        x = _conv(width, f"conv{layer}", bias=bias or not normed, normed=normed, strides=strides, padding="valid")(x)
+        if normed:
             x = _norm(norm, f"norm{layer}")(x)
         x = layers.LeakyReLU(0.2, name=f"lrelu{layer}")(x)
     x = layers.ZeroPadding2D(1, name="pad_logits")(x)
@@ -265,7 +270,10 @@ class Pix2Pix(BaseGAN):
         def call(layer, *args, **kwargs):
             return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
 
-        return keras.models.clone_model(self.sampler, clone_function=lambda layer: layer, call_function=call)
+        def view():
+            return keras.models.clone_model(self.sampler, clone_function=lambda layer: layer, call_function=call)
+
+        return self.once("per_image", view)
 
     def generate(self, images, *, seed=0):
         """Translates images of any size, padded to the stride and cropped back.
@@ -280,7 +288,12 @@ class Pix2Pix(BaseGAN):
         x = blocks.images_in(images, self.input_channels)
         seeds = blocks.row_seeds(seed, x.shape[0])
         generator = self.per_image_sampler()
-        run = tf.function(lambda x, seeds: blocks.to_uint8(self.padded(generator, x, seeds)), reduce_retracing=True)
+
+        def traced():
+            shapes = tf.TensorSpec([1, None, None, self.input_channels]), tf.TensorSpec([1, 2], tf.int32)
+            return tf.function(lambda x, s: blocks.to_uint8(self.padded(generator, x, s)), input_signature=shapes)
+
+        run = self.once("generate", traced)
         # One image at a time: the result cannot depend on the neighbours, not even by rounding.
         return np.concatenate([run(x[i : i + 1], seeds[i : i + 1]).numpy() for i in range(x.shape[0])])
 

@@ -1,0 +1,62 @@
+"""What an exported folder says about itself: `assets.extra/manifest.json`, where TensorFlow Serving expects extra files."""
+
+import json
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from ganzoo import __version__, presets
+from ganzoo.base import BaseGAN
+
+FILE = Path("assets.extra") / "manifest.json"
+
+
+def write(folder: Path, model: BaseGAN) -> None:
+    """Writes the manifest of `model` into the exported folder. It holds no date: the same export gives the same bytes."""
+    (folder / FILE).parent.mkdir(exist_ok=True)
+    (folder / FILE).write_text(json.dumps(describe(model), indent=1) + "\n", "utf-8")
+
+
+def read(folder: Path) -> dict | None:
+    """The manifest of a folder that `write` made, or None if it has none."""
+    try:
+        found = json.loads((folder / FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"ganzoo", "model", "paper"} <= found.keys() else None
+
+
+def describe(model: BaseGAN) -> dict:
+    """Model, weights and their licence, endpoints, versions.
+
+    `licence` and `attribution` are those of the published weights; for other weights they are None, since only their
+    maker can say.
+    """
+    facts = presets.read(model.paper).paper
+    published = _published(model)
+    return {
+        "ganzoo": __version__,
+        "model": f"{model.paper}/{model.preset}" if model.preset else model.paper,
+        "paper": model.paper,
+        "title": facts.title,
+        "arxiv": facts.arxiv,
+        "weights_source": model.weights_source,
+        "licence": published.licence if published else None,
+        "attribution": published.attribution if published else None,
+        "parameters": model.sampler.count_params(),
+        "endpoints": {
+            name: {key: f"{spec.dtype.name}{spec.shape.as_list()}".replace("None", "?") for key, spec in inputs.items()}
+            for name, (_, inputs) in model.serving_signature().items()
+        },
+        "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
+    }
+
+
+def _published(model: BaseGAN) -> presets.Weights | None:
+    """The record of the weights that came with the package, if the model has those."""
+    source, _, sha8 = model.weights_source.partition(":")
+    if source != "bundled":
+        return None
+    records = (preset.weights for preset in presets.read(model.paper).presets.values())
+    return next((w for w in records if w is not None and w.sha256.startswith(sha8)), None)

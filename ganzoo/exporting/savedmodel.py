@@ -1,0 +1,20 @@
+"""SavedModel through `keras.export.ExportArchive`: the sampling network and the paper's own serving functions."""
+
+from pathlib import Path
+
+import keras
+
+from ganzoo.base import BaseGAN
+
+
+def write(model: BaseGAN, folder: Path) -> None:
+    """Writes the endpoints of `model.serving_signature()` into the new folder `folder`.
+
+    Only the sampler is tracked: neither discriminator, nor optimizer, nor the generator behind an averaged one is
+    stored. Every input has its own name in the signature, every output its key.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model.sampler)
+    for endpoint, (function, inputs) in model.serving_signature().items():
+        archive.add_endpoint(endpoint, function, input_signature=list(inputs.values()))
+    archive.write_out(str(folder), verbose=False)
