@@ -36,7 +36,8 @@ class BaseGAN(keras.Model):
         self.ema_decay = ema_decay
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
-        self.preset = None
+        self.preset = None  # its name, of the zoo or of the user's own
+        self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already

@@ -13,7 +13,15 @@ CHUNK = 16  # images that one forward pass of `generate` makes
 
 
 def row_seeds(seed, rows: int) -> tf.Tensor:
-    """int32 (rows, 2): row i is a function of (seed, i) alone. `seed` is an int or an int64 scalar tensor."""
+    """int32 (rows, 2): row i is a function of (seed, i) alone. `seed` is an int of 64 bits or an int64 scalar tensor.
+
+    Raises:
+        GanzooError: another seed.
+    """
+    if not tf.is_tensor(seed):
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not whole or not -(2**63) <= seed < 2**63:
+            raise GanzooError(f"seed is a whole number of 64 bits; received {seed!r}.")
     return seeds_of(tf.fill([rows], tf.cast(seed, tf.int64)), tf.range(rows))
 
 
@@ -56,8 +64,8 @@ def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
     another batch size, and sample i must depend on (seed, i) only.
     """
     if latents is None:
-        if n < 1:
-            raise GanzooError(f"n is the number of images and at least 1; received {n}.")
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
         latents = model.latents(row_seeds(seed, n))
     latents = tf.cast(latents, tf.float32)
     if latents.shape.rank != 2 or latents.shape[1] != model.latent_dim:

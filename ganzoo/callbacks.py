@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import checkpoint, images
+from ganzoo import checkpoint, images, weights
 from ganzoo.base import BaseGAN
 
 
@@ -27,7 +27,7 @@ class RunLog(keras.callbacks.Callback):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
         rows = [row for row in read_log(path) if row["step"] <= start_step] if start_step else []
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        weights.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.step = self.logged = start_step
         self.last: dict[str, float] = {}
@@ -92,7 +92,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.seed, self.inputs = seed, inputs
 
     def on_train_begin(self, logs=None):
-        if self.step == 0:
+        if self.every and self.step == 0:
             self.write()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -132,7 +132,7 @@ class Checkpoints(keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        if self.log.diverged_at is None:  # a checkpoint of NaN would push out the last good one
+        if self.log.diverged_at is None:
             checkpoint.save(self.model, self.folder, keep=self.keep)
             self.saved = self.step
 

@@ -7,6 +7,8 @@ resumed run ends with the bytes of the uninterrupted one.
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from ganzoo import weights
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
@@ -14,10 +16,16 @@ from ganzoo.errors import GanzooError
 log = logging.getLogger(__name__)
 
 
-def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path:
-    """Writes `step-00000500.safetensors` and removes all but the newest `keep`."""
+def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
+    """Writes `step-00000500.safetensors` and removes all but the newest `keep`.
+
+    A state with a value that is not finite is not written (None): it would push out the last good one.
+    """
     path = folder / f"step-{int(model.step.numpy()):08d}.safetensors"
-    weights.write(path, weights.to_arrays(model.training_state()), metadata={"model": model.paper})
+    arrays = weights.to_arrays(model.training_state())
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        return None
+    weights.write(path, arrays, metadata={"model": model.paper})
     for old in _newest_first(folder)[keep:]:
         old.unlink()
     return path

@@ -9,6 +9,7 @@
 
 import time
 
+import keras
 import numpy as np
 
 from ganzoo import blocks, images, presets, zoo
@@ -103,8 +104,6 @@ def _linear(model, config, n, seed):
 
 def _discriminator_features(model, pictures: np.ndarray) -> np.ndarray:
     """Radford et al. section 5.1: D's features of every layer, max-pooled to a 4x4 grid, flattened, concatenated."""
-    import keras
-
     d = model.discriminator
     outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")]
     pooled = [keras.layers.MaxPooling2D(o.shape[1] // 4)(o) if o.shape[1] > 4 else o for o in outputs]

@@ -76,7 +76,7 @@ def read_image(
             array = _to_array(image)
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _bomb(name, "too many pixels to decode", max_pixels) from error
     except Exception as error:  # decoders fail in many ways on hostile bytes; each is a bad file, none a reason to stop
         raise _unreadable(name, data, error) from error

@@ -15,7 +15,7 @@ from ganzoo.errors import GanzooError, nearest
 class Record(pydantic.BaseModel):
     """Frozen; an unknown key is an error, and so is a value of the wrong type."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Paper(Record):
@@ -78,13 +78,25 @@ class OptimizerConfig(Record):
     constant_steps: pydantic.NonNegativeInt | None = None
     decay_steps: pydantic.PositiveInt | None = None
 
+    @pydantic.model_validator(mode="after")
+    def _nothing_ignored(self):
+        if self.name == "adam" and (self.momentum or self.momentum_end is not None):
+            raise ValueError('momentum and momentum_end are for name = "sgd"; adam has beta_1')
+        if self.decay > 1 and self.decay_steps:
+            raise ValueError("decay and decay_steps are two schedules: set one of them")
+        if self.constant_steps is not None and self.decay_steps is None:
+            raise ValueError("constant_steps needs decay_steps")
+        if (self.momentum_end is None) != (self.momentum_steps is None):
+            raise ValueError("momentum_end and momentum_steps belong together")
+        return self
+
 
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off."""
 
     batch_size: pydantic.PositiveInt
     steps: pydantic.PositiveInt
-    seed: pydantic.NonNegativeInt = 0
+    seed: int = pydantic.Field(0, ge=0, lt=2**31)
     log_every: pydantic.PositiveInt = 50
     sample_every: pydantic.NonNegativeInt = 500
     checkpoint_every: pydantic.NonNegativeInt = 500
@@ -294,6 +306,8 @@ def validate(record: type[Record], tables: dict, where: str):
             raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
         if first["type"] == "missing":
             raise GanzooError(f'{where}: "{key}" is missing.') from None
+        if first["type"] == "value_error":  # said by a validator above
+            raise GanzooError(f"{where}: {key}: {first['ctx']['error']}.") from None
         raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
 
 

@@ -1,4 +1,4 @@
-"""The zoo table: canonical paper name -> model class. Importing `ganzoo.models` fills it."""
+"""The zoo table: canonical paper name -> model class. Importing `ganzoo.models` fills it, as `ganzoo.zoo` does."""
 
 import keras
 
@@ -23,7 +23,5 @@ def register(name: str):
 
 
 def models() -> dict[str, type]:
-    """All registered models by canonical name, imported on the first call."""
-    import ganzoo.models  # noqa: F401  (its import registers every sibling)
-
+    """The registered models by canonical name."""
     return dict(_MODELS)

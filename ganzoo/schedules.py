@@ -1,5 +1,7 @@
 """Optimizers and registered schedules from their tables in a preset."""
 
+import math
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -16,7 +18,8 @@ class DividedToFloor(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        return ops.maximum(self.initial * ops.exp(-step * float(ops.log(self.factor))), self.floor)
+        # The logarithm in double precision: factor - 1 is 4e-6, of which float32 keeps two digits.
+        return ops.maximum(self.initial * ops.exp(-step * math.log(self.factor)), self.floor)
 
     def get_config(self):
         return {"initial": self.initial, "factor": self.factor, "floor": self.floor}
@@ -44,6 +47,12 @@ class RisingMomentumSGD(keras.optimizers.SGD):
     def __init__(self, *, momentum_end, momentum_steps, **kwargs):
         super().__init__(**kwargs)
         self.momentum_end, self.momentum_steps = momentum_end, momentum_steps
+
+    def build(self, variables):
+        built = self.built
+        super().build(variables)
+        if not built and not self.momentum:  # SGD makes no slots for a momentum that begins at 0
+            self.momentums = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype)
@@ -98,7 +107,7 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
     if config.name == "adam":
         return FusedAdam(rate, config.beta_1, config.beta_2, config.epsilon, name=name)
     if config.momentum_end is not None:
-        end, steps = config.momentum_end, config.momentum_steps or 1
+        end, steps = config.momentum_end, config.momentum_steps
         return RisingMomentumSGD(
             learning_rate=rate, momentum=config.momentum, momentum_end=end, momentum_steps=steps, name=name
         )

@@ -13,7 +13,8 @@ from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 
-RESUMABLE = {"steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"}  # may change on resume
+# What may change on resume.
+RESUMABLE = {("train", k) for k in ("steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints")}
 
 
 class TrainingDiverged(RuntimeError):
@@ -75,18 +76,22 @@ def train(
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
+    start = 0
+    if resume:
+        start = checkpoint.restore(model, out / "checkpoints")
+        if start is None:
+            raise GanzooError(f"{out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
+    else:
+        if init is not None:
+            model.weights_source = zoo.load_into(model, init, folder)
+        else:
+            model.adapt(pictures)
+        # A run killed before its first interval resumes from here, and not from other weights than it began with.
+        checkpoint.save(model, out / "checkpoints")
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
 
-    start = checkpoint.restore(model, out / "checkpoints") if resume else None
-    if start is None:
-        start = 0
-        if init is not None:
-            model.weights_source = zoo.load_into(model, "default" if init == "default" else init, folder)
-        else:
-            model.adapt(pictures)
     result = _fit(model, config, pictures, out, start, progress)
-    model.finalize()
     facts = {
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
@@ -107,7 +112,7 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
         every=train.sample_every,
         start_step=start,
         seed=train.seed,
-        inputs=_fixed_inputs(model, config),
+        inputs=_fixed_inputs(model, pictures),
     )
     saver = callbacks.Checkpoints(
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
@@ -120,20 +125,20 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
     if log.diverged_at is not None:
         raise TrainingDiverged(
-            f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state; "
-            "resume it with a lower learning rate."
+            f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state. "
+            "Start a new run with a lower learning rate (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate)."
         )
-    stopped = "interrupted" if interrupt.interrupted else "done"
+    stopped = "interrupted" if interrupt.interrupted and log.step < train.steps else "done"
     return RunResult(out, log.step, log.seconds if steps else log.seconds_before, stopped)
 
 
-def _fixed_inputs(model: BaseGAN, config: RunConfig) -> dict | None:
+def _fixed_inputs(model: BaseGAN, pictures) -> dict | None:
     if model.task == "latent":
         return None
     try:
-        held_out = data.open_source(config.data, config.data.test_split)
+        held_out = data.open_source(pictures.config, pictures.config.test_split)
     except GanzooError:  # a user's folder often has no test split: watch training pairs instead
-        held_out = data.open_source(config.data)
+        held_out = pictures
     return held_out.take(8)
 
 
@@ -155,11 +160,12 @@ def _claim(out: Path, resume: bool, config: RunConfig) -> None:
 
 
 def _differences(before: RunConfig, now: RunConfig) -> list[str]:
-    old, new = before.model_dump(), now.model_dump()
-    # A run's model table lists every argument, a preset only those that it sets.
-    new["model"] = old["model"] | new["model"]
-    pairs = [(f"{t}.{k}", old[t][k], new[t][k]) for t in ("model", "data", "train") for k in new[t] if k in old[t]]
-    return [f"{key} was {a}, now {b}" for key, a, b in pairs if a != b and key.split(".")[1] not in RESUMABLE]
+    if before.name != now.name:
+        return [f"the model was {before.name}, now {now.name}"]
+    # With every argument named: a run's model table lists them all, a preset only those that it sets.
+    old, new = zoo.complete(before).model_dump(), zoo.complete(now).model_dump()
+    pairs = [(t, k, old[t][k], value) for t in ("model", "data", "train") for k, value in new[t].items()]
+    return [f"{t}.{k} was {a}, now {b}" for t, k, a, b in pairs if a != b and (t, k) not in RESUMABLE]
 
 
 @contextlib.contextmanager

@@ -21,7 +21,10 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, 
     """Writes the file under a temporary name and renames it. Returns its sha256 as hex.
 
     `dtype="float16"` halves the weights; `moving_*` statistics stay float32, since a variance may leave float16.
+    `metadata` has one entry at most: safetensors writes several in random order, and equal weights must be equal bytes.
     """
+    if metadata and len(metadata) > 1:
+        raise ValueError(f"metadata has one entry at most; received {sorted(metadata)}.")
     if dtype:
         arrays = {k: v if "/moving_" in k or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
     arrays = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
@@ -57,7 +60,7 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     except OSError as error:
         raise GanzooError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
     found = hashlib.sha256(data).hexdigest()
-    if sha256 and found != sha256:
+    if sha256 is not None and found != sha256:
         raise GanzooError(
             f"The weights file {path} is not the published one: its sha256 is {found[:12]}..., {sha256[:12]}... was "
             "expected. It was edited or truncated; fetch or save it again."

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import ganzoo.models  # noqa: F401  (its import registers every paper)
 from ganzoo import __version__, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
@@ -42,21 +43,42 @@ def load(name_or_path, *, preset=None, weights="default", **model_overrides) -> 
 
 
 def build(config: RunConfig) -> BaseGAN:
-    """The compiled model of a run's options with random weights."""
-    cls = registry.models().get(config.name)
-    if cls is None:
-        raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
-    accepted = inspect.signature(cls.__init__).parameters
-    for key in config.model:
-        if key not in accepted or key == "self":
-            options = [name for name in accepted if name != "self"]
-            raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, options)}')
-    model = cls(**config.model)
-    model.run_config = config.model_copy(update={"model": model.get_config()})
+    """The compiled model of a run's options with random weights.
+
+    Raises:
+        GanzooError: unknown paper or argument, or a value of another type or out of range.
+    """
+    config = complete(config)
+    try:
+        model = registry.models()[config.name](**config.model)
+    except GanzooError:
+        raise
+    except (TypeError, ValueError) as error:  # Keras' own word on a width of 0 and the like
+        raise GanzooError(f"{config.name} cannot be built with {config.model}: {error}") from error
+    model.run_config = config
     model.preset = config.preset
     model.seed = config.train.seed
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
     return model
+
+
+def complete(config: RunConfig) -> RunConfig:
+    """The options with every argument of the paper's constructor in the model table, defaults included.
+
+    Raises:
+        GanzooError: unknown paper or argument, or a value of another type than the argument's default.
+    """
+    cls = registry.models().get(config.name)
+    if cls is None:
+        raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
+    defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
+    for key, value in config.model.items():
+        if key not in defaults:
+            raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
+        wanted = type(defaults[key])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise GanzooError(f"{config.name}: model.{key} takes {wanted.__name__}; received {value!r}.")
+    return config.model_copy(update={"model": defaults | config.model})
 
 
 def load_into(model: BaseGAN, weights, folder: Path | None = None) -> str:
@@ -82,15 +104,21 @@ def _fill(model: BaseGAN, path: Path, sha256: str | None) -> str:
 def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None) -> Path:
     """Writes a folder that `load(directory)` reads: config.toml, weights.safetensors, manifest.json (last).
 
+    A model that was trained since it was loaded is finalised first (`finalize`: standing statistics). One that was built
+    by its class and not by `load` takes data and training options of the paper's default preset.
+
     Args:
         dtype: "float16" halves the file.
         extra: facts for the manifest, such as steps and data.
     """
     directory = Path(directory)
-    config = model.run_config.model_copy(update={"model": model.get_config()})
+    if int(model.step.numpy()):
+        model.finalize()
+    config = model.run_config or presets.run_config(model.paper)
+    config = config.model_copy(update={"model": model.get_config()})
     path = directory / "weights.safetensors"
-    facts = {"model": f"{model.paper}/{model.preset}", "ganzoo": __version__}
-    sha256 = weights.write(path, weights.to_arrays(model.state()), metadata=facts, dtype=dtype)
+    facts = {"model": f"{config.name}/{config.preset}", "ganzoo": __version__}
+    sha256 = weights.write(path, weights.to_arrays(model.state()), metadata={"model": facts["model"]}, dtype=dtype)
     weights.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
     manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
     weights.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
@@ -122,7 +150,8 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
         return _folder_weights(path) if path.is_dir() else (path, None)
     if folder is not None:
         return _folder_weights(folder)
-    record = presets.read(config.name).presets[config.preset].weights
+    own = presets.read(config.name).presets.get(config.preset)
+    record = own.weights if own else None
     if record is None:
         trained = [p for p, r in presets.read(config.name).presets.items() if r.weights]
         raise GanzooError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_runs import EVERY_STEP, ROOT, TINY_DCGAN, process, refused, run, settings
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,96 +19,9 @@ from ganzoo.cli import app, output, quiet
 from ganzoo.cli.train import parse_setting
 from ganzoo.errors import GanzooError
 
-TINY_PIX2PIX = {"data.size": 16, "model.num_downs": 3, "model.ngf": 4, "model.ndf": 4, "model.n_layers": 1}
-TINY_DCGAN = {
-    "data.size": 16,
-    "model.image_size": 16,
-    "data.channels": 3,
-    "model.channels": 3,
-    "model.ngf": 4,
-    "model.ndf": 4,
-}
-EVERY_STEP = {"train.log_every": 1, "train.sample_every": 2, "train.checkpoint_every": 2}
+pytest_plugins = ("cli_runs",)
+
 VERBS = ("list", "card", "sample", "train", "finetune", "export", "import", "data", "demo")
-
-
-def settings(*tables):
-    return [word for table in tables for key, value in table.items() for word in ("--set", f"{key}={value}")]
-
-
-def run(*words, code=0):
-    """Runs `ganzoo ...` in this process; checks the exit code; returns the result with `stdout` and `stderr`."""
-    result = CliRunner().invoke(app, [str(w) for w in words])
-    assert result.exit_code == code, f"{words}: {result.exit_code}\n{result.stdout}\n{result.stderr}"
-    assert "Traceback" not in result.stderr
-    return result
-
-
-def refused(*words):
-    """The one sentence with which bad input ends."""
-    result = run(*words, code=2)
-    assert result.stdout == ""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
-
-
-def process(*words, **options):
-    """`python -m ganzoo ...` as a process of its own."""
-    root = str(Path(__file__).resolve().parent.parent)
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "ganzoo", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, "PYTHONPATH": path}, **options
-    )
-
-
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
-    """Folders `pics` and `pairs`, each with train/ and test/: coloured squares on white, and their black shapes."""
-    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for split, count in (("train", 6), ("test", 8)):
-        for i in range(count):
-            colour, shape = np.full((16, 16, 3), 255, np.uint8), np.full((16, 16, 1), 255, np.uint8)
-            y, x = rng.integers(0, 8, 2)
-            colour[y : y + 8, x : x + 8], shape[y : y + 8, x : x + 8] = rng.integers(0, 255, 3), 0
-            images.write_png(root / "pics" / split / f"{i}.png", colour)
-            images.write_png(root / "pairs" / split / "A" / f"{i}.png", shape)
-            images.write_png(root / "pairs" / split / "B" / f"{i}.png", colour)
-    return root
-
-
-@pytest.fixture(scope="session")
-def dcgan(pictures, tmp_path_factory):
-    """A run folder of a tiny dcgan, trained by the command line, and what the command printed."""
-    out = tmp_path_factory.mktemp("runs") / "dcgan"
-    words = [
-        "train",
-        "dcgan",
-        "-o",
-        out,
-        "--data",
-        pictures / "pics",
-        "--steps",
-        4,
-        "--batch-size",
-        4,
-        "--seed",
-        3,
-        "--json",
-    ]
-    result = run(*words, *settings(TINY_DCGAN, EVERY_STEP))
-    return out, json.loads(result.stdout)
-
-
-@pytest.fixture(scope="session")
-def pix2pix(pictures, tmp_path_factory):
-    """A run folder of a tiny pix2pix, trained from a config file."""
-    root = tmp_path_factory.mktemp("runs")
-    config = root / "my.toml"
-    config.write_text('extends = "pix2pix/lines2colour-64"\n[train]\nbatch_size = 2\nsteps = 2\n')
-    run("train", config, "-o", root / "run", "--data", pictures / "pairs", *settings(TINY_PIX2PIX, EVERY_STEP))
-    return root / "run"
 
 
 # ------------------------------------------------------------------------------------------------------------- start-up
@@ -115,9 +29,8 @@ def pix2pix(pictures, tmp_path_factory):
 def test_starts_without_heavy_imports(words):
     heavy = {"tensorflow", "keras", "tensorflow_datasets", "tensorflow_hub", "torch", "jax", "safetensors"}
     code = f"import sys\nfrom ganzoo.cli import app\ntry: app({words})\nexcept SystemExit: pass\nsys.stderr.write(str(sorted({heavy} & set(sys.modules))))"
-    root = str(Path(__file__).resolve().parent.parent)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
     )
     assert done.stderr.endswith("[]")
 
@@ -156,11 +69,15 @@ def test_tensorflow_is_quiet_and_its_errors_are_not(tmp_path):
 
 
 def test_held_back_lines_come_back_unless_they_are_noise(capfd):
-    with pytest.raises(RuntimeError), quiet.without_noise():
-        os.write(2, b"I0000 00:00:1795404616.378830 3634 port.cc:153] oneDNN custom operations are on.\n")
-        os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
-        os.write(2, b"ImportError: libcuda.so.1 is of another version\n")
-        raise RuntimeError
+    def load():
+        with quiet.without_noise():
+            os.write(2, b"I0000 00:00:1795404616.378830 3634 port.cc:153] oneDNN custom operations are on.\n")
+            os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+            os.write(2, b"ImportError: libcuda.so.1 is of another version\n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        load()
     assert capfd.readouterr().err == "ImportError: libcuda.so.1 is of another version\n"
 
 
@@ -215,9 +132,8 @@ def test_exit_code_of_the_process():
 
 
 def test_output_into_a_closed_pipe_is_no_traceback():
-    root = str(Path(__file__).resolve().parent.parent)
     command = f'"{sys.executable}" -m ganzoo card pix2pix | true'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=root, timeout=60)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stderr == ""
 
 
@@ -416,12 +332,11 @@ def test_finetune_needs_weights(tmp_path):
 
 def test_ctrl_c_saves_and_resume_continues(pictures, tmp_path):
     out = tmp_path / "run"
-    root = str(Path(__file__).resolve().parent.parent)
     words = ["train", "dcgan", "-o", out, "--data", pictures / "pics", "--steps", 1_000_000, "--batch-size", 4]
     words = [*words, *settings(TINY_DCGAN, EVERY_STEP | {"train.checkpoint_every": 0, "train.sample_every": 0})]
     with subprocess.Popen(
         [sys.executable, "-m", "ganzoo", *map(str, words)],
-        cwd=root,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -27,23 +27,12 @@ def export(
     writable_folder(out)
     load_tensorflow(seed)
     from ganzoo import exporting
-    from ganzoo.sampling import model_name
+    from ganzoo.exporting import manifest
 
-    model = _load(name, allow_random)
-    path = exporting.export(model, out, allow_random=allow_random)
-    value = {"model": model_name(model), "weights": model.weights_source, "savedmodel": str(path)}
+    path = exporting.export(name, out, allow_random=allow_random)
+    about = manifest.read(path)
+    value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
     report(value, f"{path} ({value['model']}, weights {value['weights']})", as_json=as_json)
-
-
-def _load(name: str, allow_random: bool):
-    """The model with its weights; `allow_random` gives random ones where nothing is published."""
-    from ganzoo import presets, zoo
-
-    if allow_random and zoo.model_folder(name) is None:
-        paper, preset = presets.resolve(name)
-        if presets.read(paper).presets[preset].weights is None:
-            return zoo.load(name, weights=None)
-    return zoo.load(name)
 
 
 def import_checkpoint(

@@ -103,8 +103,10 @@ class InstanceNorm(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros") if self.affine else None
 
     def call(self, inputs):
-        mean, variance = tf.nn.moments(inputs, [1, 2], keepdims=True)
-        return tf.nn.batch_normalization(inputs, mean, variance, self.beta, self.gamma, self.epsilon)
+        x = tf.cast(inputs, tf.float32)  # half-precision moments would be off by a percent of the deviation
+        mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
+        gain, bias = (None if v is None else tf.cast(v, tf.float32) for v in (self.gamma, self.beta))
+        return tf.cast(tf.nn.batch_normalization(x, mean, variance, bias, gain, self.epsilon), inputs.dtype)
 
     def get_config(self):
         return super().get_config() | {"epsilon": self.epsilon, "affine": self.affine}

@@ -1,0 +1,115 @@
+"""Turns a finished run into the shipped weights of its preset; for maintainers, from a clone:
+
+    python -m ganzoo.publish runs/x --licence "MIT (Fashion-MNIST)" --attribution "..."
+
+It halves the weights to float16 if the outputs agree to 1e-2, puts them and the run's log under ganzoo/assets/weights,
+measures the preset's metrics, and writes `weights` and `results` into the preset's TOML. Cards and tables follow.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import callbacks, evaluation, presets, zoo
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+
+TOLERANCE = 1e-2  # of the range [-1, 1], between float32 and float16 weights (contracts: Weights)
+
+
+def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
+    """Publishes the model of a run folder and returns the path of its weights.
+
+    Raises:
+        GanzooError: the folder holds no run, or float16 changes the outputs too much.
+    """
+    run = Path(run)
+    model = zoo.load(run.absolute())
+    name = f"{model.paper}-{model.preset}"
+    manifest = json.loads((run / "model" / "manifest.json").read_text("utf-8"))
+    saved = zoo.save(model, run / "published", dtype="float16")
+    halved = zoo.load(saved.absolute())
+    error = float(np.abs(_probe(model) - _probe(halved)).max())
+    if error > TOLERANCE:
+        raise GanzooError(f"float16 changes the outputs of {name} by {error:.4f}, more than {TOLERANCE}.")
+
+    path = zoo.ASSETS / f"{name}.safetensors"
+    shutil.copyfile(saved / "weights.safetensors", path)
+    shutil.copyfile(run / "log.jsonl", path.with_suffix(".log.jsonl"))
+    sha256 = json.loads((saved / "manifest.json").read_text("utf-8"))["sha256"]
+    weights = {"file": path.name, "sha256": sha256, "bytes": path.stat().st_size, "licence": licence}
+    run_facts = {key: manifest[key] for key in ("steps", "images", "seed")} | {
+        "hours": round(manifest["seconds"] / 3600, 2)
+    }
+    halved.weights_source = f"bundled:{sha256[:8]}"
+    results = [
+        {
+            "metric": r["metric"],
+            "value": float(f"{r['value']:.4g}"),
+            "source": "measured",
+            **run_facts,
+            "note": r["note"],
+        }
+        for r in evaluation.evaluate(halved)
+    ]
+    trained_on = manifest["data"]
+    note = f"share of fakes that D takes for real, last {len(_tail(run))} log rows; trained on {trained_on['count']:,} images"
+    fooled = float(np.mean([row["fooled"] for row in _tail(run)]))
+    results.append(
+        {"metric": "fooled_train", "value": round(fooled, 3), "source": "measured", **run_facts, "note": note}
+    )
+    _write_toml(model.paper, model.preset, weights | ({"attribution": attribution} if attribution else {}), results)
+    return path
+
+
+def _probe(model: BaseGAN) -> np.ndarray:
+    """Float outputs of one fixed batch."""
+    function, signature = model.serving_signature()["tensors"]
+    shapes = {key: [8, *(64 if side is None else side for side in spec.shape[1:])] for key, spec in signature.items()}
+    inputs = {
+        key: tf.range(8, dtype=tf.int64)
+        if key == "seed"
+        else tf.random.stateless_uniform(shapes[key], [1, 2], -1.0, 1.0, signature[key].dtype)
+        for key in signature
+    }
+    return function(**inputs)["images"].numpy()
+
+
+def _tail(run: Path) -> list[dict]:
+    return callbacks.read_log(run / "log.jsonl")[-20:]
+
+
+def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> None:
+    """Replaces the preset's weights and results, at the end of its tables, and reads the file back."""
+    path = Path(str(presets.config_folder())) / f"{paper}.toml"
+    lines, kept, own = path.read_text("utf-8").splitlines(), [], False
+    last = 0
+    for line in lines:
+        if line.startswith("["):
+            own = line.startswith((f"[presets.{preset}.weights]", f"[[presets.{preset}.results]]"))
+        if own:
+            continue
+        kept.append(line)
+        if line.strip() and _table_of(kept).startswith(f"[presets.{preset}"):
+            last = len(kept)
+    block = ["", f"[presets.{preset}.weights]", *presets.to_toml(weights).splitlines()]
+    for result in results:
+        block += ["", f"[[presets.{preset}.results]]", *presets.to_toml(result).splitlines()]
+    path.write_text("\n".join(kept[:last] + block + kept[last:]).rstrip() + "\n", "utf-8")
+
+
+def _table_of(lines: list[str]) -> str:
+    return next((line for line in reversed(lines) if line.startswith("[")), "")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--licence", required=True)
+    parser.add_argument("--attribution", default="")
+    arguments = parser.parse_args()
+    publish(arguments.run, licence=arguments.licence, attribution=arguments.attribution)

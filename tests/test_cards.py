@@ -1,0 +1,45 @@
+"""Cards and the README's table come from the TOML files and the registry."""
+
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo import cards, presets
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def test_readme_table_is_the_generated_one():
+    text = README.read_text("utf-8")
+    begin, end = text.index("<!-- models:"), text.index("<!-- /models -->")
+    table = text[text.index("\n", begin) + 1 : end].strip()
+    assert table == cards.models_table(), "paste the output of ganzoo.cards.models_table() between the markers"
+
+
+@pytest.mark.parametrize("name", presets.list_models())
+def test_card_says_what_the_toml_says(name):
+    record = presets.read(name)
+    text = ganzoo.card(name)
+    assert record.paper.title in text
+    assert record.paper.arxiv in text
+    for preset, facts in record.presets.items():
+        assert f"## {name}/{preset}" in text
+        if facts.weights:
+            assert facts.weights.sha256 in text
+            assert facts.weights.licence in text
+
+
+def test_card_of_one_preset_leaves_the_others_out():
+    text = ganzoo.card("DCGAN/lorelei-64")
+    assert "## dcgan/lorelei-64" in text
+    assert "## dcgan/fashion-32" not in text
+
+
+def test_every_shipped_preset_has_a_measured_result():
+    for name in presets.list_models():
+        for preset, facts in presets.read(name).presets.items():
+            if facts.weights:
+                measured = [r for r in facts.results if r.source == "measured"]
+                assert measured, f"{name}/{preset} ships weights without a measured result"
+                assert all(r.steps and r.images and r.hours and r.seed is not None for r in measured)

@@ -1,0 +1,130 @@
+"""The demo on tiny models: its folder, its page, the comparison in a fresh process, and what happens when that fails."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_runs import refused, run
+from test_report import check_offline
+
+from ganzoo import images
+from ganzoo.errors import GanzooError
+
+pytest_plugins = ("cli_runs",)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The module, imported late: it needs TensorFlow."""
+    from ganzoo import demo
+
+    return demo
+
+
+@pytest.fixture(scope="session")
+def done(demo, dcgan, pix2pix, tmp_path_factory):
+    """A whole demo with the tiny runs in the place of the shipped models, and the sentences it told."""
+    out, told = tmp_path_factory.mktemp("demo") / "demo", []
+    names = [str(dcgan[0]), str(pix2pix)]
+    result = demo.run_demo(out, steps=2, models=names, finetune=names[1], exports=names, tell=told.append)
+    return out, result, told
+
+
+def test_demo_makes_what_it_says(done):
+    out, result, told = done
+    assert len(told) == 5  # two models, one fine-tuning, two exports
+    assert json.loads((out / "demo.json").read_text()) == result
+    for part in (*result["samples"], *result["exports"], result["finetune"]):
+        assert images.read_image(out / part["file"]).shape[2] == 3
+    assert [s["model"] for s in result["samples"]] == ["dcgan/fashion-32", "pix2pix/lines2colour-64"]
+    assert (out / "finetune" / "report.html").is_file()
+    assert (out / "finetune" / "model" / "weights.safetensors").is_file()
+    for part in result["exports"]:
+        assert (out / part["savedmodel"] / "saved_model.pb").is_file()
+        assert part["largest_difference"] <= 1
+        assert part["pictures"] == 8
+
+
+def test_demo_measures_fine_tuning_on_held_out_pairs(done):
+    _, result, _ = done
+    tuned = result["finetune"]
+    assert tuned["steps"] == 2
+    assert 0 < tuned["l1_before"] < 1
+    assert tuned["l1_after"] != tuned["l1_before"]
+
+
+def test_demo_page(done):
+    out, result, _ = done
+    reader = check_offline((out / "index.html").read_text("utf-8"))
+    assert sum(tag == "img" for tag, _ in reader.tags) == 5
+    links = [attrs["href"] for tag, attrs in reader.tags if tag == "a"]
+    assert links == ["finetune/report.html"]
+    assert (out / links[0]).is_file()
+    for part in result["exports"]:
+        assert f"{part['largest_difference']}/255" in reader.text
+
+
+def test_demo_replaces_its_own_folder_only(demo, done, tmp_path):
+    out, _, _ = done
+    earlier = tmp_path / "demo"
+    shutil.copytree(out, earlier)
+    (earlier / "mine.txt").write_text("kept")
+    assert demo._prepare(earlier) == earlier
+    assert sorted(p.name for p in earlier.iterdir()) == ["demo.json", "mine.txt"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(GanzooError, match="holds other files"):
+        demo.run_demo(tmp_path / "other", models=["gan"])
+
+
+def test_a_difference_fails_the_demo(demo, done, monkeypatch, tmp_path):
+    _, result, _ = done
+    part = result["exports"][0] | {"largest_difference": 2}
+    monkeypatch.setattr(demo, "tune", lambda *_: result["finetune"])
+    monkeypatch.setattr(demo, "show", lambda *_: result["samples"][0])
+    monkeypatch.setattr(demo, "export_and_compare", lambda *_: part)
+    monkeypatch.setattr(demo.report, "write_demo_page", lambda *_: None)
+    with pytest.raises(demo.DemoFailure, match="dcgan/fashion-32 by 2/255"):
+        demo.run_demo(tmp_path / "demo", models=["a"], exports=["a"])
+
+
+def test_a_model_that_does_not_load_fails_the_demo(demo, tmp_path):
+    with pytest.raises(demo.DemoFailure, match="fresh process could not use"):
+        demo.call_fresh(tmp_path, [0])
+
+
+def test_largest_difference_is_seen(demo):
+    made, wanted = np.zeros((2, 4, 4, 3), np.uint8), np.full((2, 4, 4, 1), 51, np.uint8)
+    assert demo.error(made, wanted) == pytest.approx(0.2)
+
+
+def test_command(demo, done, monkeypatch, tmp_path):
+    _, result, _ = done
+    asked = {}
+
+    def stand_in(out, *, seed, steps, tell):
+        asked.update(out=out, seed=seed, steps=steps)
+        tell("Load [bold]dcgan")
+        return result
+
+    monkeypatch.setattr(demo, "run_demo", stand_in)
+    answer = run("demo", "-o", tmp_path / "d", "--seed", 2, "--steps", 5)
+    assert asked == {"out": Path(tmp_path / "d"), "seed": 2, "steps": 5}
+    assert "Load [bold]dcgan" in answer.stderr
+    assert result["page"] in answer.stdout.replace("\n", "")
+    assert json.loads(run("demo", "-o", tmp_path / "d", "--json").stdout) == result
+
+    def fail(*_, **__):
+        raise demo.DemoFailure("It differs.")
+
+    monkeypatch.setattr(demo, "run_demo", fail)
+    failed = run("demo", "-o", tmp_path / "d", code=1)
+    assert failed.stderr.endswith("Error: It differs.\n")
+
+
+def test_command_refusals(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    assert "thesis.tex" in refused("demo", "-o", tmp_path / "thesis.tex")
+    assert "--steps" in refused("demo", "-o", tmp_path / "d", "--steps", 0)
