@@ -1,4 +1,4 @@
-"""Checks an exported model with TensorFlow alone: neither Keras nor ganzoo is imported.
+"""Checks an exported model with TensorFlow alone: ganzoo is not imported, and TensorFlow's own Keras is not used.
 
     python export/check_saved_model.py DIR [DIR ...] [--expected FILE.npz ...] [--json]
 
@@ -46,7 +46,6 @@ def main(arguments=None) -> int:
     report = {
         "tensorflow": tf.__version__,
         "ganzoo_imported": "ganzoo" in sys.modules,
-        "keras_imported": "keras" in sys.modules,
         "models": results,
     }
     print(json.dumps(report, indent=1) if options.json else table(results))

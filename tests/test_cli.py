@@ -19,7 +19,7 @@ from ganzoo.cli import app, output, quiet
 from ganzoo.cli.train import parse_setting
 from ganzoo.errors import GanzooError
 
-pytest_plugins = ("cli_runs",)
+pytest_plugins = ("cli_fixtures",)
 
 VERBS = ("list", "card", "sample", "train", "finetune", "export", "import", "data", "demo")
 

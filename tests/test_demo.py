@@ -12,7 +12,7 @@ from test_report import check_offline
 from ganzoo import images
 from ganzoo.errors import GanzooError
 
-pytest_plugins = ("cli_runs",)
+pytest_plugins = ("cli_fixtures",)
 
 
 @pytest.fixture(scope="session")

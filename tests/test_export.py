@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,6 @@ def test_the_fresh_process_knew_only_tensorflow(exported):
     _, report, code = exported
     assert code == 0
     assert not report["ganzoo_imported"]
-    assert not report["keras_imported"]
 
 
 @pytest.mark.parametrize("name", list(TINY))
@@ -123,17 +123,19 @@ def test_only_the_sampling_network_is_stored(exported, name):
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     shapes = reader.get_variable_to_shape_map()
     stored = [reader.get_tensor(key) for key in shapes if key.endswith("VARIABLE_VALUE")]
-    wanted = [np.array(variable) for variable in model.ema_generator.weights]
 
-    def fingerprint(arrays):
-        return sorted((array.shape, array.astype(np.float64).sum()) for array in arrays)
+    def marks(arrays):
+        return Counter((array.shape, array.astype(np.float64).sum()) for array in arrays)
 
-    assert fingerprint(stored) == fingerprint(wanted)
+    weights = {variable.path: np.array(variable) for variable in model.ema_generator.weights}
+    needed = [value for path, value in weights.items() if "/moving_" not in path]  # pix2pix takes an image's own
+    assert not marks(stored) - marks(weights.values()), "more than the sampler, or twice"
+    assert not marks(needed) - marks(stored)
     assert any(array.any() for array in stored), "the zeroed generator was exported instead of its average"
 
 
-def test_pngs_of_a_request_do_not_depend_on_the_day(exported):
-    """The same export twice stores the same variables and manifest."""
+def test_an_export_is_replaced_by_the_next(exported):
+    """An earlier export of the same paper gives way; the manifest holds no date."""
     model, path = exported[0]["dcgan"]
     manifest = (path / "assets.extra" / "manifest.json").read_bytes()
     assert exporting.export(model, path.parent, allow_random=True) == path

@@ -10,11 +10,10 @@ from ganzoo.base import BaseGAN
 def write(model: BaseGAN, folder: Path) -> None:
     """Writes the endpoints of `model.serving_signature()` into the new folder `folder`.
 
-    Only the sampler is tracked: neither discriminator, nor optimizer, nor the generator behind an averaged one is
-    stored. Every input has its own name in the signature, every output its key.
+    What the endpoints use is stored, and nothing else: neither discriminator, nor optimizer, nor the generator behind an
+    averaged one. Every input has its own name in the signature, every output its key.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model.sampler)
+    archive = keras.export.ExportArchive()  # no track(sampler): Keras 3.15 would then store every weight twice
     for endpoint, (function, inputs) in model.serving_signature().items():
         archive.add_endpoint(endpoint, function, input_signature=list(inputs.values()))
     archive.write_out(str(folder), verbose=False)

@@ -33,7 +33,10 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
         ids=ids,
         read=lambda i, fit: shape.parts(tuple(read_image(d, name=f"{source} {ids[i]}") for d in items[i]), keys, fit),
         content=lambda i: items[i],
-        about={"licence": builder.info.as_proto.redistribution_info.license or "not stated by TFDS", "attribution": builder.info.citation},
+        about={
+            "licence": builder.info.as_proto.redistribution_info.license or "not stated by TFDS",
+            "attribution": builder.info.citation,
+        },
     )
 
 

@@ -1,0 +1,55 @@
+"""What gets installed: every package, configs, weights and data, under 100 MB; nothing heavy at import."""
+
+import configparser
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ganzoo import presets, zoo
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def settings():
+    parser = configparser.ConfigParser()
+    parser.read(REPO / "setup.cfg", "utf-8")
+    return parser
+
+
+def test_setup_cfg_lists_every_package():
+    listed = settings()["options"]["packages"].split()
+    found = sorted(".".join(p.parent.relative_to(REPO).parts) for p in (REPO / "ganzoo").rglob("__init__.py"))
+    assert sorted(listed) == sorted([*found, "ganzoo.zoo_configs"])
+
+
+def test_import_and_listing_need_no_tensorflow():
+    code = (
+        "import sys, ganzoo; ganzoo.list_models(); ganzoo.card('pix2pix'); "
+        "sys.exit(bool({'tensorflow', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_every_shipped_file_is_the_one_its_toml_names():
+    named = {r.weights.file: r.weights for p in presets.list_models() for r in presets.read(p).presets.values() if r.weights}
+    present = {path.name for path in zoo.ASSETS.glob("*.safetensors")}
+    assert present == set(named)
+    for name, record in named.items():
+        assert (zoo.ASSETS / name).stat().st_size == record.bytes
+        assert (zoo.ASSETS / name).with_suffix(".log.jsonl").is_file(), "weights are committed with their log"
+
+
+@pytest.mark.slow
+def test_wheel_holds_configs_weights_and_data_and_stays_under_100_mb(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", str(tmp_path), str(REPO)]
+    subprocess.run(command, check=True, timeout=600)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 100e6
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, pattern in (("zoo_configs", "*.toml"), ("assets/weights", "*"), ("assets/data", "*"), ("assets", "*.md")):
+        home = REPO / "zoo_configs" if folder == "zoo_configs" else REPO / "ganzoo" / folder
+        for path in home.glob(pattern):
+            assert not path.is_file() or f"ganzoo/{folder}/{path.name}" in names
