@@ -36,7 +36,9 @@ SIZES = ((64, 64), (48, 80), (37, 53))  # height, width of made-up pictures; an 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="an exported model")
-    parser.add_argument("--expected", action="append", type=Path, default=[], metavar="FILE", help="known answers, .npz")
+    parser.add_argument(
+        "--expected", action="append", type=Path, default=[], metavar="FILE", help="known answers, .npz"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     if len(options.expected) > len(options.folders):

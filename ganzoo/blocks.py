@@ -39,6 +39,12 @@ def rows_of(draw: Callable, seeds: tf.Tensor, width: int) -> tf.Tensor:
     return tf.ensure_shape(drawn, [None, width])
 
 
+def latents_of(model, seeds: tf.Tensor) -> tf.Tensor:
+    """`model.latents(seeds)` as a graph that is traced once: the loop over rows takes 4 ms a row in Python."""
+    signature = [tf.TensorSpec([None, 2], tf.int32)]
+    return model.once("latents", lambda: tf.function(model.latents, input_signature=signature))(seeds)
+
+
 def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
     """Sets every BatchNorm's running values to the plain mean over `batches` of its batch statistics.
 
@@ -66,7 +72,7 @@ def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
     if latents is None:
         if not isinstance(n, int | np.integer) or n < 1:
             raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
-        latents = model.latents(row_seeds(seed, n))
+        latents = latents_of(model, row_seeds(seed, n))
     latents = tf.cast(latents, tf.float32)
     if latents.shape.rank != 2 or latents.shape[1] != model.latent_dim:
         raise GanzooError(f"latents have the shape (n, {model.latent_dim}); received {tuple(latents.shape)}.")

@@ -128,7 +128,7 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
     else:
         pairs = held_out(model, ROWS)
         sheet = pair_sheet(pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"])
-        what = "held-out inputs, outputs, and what the artist drew"
+        what = "held-out inputs, outputs, originals"
     title = sampling.model_name(model)
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))
@@ -190,6 +190,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
         "model": sampling.model_name(before),
         "steps": steps,
         "seconds": round(seconds, 1),
+        "pairs": len(pairs["input"]),
         "l1_before": round(error(made[0], pairs["target"]), 4),
         "l1_after": round(error(made[1], pairs["target"]), 4),
         "l1_of_copying": round(error(images.to_channels(pairs["input"], 3), pairs["target"]), 4),

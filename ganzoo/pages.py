@@ -199,8 +199,8 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.
 
 
 def smooth(y: np.ndarray, share: float = 0.04) -> np.ndarray:
-    """Centred moving mean over `share` of the points; only finite points count, gaps stay gaps."""
-    reach = max(1, int(len(y) * share))
+    """Centred moving mean over `share` of the points to either side; only finite points count, gaps stay gaps."""
+    reach = int(len(y) * share)
     good = np.isfinite(y)
     total = np.concatenate([[0.0], np.cumsum(np.where(good, y, 0.0))])
     count = np.concatenate([[0], np.cumsum(good)])

@@ -186,7 +186,7 @@ def write_run_report(run_dir: str | Path) -> Path:
     speed = log.series("images_per_s")
 
     charts = [
-        line_chart([Line(k, *log.series(k), color=i) for i, k in enumerate(losses)], title="Losses"),
+        *_loss_charts([Line(k, *log.series(k), color=i) for i, k in enumerate(losses)]),
         line_chart(
             [Line("fakes that D takes for real", *fooled, color=3)],
             title="How often D is fooled",
@@ -243,6 +243,15 @@ def write_run_report(run_dir: str | Path) -> Path:
         section("Weights", table(["", ""], _weights_rows(run / "model"))),
     )
     return write_page(run / "report.html", body)
+
+
+def _loss_charts(losses: list[Line]) -> list[str]:
+    """All losses in one chart, or in one each where their sizes are too unlike to share an axis (pix2pix: 100 x L1)."""
+    sizes = [abs(late_mean(np.asarray(line.y))) for line in losses]
+    sizes = [size for size in sizes if math.isfinite(size)]
+    if sizes and max(sizes) > 10 * min(sizes):
+        return [line_chart([line], title=line.label) for line in losses]
+    return [line_chart(losses, title="Losses")]
 
 
 def _plain(value: object) -> str:
@@ -335,7 +344,7 @@ def write_demo_page(result: Mapping[str, Any], folder: str | Path) -> Path:
         section(
             f"Fine-tuning {tuned['model']}: {tuned['steps']} steps",
             paragraph(
-                f"Mean absolute error on held-out pairs (0 to 1): {tuned['l1_before']} before and {tuned['l1_after']} after "
+                f"Mean absolute error on {tuned['pairs']} held-out pairs (0 to 1): {tuned['l1_before']} before and {tuned['l1_after']} after "
                 f"{tuned['seconds']} s of training; copying the input gives {tuned['l1_of_copying']}."
             ),
             gallery(

@@ -221,14 +221,18 @@ def test_the_graph_decodes_as_read_image_does(decode, kind, channels):
 
 # ---- refusals ---------------------------------------------------------------------------------------------------------
 def test_random_weights_are_refused(small, tmp_path):
-    with pytest.raises(GanzooError, match="random weights.*allow_random"):
+    with pytest.raises(GanzooError, match=r"random weights.*allow_random"):
         exporting.export(small, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
     ("formats", "sentence"),
-    [(("tflite",), 'no export format "tflite".*savedmodel'), ("savedmodell", 'Did you mean "savedmodel"'), ((), "no form")],
+    [
+        (("tflite",), 'no export format "tflite".*savedmodel'),
+        ("savedmodell", 'Did you mean "savedmodel"'),
+        ((), "no form"),
+    ],
 )
 def test_unknown_formats_are_refused(small, tmp_path, formats, sentence):
     with pytest.raises(GanzooError, match=sentence):

@@ -87,7 +87,7 @@ def log_rows(n=20, **more):
             "seconds": float(i),
             "images_per_s": 100.0,
             "d_loss": 1.0,
-            "g_loss": 1.0 + i,
+            "g_loss": 1.0 + i / n,
             "fooled": 0.4,
             **more,
         }
@@ -124,6 +124,13 @@ def test_hostile_texts_are_escaped(tmp_path):
     assert "<script" not in text
     assert "onerror=" not in [name for _, attrs in reader.tags for name in attrs]
     assert HOSTILE in reader.text
+
+
+def test_losses_of_unlike_sizes_have_charts_of_their_own(tmp_path):
+    run = write_run(tmp_path / "run", [row | {"g_loss": 90.0} for row in log_rows()])
+    reader = check_offline(report.write_run_report(run).read_text("utf-8"))
+    charts = [attrs["aria-label"] for tag, attrs in reader.tags if tag == "svg"]
+    assert charts == ["d_loss", "g_loss", "How often D is fooled", "Speed"]
 
 
 def test_damaged_runs_have_a_report(tmp_path):

@@ -18,6 +18,7 @@ from ganzoo.cli import catalogue, data, demo, export, sample, train
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError
 
+OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")  # Python's, NumPy's, TensorFlow's
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for a command that Ctrl-C ended
 
 # Usage errors derive from this class; newer typer carries its own click, so the class has no public import path.
@@ -49,13 +50,11 @@ class Verbs(TyperGroup):
         except OSError as error:
             sentence, code = os_sentence(error)
             say(f"Error: {sentence}")
-        except MemoryError:
-            say("Error: not enough memory; take smaller pictures or a smaller --batch-size.")
-            code = 1
-        except Exception:  # the last line of defence: code 1, and the traceback that a bug report needs
-            say(
-                f"{traceback.format_exc()}\nError: this is a fault in ganzoo {__version__}; please report the lines above."
-            )
+        except Exception as error:  # the last line of defence: code 1, and the traceback that a bug report needs
+            if type(error).__name__ in OUT_OF_MEMORY:
+                say("Error: not enough memory; take smaller pictures, fewer samples or a smaller --batch-size.")
+            else:
+                say(f"{traceback.format_exc()}\nError: this is a fault in ganzoo {__version__}; please report it.")
             code = 1
         if standalone:
             sys.exit(code or 0)

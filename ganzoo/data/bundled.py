@@ -209,7 +209,7 @@ def _emoji(vendors: tuple[str, ...]) -> tuple[list[Webp], list[str], dict[str, n
 def _emoji_parts(name: str):
     part = name.partition("/")[2]
     vendors = (part,) if part else VENDORS
-    if not _path(f"emoji_64_{vendors[0]}.npz").is_file():
+    if part and part not in VENDORS:
         raise GanzooError(f'The bundled set emoji_64 has no part "{part}".{nearest(part, VENDORS)}')
     pictures, ids, plain = _emoji(vendors)
     return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}")

@@ -27,7 +27,8 @@ def batches(source: Source, batch_size: int, *, seed: int = 0, start_step: int =
         )
     positions = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
     if source.in_memory:
-        arrays = [tf.constant(array) for array in source.arrays]
+        with tf.device("CPU:0"):  # the pipeline runs there; a set on the GPU would be copied back for every batch
+            arrays = [tf.constant(array) for array in source.arrays]
         dataset = positions.batch(batch_size, drop_remainder=True)
         dataset = dataset.map(lambda p: (p, tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)))
     else:

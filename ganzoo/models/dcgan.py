@@ -211,7 +211,7 @@ class DCGAN(BaseGAN):
 
     def finalize(self):
         """Standing statistics over 32 batches of 64 latents."""
-        batches = [self.latents(blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
+        batches = [blocks.latents_of(self, blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
         blocks.standing_statistics(self.sampler, batches)
 
     def serving_signature(self):
