@@ -1,5 +1,7 @@
 """Which `tf.distribute` strategy a run uses."""
 
+import functools
+
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError, nearest
@@ -18,5 +20,11 @@ def choose(name: str = "auto") -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if name in ("auto", "mirrored"):
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     raise GanzooError(f'There is no strategy "{name}".{nearest(name, NAMES)}')
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One for the process: a second one numbers its collective operations from the start again, and they clash."""
+    return tf.distribute.MirroredStrategy(devices)

@@ -153,6 +153,8 @@ def test_a_fault_of_ours_is_1_and_keeps_its_traceback(monkeypatch):
         (OSError(28, "No space left on device", "/x/y.png"), 1, "Free some space"),
         (OSError(5, "Input/output error"), 1, "Input/output error."),
         (MemoryError(), 1, "not enough memory"),
+        (type("ResourceExhaustedError", (Exception,), {})("OOM when allocating tensor"), 1, "not enough memory"),
+        (type("ResourceExhaustedError", (Exception,), {})("x.pb; No space left on device"), 1, "no space left"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

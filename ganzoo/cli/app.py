@@ -51,7 +51,9 @@ class Verbs(TyperGroup):
             sentence, code = os_sentence(error)
             say(f"Error: {sentence}")
         except Exception as error:  # the last line of defence: code 1, and the traceback that a bug report needs
-            if type(error).__name__ in OUT_OF_MEMORY:
+            if "No space left on device" in str(error):  # TensorFlow's ResourceExhaustedError, from a writer
+                say("Error: no space left on the device of the output; free some or choose another place.")
+            elif type(error).__name__ in OUT_OF_MEMORY:
                 say("Error: not enough memory; take smaller pictures, fewer samples or a smaller --batch-size.")
             else:
                 say(f"{traceback.format_exc()}\nError: this is a fault in ganzoo {__version__}; please report it.")

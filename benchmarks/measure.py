@@ -1,0 +1,166 @@
+"""One measurement in its own process: `python -m benchmarks.measure KIND REQUEST`; prints one line of JSON.
+
+KIND is a function of this file, REQUEST its arguments as JSON. `benchmarks.train_step` starts these processes, so that each
+has its own peak memory and none warms another's caches.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import timing
+from ganzoo import presets
+
+PAIRS = 32  # made-up pairs, where a preset's own data set is not on this machine
+
+
+def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
+    """The preset's run options in the wanted precision and batch size."""
+    return presets.run_config(preset, {"train.precision": precision, "train.batch_size": batch_size})
+
+
+def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
+    """One batch of random pictures in [-1, 1], (N, H, W, C), by column."""
+    data, rng = config.data, np.random.default_rng(0)
+    channels = {"image": data.channels}
+    if data.shape == "paired":
+        channels = {"input": data.input_channels, "target": data.channels}
+    shape = (config.train.batch_size, data.size, data.size)
+    return {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
+
+
+# ---- ganzoo ----------------------------------------------------------------------------------------------------------
+def keras_model(config: presets.RunConfig):
+    """The compiled model with random weights, built as `ganzoo.train` builds it, and a batch of tensors."""
+    import keras
+    import tensorflow as tf
+
+    from ganzoo import zoo
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
+    return zoo.build(config), {name: tf.constant(array) for name, array in arrays(config).items()}
+
+
+def bare_step(model, batch):
+    """A call of `tf.function(train_step)` that waits for its result."""
+    import tensorflow as tf
+
+    step = tf.function(model.train_step)
+    return lambda: step(batch)["d_loss"].numpy()
+
+
+def step(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
+    """Time of the bare step, `tf.function(model.train_step)`, and the process' peak memory."""
+    call = bare_step(*keras_model(options(preset, precision, batch_size)))
+    start = time.perf_counter()
+    timing.warm_up(call)
+    warm = time.perf_counter() - start
+    result = timing.summary(timing.timed(call, seconds))
+    return result | {"peak_mib": timing.peak_mib(), "warm_up_seconds": round(warm, 1)}
+
+
+def fit(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
+    """`model.fit` against the bare step, in turns in one process: milliseconds a step of both.
+
+    Inside `fit` the time between the ends of two batches counts, so that starting `fit` is no part of it: a training
+    starts it once.
+    """
+    import keras
+    import tensorflow as tf
+
+    class Ends(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.times = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.times.append(time.perf_counter())
+
+    model, batch = keras_model(options(preset, precision, batch_size))
+    call, ends, batches = bare_step(model, batch), Ends(), tf.data.Dataset.from_tensors(batch).repeat()
+
+    def run_fit(steps):
+        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[ends])
+        return np.diff(ends.times).tolist()
+
+    timing.warm_up(call)
+    run_fit(timing.WARM_UP)
+    turn = max(timing.FEWEST, round(seconds / 8 / max(np.median(timing.timed(call, 0)), 1e-4)))
+    bare, fitted, end = [], [], time.perf_counter() + seconds
+    while not fitted or time.perf_counter() < end:
+        # The first of the bare steps is left out, as `diff` leaves out the first of the others.
+        bare += [duration for _ in range(turn) for duration in [_seconds(call)]][1:]
+        fitted += run_fit(turn)
+    bare_ms, fit_ms = (float(np.median(x)) * 1000 for x in (bare, fitted))
+    return {"bare_ms": round(bare_ms, 3), "fit_ms": round(fit_ms, 3), "overhead": round(fit_ms / bare_ms - 1, 4)}
+
+
+def _seconds(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
+    """Time to make one training batch from the preset's data, with nothing else running."""
+    from ganzoo import data as zoo_data
+    from ganzoo.errors import GanzooError
+
+    config = options(preset, precision, batch_size).data
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            source, stand_in = zoo_data.open_source(config), False
+        except GanzooError:
+            made = config.model_copy(update={"source": made_up_set(config, Path(folder))})
+            source, stand_in = zoo_data.open_source(made), True
+        iterator = iter(zoo_data.batches(source, batch_size))
+        call = lambda: next(iterator)  # noqa: E731
+        timing.warm_up(call)
+        durations = timing.timed(call, min(seconds, 5.0))
+    # The mean, not the median: prefetching makes some batches free and the next ones dear.
+    return {"ms": round(float(np.mean(durations)) * 1000, 3), "stand_in": stand_in, "items": len(source)}
+
+
+def made_up_set(config: presets.DataConfig, folder: Path) -> str:
+    """PNG files of noise in the preset's layout: single pictures, or pairs side by side."""
+    from ganzoo import images
+
+    rng, width = np.random.default_rng(0), 2 if config.shape == "paired" else 1
+    for i in range(PAIRS):
+        coarse = rng.integers(0, 256, (16, 16 * width, 3), np.uint8)
+        picture = np.kron(coarse, np.ones((config.size // 16, config.size // 16, 1), np.uint8))
+        images.write_png(folder / "train" / f"{i}.png", picture)
+    return str(folder)
+
+
+# ---- PyTorch ---------------------------------------------------------------------------------------------------------
+def torch_step(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
+    """The same network and update in PyTorch eager; {"missing": "torch"} where it is not installed."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return {"missing": "torch"}
+    from benchmarks import torch_models
+
+    torch.manual_seed(0)
+    torch.set_num_threads(timing.cores())
+    config = options(preset, precision, batch_size)
+    update = torch_models.Update(config)
+    batch = {name: torch.from_numpy(a).permute(0, 3, 1, 2).contiguous() for name, a in arrays(config).items()}
+
+    def call():
+        return update.step(batch)["d_loss"].item()
+
+    timing.warm_up(call)
+    result = timing.summary(timing.timed(call, seconds))
+    return result | {"peak_mib": timing.peak_mib(), "version": torch.__version__}
+
+
+KINDS = {"step": step, "fit": fit, "data": data, "torch": torch_step}
+
+if __name__ == "__main__":
+    print(json.dumps(KINDS[sys.argv[1]](**json.loads(sys.argv[2]))))

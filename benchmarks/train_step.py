@@ -1,0 +1,179 @@
+"""Training speed and memory of presets, and of the same network and update in PyTorch, measured in the same run.
+
+    python -m benchmarks.train_step [--presets dcgan/fashion-32 ...] [--seconds 10] [--rounds 2] [--json FILE]
+
+README.md in this folder says what the columns mean.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import timing
+from ganzoo import presets
+
+PRESETS = (
+    "gan/fashion-28",
+    "dcgan/fashion-32",
+    "dcgan/lorelei-64",
+    "dcgan/pytorch-64",
+    "pix2pix/lines2colour-64",
+    "pix2pix/edges2emoji-128",
+    "pix2pix/facades-256",
+)
+PAPER_SIZE = ("dcgan/pytorch-64", "pix2pix/facades-256")  # also measured in bfloat16, though the papers had float32
+INSTALL = "pip install 'ganzoo[bench]'"
+COLUMNS = (
+    "preset",
+    "precision",
+    "batch",
+    "step ms",
+    "images/s",
+    "peak MiB",
+    "fit()",
+    "input",
+    "torch ms",
+    "torch MiB",
+    "torch/ganzoo",
+)
+
+
+def cases(names: Sequence[str], precisions: Sequence[str] | None = None) -> list[dict]:
+    """What to measure: each preset at its batch size, in float32 and in its own precision (or in the given ones)."""
+    found = []
+    for name in names:
+        train = presets.run_config("/".join(presets.resolve(name))).train
+        wanted = list(precisions or ["float32", train.precision])
+        if not precisions and name in PAPER_SIZE:
+            wanted.append("bfloat16")
+        for precision in dict.fromkeys(wanted):
+            preset = "/".join(presets.resolve(name))
+            found.append({"preset": preset, "precision": precision, "batch_size": train.batch_size})
+    return found
+
+
+def child(kind: str, case: dict, seconds: float) -> dict:
+    """One measurement in a process of its own; {"error": its last words} if it failed."""
+    root = Path(__file__).resolve().parent.parent
+    command = [sys.executable, "-m", "benchmarks.measure", kind, json.dumps(case | {"seconds": seconds})]
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, cwd=root, env=quiet, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return {"error": words[-1]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(case: dict, seconds: float, rounds: int) -> dict:
+    """All measurements of one case. The two frameworks take turns: ganzoo, PyTorch, PyTorch, ganzoo, ..."""
+    sides = {"step": [], "torch": []}
+    for turn in range(rounds):
+        for kind in ("step", "torch") if turn % 2 == 0 else ("torch", "step"):
+            sides[kind].append(child(kind, case, seconds))
+    row = case | {kind: combined(results) for kind, results in sides.items()}
+    return row | {"fit": child("fit", case, seconds), "data": child("data", case, seconds)}
+
+
+def combined(results: list[dict]) -> dict:
+    """The rounds of one side as one: the median of the medians, the largest memory; the first failure if there is one."""
+    for result in results:
+        if "ms" not in result:
+            return result
+    return {
+        "ms": round(statistics.median(r["ms"] for r in results), 3),
+        "peak_mib": max(r["peak_mib"] for r in results),
+        "rounds": results,
+    }
+
+
+def cells(row: dict) -> list[str]:
+    """A row of the table; "-" where a measurement failed."""
+    step, torch, fit, data = (row[kind] for kind in ("step", "torch", "fit", "data"))
+    line = [row["preset"], row["precision"], str(row["batch_size"])]
+    ms = step.get("ms")
+    line += [f"{ms:.1f}", f"{row['batch_size'] / ms * 1000:.1f}", f"{step['peak_mib']:.0f}"] if ms else ["-"] * 3
+    line.append(f"{fit['overhead']:+.1%}" if "overhead" in fit else "-")
+    line.append(f"{data['ms'] / ms:.1%}{'*' if data['stand_in'] else ''}" if ms and "ms" in data else "-")
+    if "missing" in torch:
+        return [*line, INSTALL, "", ""]
+    line += [f"{torch['ms']:.1f}", f"{torch['peak_mib']:.0f}"] if "ms" in torch else ["-"] * 2
+    return [*line, f"{torch['ms'] / ms:.2f}" if ms and "ms" in torch else "-"]
+
+
+def table(rows: list[dict]) -> str:
+    """All rows, aligned; failures follow below."""
+    lines = [list(COLUMNS), *(cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines if line[i] != INSTALL) for i in range(len(COLUMNS))]
+    text = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    if any(row["data"].get("stand_in") for row in rows):
+        text.append("* from made-up pictures: the preset's data set is not on this machine")
+    text += [f"{row['preset']} {row['precision']}: {problem}" for row in rows for problem in failures(row)]
+    return "\n".join(text)
+
+
+def failures(row: dict) -> list[str]:
+    """What went wrong in a row's processes."""
+    return [f"{kind} failed: {row[kind]['error']}" for kind in ("step", "torch", "fit", "data") if "error" in row[kind]]
+
+
+def machine() -> dict:
+    """What the numbers were measured on."""
+    versions = {}
+    for package in ("tensorflow", "keras", "torch", "numpy"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "processor": processor(),
+        "cores": timing.cores(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description=__doc__.split("\n")[0])
+    parser.add_argument("--presets", nargs="+", default=PRESETS, metavar="PRESET", help="what to measure")
+    parser.add_argument("--precision", nargs="+", choices=("float32", "bfloat16"), help="instead of each preset's own")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of ganzoo and PyTorch (default 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    options = parser.parse_args(arguments)
+    if options.seconds < 0 or options.rounds < 1:
+        parser.error("--seconds is at least 0 and --rounds at least 1")
+    try:
+        todo = cases(options.presets, options.precision)
+    except ValueError as error:
+        parser.error(str(error))
+    rows = []
+    for case in todo:
+        sys.stderr.write(f"{case['preset']} {case['precision']} ...\n")
+        rows.append(measure(case, options.seconds, options.rounds))
+    about = machine()
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n", "utf-8")
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
+    print(f"{about['processor']}, {about['cores']} cores; {versions}\n")
+    print(table(rows))
+    return 1 if any(failures(row) for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

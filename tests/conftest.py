@@ -1,0 +1,46 @@
+"""Two virtual CPUs, which must exist before TensorFlow starts; bundled data only; runs that several files look at."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the golden numbers are float32 of a CPU, not TF32
+os.environ.pop("GANZOO_DATA", None)  # the bundled sets, not somebody's full ones
+
+import pytest
+import tensorflow as tf
+
+for _cpu in tf.config.list_physical_devices("CPU"):
+    tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from ganzoo import presets, training  # noqa: E402  (after the devices)
+
+# A paper at a size where a run takes seconds, on bundled data.
+SMALL = {
+    "gan": {"model.image_size": 8, "model.hidden": 12, "model.maxout_units": 6, "model.latent_dim": 5}
+    | {"data.size": 8, "data.split": "test"},
+    "dcgan": {"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
+    | {"data.size": 8, "data.split": "test"},
+    "pix2pix": {"model.ngf": 2, "model.ndf": 2, "model.num_downs": 4, "model.n_layers": 1}
+    | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
+}
+PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}
+
+
+def small(name: str, **overrides) -> presets.RunConfig:
+    """Options of a run of a few seconds; overrides are written `train__steps=3`."""
+    changes = {key.replace("__", "."): value for key, value in overrides.items()}
+    return presets.run_config(name, SMALL[name] | PACE | changes)
+
+
+@pytest.fixture(scope="session")
+def run_of():
+    """`small`, for tests that train."""
+    return small
+
+
+@pytest.fixture(scope="session")
+def gan_run(tmp_path_factory):
+    """The folder of a finished run: the tiny gan, 20 steps on bundled clothes. Copy it before you change it."""
+    out = tmp_path_factory.mktemp("gan") / "run"
+    training.train(small("gan", train__steps=20, train__keep_checkpoints=9), out=out, strategy="one")
+    return out

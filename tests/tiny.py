@@ -1,0 +1,62 @@
+"""THE table of the harness (test_models.py): each registered model and the arguments that make it tiny.
+
+Adding a paper adds one line to TINY. The other tables hold named exceptions and are empty for a paper that needs none.
+Together, TINY and VARIANTS set every constructor argument to another value than its default: round trips keep them all.
+"""
+
+import tensorflow as tf
+
+from ganzoo import data, presets, zoo
+
+TINY = {
+    "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
+    "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
+    "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 4, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
+}  # fmt: skip
+
+# More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
+VARIANTS = {
+    "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
+    "pix2pix": [
+        {"norm": "instance", "dropout": 0.25, "output_channels": 1},
+        {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch"},
+        {"norm": "none", "dropout": 0.0},
+    ],
+}
+
+# Side of the images where a batch_signature leaves it open.
+SIZES = {"pix2pix": 64}
+
+# Parameters that no step moves, by the end of their key.
+STILL = {"pix2pix": r"(down|up|conv)[2-9](_conv)?/bias"}  # kept at zero where an instance norm cancels them (Zeroed)
+
+# Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
+MIXES = {"dcgan": "batch norm: each replica takes the statistics of its own rows", "pix2pix": "batch norm"}
+UNMIXED = {"pix2pix": {"norm": "instance"}}
+
+BATCH = 4
+
+
+def build(name: str, *, seed: int = 0, **overrides):
+    """The tiny model of a paper with random weights, compiled as its first preset says."""
+    tf.keras.utils.set_random_seed(seed)
+    config = presets.run_config(name)
+    return zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
+
+
+def signature(model) -> dict[str, tf.TensorSpec]:
+    """The model's batch_signature with open sizes filled in."""
+    size = SIZES.get(model.paper)
+    specs = model.batch_signature()
+    shapes = {key: [None, *(size if n is None else n for n in spec.shape[1:])] for key, spec in specs.items()}
+    return {key: tf.TensorSpec(shapes[key], spec.dtype) for key, spec in specs.items()}
+
+
+def batches(model, batch_size: int = BATCH, seed: int = 0) -> tf.data.Dataset:
+    """Infinite random batches for the model."""
+    return data.synthetic(signature(model), batch_size, seed=seed)
+
+
+def batch(model, batch_size: int = BATCH, seed: int = 0) -> dict[str, tf.Tensor]:
+    """One random batch for the model."""
+    return next(iter(batches(model, batch_size, seed)))
