@@ -115,10 +115,12 @@ class BaseGAN(keras.Model):
 
     def row_noise_seeds(self, stream: str, rows: int) -> tf.Tensor:
         """int32 (rows, 2): one seed for each row of the global batch of this step, for `layers.RowUniform`."""
-        context = tf.distribute.get_replica_context()
-        index = context.replica_id_in_sync_group * rows + tf.range(rows)
-        step_seed = self.stream_seed(stream)
-        return tf.stack([tf.fill([rows], step_seed[0]), step_seed[1] + index], axis=1)
+
+        def bits(shape, seed):
+            return tf.random.stateless_uniform(shape, seed, None, None, tf.int32)
+
+        # Drawn, not counted up: stream_seed ends in the step itself, and (step, row + 1) would be (step + 1, row).
+        return self.noise(bits, stream, rows, [2])
 
     def stream_seed(self, stream: str) -> tf.Tensor:
         """int32 (2,): the stateless seed of (run seed, stream, current step)."""

@@ -73,9 +73,12 @@ def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
         if not isinstance(n, int | np.integer) or n < 1:
             raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
         latents = latents_of(model, row_seeds(seed, n))
-    latents = tf.cast(latents, tf.float32)
-    if latents.shape.rank != 2 or latents.shape[1] != model.latent_dim:
-        raise GanzooError(f"latents have the shape (n, {model.latent_dim}); received {tuple(latents.shape)}.")
+    latents = _array(latents, "latents")
+    if latents.ndim != 2 or latents.shape[1] != model.latent_dim or not len(latents):
+        raise GanzooError(f"latents have the shape (n, {model.latent_dim}), n at least 1; received {latents.shape}.")
+    if not np.issubdtype(latents.dtype, np.number) or not np.all(np.isfinite(latents)):
+        raise GanzooError(f"latents are finite numbers; received {latents.dtype} with other values.")
+    latents = tf.constant(latents, tf.float32)
     function = model.once("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows))))
     padded = tf.pad(latents, [[0, -latents.shape[0] % CHUNK], [0, 0]])
     chunks = [function(padded[i : i + CHUNK]).numpy() for i in range(0, padded.shape[0], CHUNK)]
@@ -116,7 +119,7 @@ def images_in(images, channels: int) -> tf.Tensor:
     Raises:
         GanzooError: another rank, dtype or range, or no image.
     """
-    array = np.asarray(images)
+    array = _array(images, "images")
     if array.ndim != 4 or 0 in array.shape:
         raise GanzooError(f"images have the shape (N, H, W, C), none of them 0; received {array.shape}.")
     if array.shape[3] not in {1, 3, channels}:
@@ -129,6 +132,13 @@ def images_in(images, channels: int) -> tf.Tensor:
         low, high = float(array.min()), float(array.max())
         raise GanzooError(f"float images lie in [-1, 1]; received values from {low:g} to {high:g}.")
     return to_channels(tf.constant(array, tf.float32), channels)
+
+
+def _array(values, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of unlike lengths
+        raise GanzooError(f"{what} are one array, all rows of one shape; received {type(values).__name__}.") from error
 
 
 def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:

@@ -88,9 +88,9 @@ def train(
             model.adapt(pictures)
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
+    # Only now, so that a refused run leaves nothing behind; and before the first step.
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
-
     result = _fit(model, config, pictures, out, start, progress)
     facts = {
         "steps": result.steps,

@@ -11,7 +11,7 @@ from ganzoo import data, presets, zoo
 TINY = {
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
-    "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 4, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
+    "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
 }  # fmt: skip
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
