@@ -164,17 +164,22 @@ class BaseGAN(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
 
     def unpack(self, data) -> list[tf.Tensor]:
-        """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor."""
+        """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
+
+        uint8 images 0..255 become floats in [-1, 1], as in `generate`.
+        """
         names = list(self.batch_signature())
+        while isinstance(data, tuple | list) and len(data) == 1:  # Keras wraps what `fit` gets as x
+            data = data[0]
         if isinstance(data, dict):
             missing = [name for name in names if name not in data]
             if missing:
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
-            return [data[name] for name in names]
+            return [_signed(data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
-        return values
+        return [_signed(value) for value in values]
 
     def once(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
@@ -185,6 +190,10 @@ class BaseGAN(keras.Model):
 
     def finalize(self) -> None:
         """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+
+
+def _signed(images):
+    return tf.cast(images, tf.float32) / 127.5 - 1 if tf.as_dtype(images.dtype) == tf.uint8 else images
 
 
 def _keyed(groups: dict[str, list]) -> dict[str, keras.Variable]:

@@ -81,11 +81,15 @@ def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):
 
 def test_every_module_has_a_row():
     names = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    names = {name for name in names if is_module(("ganzoo", name)) and name not in ("__init__", "__pycache__", "assets")}
+    names = {
+        name for name in names if is_module(("ganzoo", name)) and name not in ("__init__", "__pycache__", "assets")
+    }
     assert names <= set(ROW), f"tell test_architecture.ROWS where {sorted(names - set(ROW))} belong"
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if f != PACKAGE / "__init__.py"], ids=lambda p: ".".join(module_of(p)))
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if f != PACKAGE / "__init__.py"], ids=lambda p: ".".join(module_of(p))
+)
 def test_lower_never_imports_higher(path):
     own = module_of(path)[1]
     above = {".".join(parts) for parts in inner(path) if ROW[parts[0]] > ROW[own]}

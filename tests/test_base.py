@@ -199,13 +199,19 @@ def test_the_average_copies_batch_statistics():
 
 # ---- data ------------------------------------------------------------------------------------------------------------
 def test_batches_may_be_dict_tuple_list_or_tensor():
-    model = line()
-    for batch in ({"image": 1, "label": 2}, (1,), [1], 1):
-        assert model.unpack(batch) == [1]
+    model, x = line(), tf.ones([2, 1])
+    for batch in ({"image": x, "label": x}, (x,), [x], x, ((x,),), ({"image": x},)):
+        (found,) = model.unpack(batch)
+        assert found is x
     with pytest.raises(GanzooError, match=r"trains on batches with \['image'\]; received a dict of \['picture'\]"):
-        model.unpack({"picture": 1})
+        model.unpack({"picture": x})
     with pytest.raises(GanzooError, match=r"received 2 tensor\(s\)"):
-        model.unpack((1, 2))
+        model.unpack((x, x))
+
+
+def test_uint8_batches_become_floats_in_the_models_range():
+    for batch in (tf.constant([[0], [255]], tf.uint8), {"image": tf.constant([[0], [255]], tf.uint8)}):
+        assert line().unpack(batch)[0].numpy().tolist() == [[-1.0], [1.0]]
 
 
 def test_synthetic_batches_fit_the_signature():

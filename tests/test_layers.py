@@ -99,7 +99,9 @@ def test_batch_norm_by_hand():
     layer.gamma.assign([2.0])
     layer.beta.assign([1.0])
     y = layer(column(1, 2, 3, 6), training=True)
-    np.testing.assert_allclose(tf.reshape(y, -1), 1 + 2 * np.array([-2, -1, 0, 3]) / 2, rtol=1e-6)  # sqrt(3.5 + 0.5) = 2
+    np.testing.assert_allclose(
+        tf.reshape(y, -1), 1 + 2 * np.array([-2, -1, 0, 3]) / 2, rtol=1e-6
+    )  # sqrt(3.5 + 0.5) = 2
     assert float(layer.moving_mean.value[0]) == pytest.approx(0.25 * 3)
     assert float(layer.moving_variance.value[0]) == pytest.approx(0.75 * 1 + 0.25 * 14 / 3)
     layer.moving_mean.assign([1.0])

@@ -97,7 +97,9 @@ class Watch:
 def test_each_player_moves_its_own_networks_and_no_other(name, more, monkeypatch):
     model = tiny.build(name, **more)
     trainable = set(values(model, trainable_only=True))
-    owner = {key: player for player, networks in model.players.items() for key in trainable if key.split("/")[0] in networks}
+    owner = {
+        key: player for player, networks in model.players.items() for key in trainable if key.split("/")[0] in networks
+    }
     still = tiny.STILL.get(name)
     moved, alive = set(), set()
     for step in range(2):
@@ -255,7 +257,9 @@ def test_save_and_load_give_the_same_model(name, more, tmp_path):
     assert type(again) is type(model)
     assert again.get_config() == model.get_config()
     expected = values(model)
-    assert {key: value.tobytes() for key, value in values(again).items()} == {k: v.tobytes() for k, v in expected.items()}
+    assert {key: value.tobytes() for key, value in values(again).items()} == {
+        k: v.tobytes() for k, v in expected.items()
+    }
     manifest = json.loads((folder / "manifest.json").read_text())
     assert again.weights_source == f"{folder / 'weights.safetensors'}:{manifest['sha256'][:8]}"
     assert (manifest["steps"], manifest["model"]) == (7, f"{name}/{model.preset}")
@@ -366,7 +370,9 @@ def test_parameter_counts_of_the_other_networks(build, settings, expected):
     assert count(build(**settings)) == expected
 
 
-@pytest.mark.parametrize(("n_layers", "side", "patch"), [(0, 8, 1), (1, 32, 16), (2, 64, 34), (3, 256, 70), (4, 256, 142)])
+@pytest.mark.parametrize(
+    ("n_layers", "side", "patch"), [(0, 8, 1), (1, 32, 16), (2, 64, 34), (3, 256, 70), (4, 256, 142)]
+)
 def test_receptive_field_of_the_patch(n_layers, side, patch):
     """One logit depends on `patch` pixels a side and on no other; 256 px give the paper's 30x30 map."""
     network = pix2pix.build_discriminator(channels=1, ndf=2, n_layers=n_layers, norm="none")
@@ -382,7 +388,13 @@ def test_receptive_field_of_the_patch(n_layers, side, patch):
 
 @pytest.mark.parametrize(
     ("placement", "downs", "levels"),
-    [("paper", 8, {8, 7, 6}), ("paper", 7, {7, 6, 5}), ("pytorch", 8, {7, 6, 5}), ("pytorch", 7, {6, 5}), ("paper", 2, {2})],
+    [
+        ("paper", 8, {8, 7, 6}),
+        ("paper", 7, {7, 6, 5}),
+        ("pytorch", 8, {7, 6, 5}),
+        ("pytorch", 7, {6, 5}),
+        ("paper", 2, {2}),
+    ],
 )
 def test_dropout_sits_where_the_paper_and_the_pytorch_code_have_it(placement, downs, levels):
     network = pix2pix.build_generator(ngf=1, num_downs=downs, dropout_placement=placement)
@@ -406,7 +418,9 @@ def test_a_sample_depends_on_seed_and_index_only(name, model):
     np.testing.assert_array_equal(many, model(name).generate(20, seed=5))
     assert len(np.unique(many.reshape(20, -1), axis=0)) == 20, "every latent gives its own image"
     assert not np.array_equal(few, model(name).generate(3, seed=6))
-    np.testing.assert_array_equal(model(name).generate(1, seed=2**40 + 5)[0], model(name).generate(2, seed=2**40 + 5)[0])
+    np.testing.assert_array_equal(
+        model(name).generate(1, seed=2**40 + 5)[0], model(name).generate(2, seed=2**40 + 5)[0]
+    )
     assert not np.array_equal(few[:1], model(name).generate(1, seed=2**32 + 5)), "the high half of the seed counts"
     assert model(name).generate().shape[0] == 16
     assert model(name).generate(2, seed=-1).shape[0] == 2
@@ -450,7 +464,9 @@ def test_an_image_depends_on_its_pixels_and_its_place_only():
         np.testing.assert_array_equal(made, model.generate(x, seed=3))
         np.testing.assert_array_equal(made[:2], model.generate(x[:2], seed=3))
         other = np.concatenate([x[:1], 255 - x[1:]])
-        np.testing.assert_array_equal(made[:1], model.generate(other, seed=3)[:1], err_msg="the neighbours do not matter")
+        np.testing.assert_array_equal(
+            made[:1], model.generate(other, seed=3)[:1], err_msg="the neighbours do not matter"
+        )
         assert not np.array_equal(made, model.generate(x, seed=4)), "z is the dropout"
         assert not np.array_equal(*model.generate(np.repeat(x[:1], 2, axis=0), seed=3)), "each row has its own mask"
         assert not changed(before, values(model))

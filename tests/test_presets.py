@@ -113,7 +113,10 @@ def write(tmp_path, text):
 
 
 def test_an_own_file_extends_a_preset(tmp_path):
-    path = write(tmp_path, 'extends = "DCGAN/fashion32"\n[model]\nngf = 8\n[train]\nsteps = 3\n[train.g_optimizer]\nbeta_1 = 0.0\n')
+    path = write(
+        tmp_path,
+        'extends = "DCGAN/fashion32"\n[model]\nngf = 8\n[train]\nsteps = 3\n[train.g_optimizer]\nbeta_1 = 0.0\n',
+    )
     config, base = presets.run_config(path), presets.run_config("dcgan/fashion-32")
     assert (config.name, config.preset) == ("dcgan", "fashion-32")
     assert config.model == base.model | {"ngf": 8}
@@ -210,7 +213,9 @@ def test_records_are_frozen():
 # ---- the TOML writer -------------------------------------------------------------------------------------------------
 KEYS = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-SCALARS = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), TEXT)
+SCALARS = st.one_of(
+    st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), TEXT
+)
 TABLES = st.recursive(
     st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=3), max_size=4),
     lambda inner: st.dictionaries(KEYS, SCALARS | inner, max_size=4),

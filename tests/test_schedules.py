@@ -25,7 +25,9 @@ def test_constant_then_linear():
 
 
 @pytest.mark.parametrize(
-    "schedule", [schedules.DividedToFloor(0.3, 1.5, 0.01), schedules.ConstantThenLinear(0.3, 2, 5)], ids=["divided", "linear"]
+    "schedule",
+    [schedules.DividedToFloor(0.3, 1.5, 0.01), schedules.ConstantThenLinear(0.3, 2, 5)],
+    ids=["divided", "linear"],
 )
 def test_schedules_work_in_a_graph_and_round_trip(schedule):
     in_graph = tf.function(lambda step: schedule(step))

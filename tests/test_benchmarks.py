@@ -1,0 +1,216 @@
+"""The benchmarks: that PyTorch's side is the same network and update, and that what is measured is printed."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import measure, startup, timing, train_step
+from ganzoo import presets, zoo
+
+CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
+TINY = {
+    "gan/fashion-28": {"image_size": 6, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3},
+    "dcgan/fashion-32": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.9},
+    "dcgan/pytorch-64": {"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
+    "pix2pix/lines2colour-64": {"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
+    "pix2pix/facades-256": {"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
+}
+STEPS = 3
+
+
+# ---- the same network and update in PyTorch ---------------------------------------------------------------------------
+def tiny(name):
+    """The preset's options for a small network in float32."""
+    config = presets.run_config(name, {"train.precision": "float32", "train.batch_size": 4})
+    return config.model_copy(update={"model": TINY[name]})
+
+
+def copy_weights(network, module, torch):
+    """Trainable variables of the Keras network into the PyTorch module, in order, by layout."""
+    layouts = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    for variable, parameter in zip(network.trainable_variables, module.parameters(), strict=True):
+        array = np.array(variable)
+        parameter.data.copy_(torch.from_numpy(array.transpose(layouts[array.ndim]).copy()))
+
+
+@pytest.mark.parametrize("name", list(TINY))
+def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
+    """Equal weights, batch and noise give equal losses for several steps: networks, losses, order and optimizers agree."""
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_models
+
+    config = tiny(name)
+    model, update = zoo.build(config), torch_models.Update(config)
+    for network in ("generator", "discriminator"):
+        copy_weights(getattr(model, network), getattr(update, network), torch)
+    if update.average is not None:
+        update.average.load_state_dict(update.generator.state_dict())
+    rng = np.random.default_rng(0)
+    size = TINY[name].get("image_size", 32)
+    shapes = {key: [4, *(n or size for n in spec.shape[1:])] for key, spec in model.batch_signature().items()}
+    batch = {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+    torch_batch = {key: torch.from_numpy(array).permute(0, 3, 1, 2).contiguous() for key, array in batch.items()}
+    uniform = rng.uniform(0, 1, (4, TINY[name].get("latent_dim", 1))).astype(np.float32)
+    without_chance(model, update, uniform, torch, monkeypatch)
+
+    for _ in range(STEPS):
+        for tracker in model.metrics:
+            tracker.reset_state()
+        ours = model.train_step({key: tf.constant(array) for key, array in batch.items()})
+        theirs = update.step(torch_batch)
+        for key in ours:
+            assert float(ours[key]) == pytest.approx(float(theirs[key]), rel=2e-3, abs=1e-5), key
+    if update.average is not None:
+        ours = np.concatenate([np.ravel(variable) for variable in model.ema_generator.weights])
+        theirs = np.concatenate(
+            [p.numpy().ravel() for key, p in update.average.state_dict().items() if "num_" not in key]
+        )
+        assert np.abs(ours).sum() == pytest.approx(np.abs(theirs).sum(), rel=1e-4)
+
+
+def without_chance(model, update, uniform, torch, monkeypatch):
+    """The same latents on both sides, and no dropout in `gan`'s discriminator."""
+    if model.paper == "dcgan":
+        monkeypatch.setattr(model, "noise", lambda *_: tf.constant(uniform))
+        monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))
+    if model.paper == "gan":
+        latents = tf.constant((uniform * 2 - 1) * 3**0.5)
+        kept = lambda draw, stream, rows, shape: latents if stream == "latents" else tf.zeros([rows, *shape])  # noqa: E731
+        monkeypatch.setattr(model, "noise", kept)
+        monkeypatch.setattr(torch, "rand", lambda *shape: torch.from_numpy(uniform))
+        for layer in ("input_dropout", "dropout1", "dropout2"):
+            model.discriminator.get_layer(layer).rate = 0.0
+        for module in update.discriminator:
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+
+
+@pytest.mark.parametrize("name", [*train_step.PRESETS, "dcgan/lsun-64"])
+def test_pytorch_has_the_parameters_of_the_preset(name):
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_models
+
+    config = presets.run_config(name)
+    with torch.device("meta"):
+        generator, discriminator = torch_models._networks(
+            config.name,
+            {k: v for k, v in config.model.items() if k not in ("ema_decay", "latent_distribution", "l1_weight")},
+        )
+    model = zoo.build(config)
+    for network, module in ((model.generator, generator), (model.discriminator, discriminator)):
+        assert sum(p.numel() for p in module.parameters()) == sum(
+            v.value.shape.num_elements() for v in network.trainable_variables
+        )
+
+
+def test_schedules_of_the_pytorch_side():
+    torch = pytest.importorskip("torch")
+    from benchmarks.torch_models import Player
+
+    def rates(table, steps=3):
+        layer = torch.nn.Linear(1, 1)
+        player, seen = Player(layer, presets.OptimizerConfig(**table)), []
+        for _ in range(steps):
+            player.minimize(layer(torch.ones(1, 1)).sum())
+            group = player.optimizer.param_groups[0]
+            seen.append((round(group["lr"], 6), round(group.get("momentum", 0.0), 6)))
+        return seen
+
+    assert rates({"learning_rate": 0.1, "constant_steps": 1, "decay_steps": 2}) == [(0.1, 0.0), (0.1, 0.0), (0.05, 0.0)]
+    rising = {"name": "sgd", "learning_rate": 0.1, "decay": 2.0, "learning_rate_min": 0.04, "momentum": 0.5}
+    rising |= {"momentum_end": 0.7, "momentum_steps": 2}
+    assert rates(rising) == [(0.1, 0.5), (0.05, 0.6), (0.04, 0.7)]
+
+
+# ---- measuring --------------------------------------------------------------------------------------------------------
+def test_measurements_of_a_small_case():
+    step = measure.step(**CASE, seconds=0.0)
+    assert step["ms"] > 0
+    assert step["calls"] == timing.FEWEST
+    assert step["peak_mib"] > 100
+    fit = measure.fit(**CASE, seconds=0.0)
+    assert fit["overhead"] == pytest.approx(fit["fit_ms"] / fit["bare_ms"] - 1, abs=1e-3)
+    data = measure.data(**CASE, seconds=0.0)
+    assert data["ms"] > 0
+    assert not data["stand_in"]
+
+
+def test_a_missing_data_set_is_stood_in_for():
+    """facades is not bundled: made-up pairs in its layout go through the same pipeline, and the table says so."""
+    found = measure.data("pix2pix/facades-256", "float32", 1, 0.0)
+    assert found["stand_in"]
+    assert found["items"] == measure.PAIRS
+
+
+def test_torch_is_measured_or_its_absence_told(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    assert measure.torch_step(**CASE, seconds=0.0) == {"missing": "torch"}
+
+
+def test_cases_are_presets_at_their_batch_size():
+    found = train_step.cases(["gan", "dcgan/lorelei-64", "pix2pix/facades-256"])
+    assert [(c["preset"], c["precision"], c["batch_size"]) for c in found] == [
+        ("gan/fashion-28", "float32", 100),
+        ("dcgan/lorelei-64", "float32", 64),
+        ("dcgan/lorelei-64", "bfloat16", 64),
+        ("pix2pix/facades-256", "float32", 1),
+        ("pix2pix/facades-256", "bfloat16", 1),
+    ]
+    assert len(train_step.cases(["dcgan/lorelei-64"], ["bfloat16"])) == 1
+
+
+def test_a_failed_process_is_told_and_the_rest_goes_on():
+    found = train_step.child("step", CASE | {"preset": "gan/fashion-82"}, 0.0)
+    assert "fashion-28" in found["error"]
+    rows = [CASE | {"step": found, "torch": {"missing": "torch"}, "fit": found, "data": found}]
+    text = train_step.table(rows)
+    assert train_step.INSTALL in text
+    assert "step failed" in text
+
+
+def test_the_table_shows_each_number(monkeypatch, tmp_path, capsys):
+    answers = {
+        "step": {"ms": 50.0, "peak_mib": 600.0},
+        "torch": {"ms": 60.0, "peak_mib": 400.0},
+        "fit": {"bare_ms": 50.0, "fit_ms": 51.0, "overhead": 0.02},
+        "data": {"ms": 0.5, "stand_in": True, "items": 32},
+    }
+    asked = []
+    monkeypatch.setattr(train_step, "child", lambda kind, case, seconds: asked.append(kind) or answers[kind])
+    assert train_step.main(["--presets", "gan", "--seconds", "1", "--json", str(tmp_path / "x.json")]) == 0
+    assert asked == ["step", "torch", "torch", "step", "fit", "data"]
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if line.startswith("gan/fashion-28"))
+    assert line.split() == "gan/fashion-28 float32 100 50.0 2000.0 600 +2.0% 1.0%* 60.0 400 1.20".split()
+    assert "made-up" in out
+    written = json.loads((tmp_path / "x.json").read_text())
+    assert written["rows"][0]["step"]["ms"] == 50.0
+    assert written["machine"]["versions"]["tensorflow"]
+
+
+def test_bad_arguments_are_refused(capsys):
+    for arguments in (["--presets", "gann"], ["--rounds", "0"], ["--seconds", "-1"]):
+        with pytest.raises(SystemExit, match="2"):
+            train_step.main(arguments)
+    assert "gan" in capsys.readouterr().err
+
+
+def test_startup_times_cold_processes(monkeypatch, tmp_path, capsys):
+    assert [name for name in startup.commands() if name.startswith("ganzoo")] == [
+        "ganzoo --help",
+        "ganzoo list",
+        "ganzoo card dcgan",
+    ]
+    quick = {
+        "fine": (["-c", "pass"], 30.0),
+        "slow": (["-c", "pass"], 0.0),
+        "broken": (["-c", "raise ValueError('no')"], 9.0),
+    }
+    monkeypatch.setattr(startup, "commands", lambda: quick)
+    assert startup.main(["--runs", "1", "--json", str(tmp_path / "x.json")]) == 1
+    out = capsys.readouterr().out
+    assert "SLOW" in out
+    assert "ValueError: no" in out
+    assert [row["ok"] for row in json.loads((tmp_path / "x.json").read_text())] == [True, False, False]
