@@ -102,6 +102,10 @@ class SampleGrid(keras.callbacks.Callback):
 
     def write(self) -> Path:
         model: BaseGAN = self.model
+        if model.ema_decay:
+            # Averaged weights with the running statistics of the others look worse than they are. Training is not
+            # touched: the next step copies the running statistics over again.
+            model.finalize()
         if self.inputs is None:
             picture = images.grid(model.generate(64, seed=self.seed), columns=8)
         else:

@@ -10,7 +10,7 @@ NAMES = ("auto", "one", "mirrored")
 
 
 def choose(name: str = "auto") -> tf.distribute.Strategy:
-    """"one" device, "mirrored" over all GPUs (or all logical CPUs without one), "auto": mirrored with several GPUs.
+    """One of "one" device, "mirrored" over all GPUs (or all logical CPUs without one), "auto": mirrored with several GPUs.
 
     Raises:
         GanzooError: another name.
@@ -27,4 +27,6 @@ def choose(name: str = "auto") -> tf.distribute.Strategy:
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     """One for the process: a second one numbers its collective operations from the start again, and they clash."""
-    return tf.distribute.MirroredStrategy(devices)
+    # On CPUs the default, collective operations, deadlocks when there are fewer threads than operations that wait.
+    on_cpus = all("CPU" in device for device in devices)
+    return tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice() if on_cpus else None)
