@@ -27,7 +27,8 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, 
         raise ValueError(f"metadata has one entry at most; received {sorted(metadata)}.")
     if dtype:
         arrays = {k: v if "/moving_" in k or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
-    arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}  # ascontiguousarray makes a scalar (1,)
+    # Not ascontiguousarray, which makes a scalar (1,): the step would not fit when it is read back.
+    arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     data = safetensors.numpy.save(arrays, metadata=metadata)
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()

@@ -16,8 +16,9 @@ def fill(model, number, step):
     model.step.assign(step)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
+    """Shared: every test sets the whole state first."""
     return tiny.build("gan")
 
 

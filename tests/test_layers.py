@@ -193,7 +193,7 @@ def test_standing_statistics_give_the_momenta_back_after_an_error():
     image = keras.Input((2,))
     norm = BatchNorm(momentum=0.7)
     network = keras.Model(image, norm(image))
-    with pytest.raises(Exception, match="incompatible|expected|shape"):
+    with pytest.raises(Exception, match=r"incompatible|expected|shape"):
         blocks.standing_statistics(network, [tf.zeros([4, 2]), tf.zeros([4, 3])])
     assert norm.momentum == 0.7
 

@@ -17,7 +17,7 @@ def test_registering_enters_name_and_keras_serialisation():
 
 def test_a_second_model_of_one_name_is_refused_and_changes_nothing():
     before = registry.models()
-    with pytest.raises(ValueError, match='"gan" is registered twice: by ganzoo.models.gan and'):
+    with pytest.raises(ValueError, match=r'"gan" is registered twice: by ganzoo\.models\.gan and'):
 
         @registry.register("gan")
         class Impostor(BaseGAN):

@@ -219,7 +219,7 @@ def test_a_setting_that_a_resume_forgets_is_noticed(tmp_path, run_of):
 
 def test_folders_that_cannot_be_used_are_refused(gan_run, tmp_path, run_of):
     config = run_of("gan")
-    with pytest.raises(GanzooError, match="is not empty. Continue that run with --resume"):
+    with pytest.raises(GanzooError, match=r"is not empty\. Continue that run with --resume"):
         training.train(config, out=gan_run)
     (tmp_path / "file").write_text("x")
     with pytest.raises(GanzooError, match="is a file; the run needs a folder"):
@@ -270,7 +270,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     config = run_of("gan", train__steps=200, train__log_every=10, train__checkpoint_every=1, train__sample_every=0)
     config = presets.run_config(config, {"train.d_optimizer.learning_rate": 1e30})
     with pytest.raises(
-        training.TrainingDiverged, match="A loss is not finite at step 10: .*Start a new run with a lower"
+        training.TrainingDiverged, match=r"A loss is not finite at step 10: .*Start a new run with a lower"
     ):
         training.train(config, out=tmp_path / "run")
     assert rows(tmp_path / "run")[-1]["step"] == 10

@@ -85,7 +85,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(damage, file):
         data[-1] ^= 1
     data = {"truncated": data[:-9], "longer": data + b"\0", "empty": b""}.get(damage, data)
     file.write_bytes(data)
-    with pytest.raises(GanzooError, match="is not the published one.*edited or truncated"):
+    with pytest.raises(GanzooError, match=r"is not the published one.*edited or truncated"):
         weights.read(file, sha)
 
 
@@ -105,7 +105,7 @@ def test_other_formats_are_refused(tmp_path):
 
 
 def test_a_missing_file_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(GanzooError, match="gone.safetensors cannot be read: No such file"):
+    with pytest.raises(GanzooError, match=r"gone\.safetensors cannot be read: No such file"):
         weights.read(tmp_path / "gone.safetensors")
     with pytest.raises(GanzooError, match="cannot be read: Is a directory"):
         weights.read(tmp_path)

@@ -15,8 +15,7 @@ Objective (equation 1, with the non-saturating generator loss of section 3):
 | k (Algorithm 1) | 1: one D update for each G update |
 
 Deviations: images are [-1, 1] outside, as everywhere in ganzoo, and [0, 1] inside, as in the paper. D's dropout noise
-is an input of the network (layers/dropout.py), drawn for the global batch. The default preset trains with Adam; the
-official SGD with its momentum and rate schedules is the preset `mnist-28`.
+is an input of the network (layers/dropout.py), drawn for the global batch.
 """
 
 import keras
