@@ -90,7 +90,7 @@ def _parzen(model, config, n, seed):
 def _linear(model, config, n, seed):
     # Labels come with bundled sets only, in the order of the set's rows.
     columns = data_layer.bundled.columns(config.source) if config.source in data_layer.bundled_names() else {}
-    label = next((key for key in ("label", "hair_color") if key in columns), None)
+    label = next((key for key in ("label", "hair_style") if key in columns), None)
     if label is None:
         raise GanzooError(f'linear-d-features needs a labelled bundled data set; "{config.source}" has no labels.')
     parts = []

@@ -20,7 +20,7 @@ SMALL = {
     | {"data.size": 8, "data.split": "test"},
     "dcgan": {"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
     | {"data.size": 8, "data.split": "test"},
-    "pix2pix": {"model.ngf": 2, "model.ndf": 2, "model.num_downs": 3, "model.n_layers": 1}
+    "pix2pix": {"model.ngf": 2, "model.ndf": 2, "model.num_downs": 2, "model.n_layers": 1}
     | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
 }
 PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}

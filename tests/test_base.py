@@ -150,6 +150,7 @@ def test_compile_takes_one_optimizer_a_player_and_builds_it():
     model = Line()
     model.compile(g_optimizer="adam", d_optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     assert model.optimizer is None
+    assert model.jit_compile is False, "trap 18: auto would mean XLA on one GPU, which no CPU test sees"
     assert model.g_optimizer.built
     assert len(model.d_optimizer.momentums) == 1
     for wrong in ({}, {"optimizer": "adam"}, {"g_optimizer": "adam"}):

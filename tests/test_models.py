@@ -120,6 +120,8 @@ def test_each_player_moves_its_own_networks_and_no_other(name, more, monkeypatch
             alive |= {key for key, gradient in gradients.items() if np.any(gradient)}
             previous = after
         assert not changed(previous, watch.last) & trainable
+        statistics = {key for key in watch.first if "/moving_" in key}
+        assert statistics <= changed(watch.first, watch.last), "every batch norm trains on the statistics of its batch"
     required = {key for key in trainable if not (still and re.search(f"{still}$", key))}
     assert required <= alive, f"the gradient is zero: {sorted(required - alive)}"
     assert required <= moved, f"never moved: {sorted(required - moved)}"
@@ -172,6 +174,9 @@ def test_fit_logs_finite_means_and_counts_steps(name):
 def test_losses_at_the_start_are_those_of_an_undecided_discriminator(name, d_loss, first_step):
     """Vanilla D 2 ln 2 (halved by gan and pix2pix), G ln 2: papers.md 0.6. The small initial weights decide nothing."""
     logs = first_step(name).logs
+    # The official GAN code takes both gradients at one point; in the others G meets the updated D (papers.md 0.4).
+    order = ["g_optimizer", "d_optimizer"] if name == "gan" else ["d_optimizer", "g_optimizer"]
+    assert [player for player, *_ in first_step(name).updates] == order
     assert logs["d_loss"] == pytest.approx(d_loss, rel=0.15)
     assert logs["g_loss"] - 10 * logs.get("l1", 0) == pytest.approx(np.log(2), rel=0.25)
 

@@ -32,15 +32,21 @@ STILL = {"pix2pix": r"(down|up|conv)[2-9](_conv)?/bias"}  # kept at zero where a
 
 # Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
 MIXES = {"dcgan": "batch norm: each replica takes the statistics of its own rows", "pix2pix": "batch norm"}
-UNMIXED = {"pix2pix": {"norm": "instance"}}
+UNMIXED = {"pix2pix": {"norm": "instance", "num_downs": 2}}
 
 BATCH = 4
+ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]
 
 
 def build(name: str, *, seed: int = 0, **overrides):
-    """The tiny model of a paper with random weights, compiled as its first preset says."""
+    """The tiny model of a paper with random weights, its first preset's options, and Adam for every player.
+
+    Adam, because one step of it moves any parameter that has a gradient, however small.
+    """
     tf.keras.utils.set_random_seed(seed)
     config = presets.run_config(name)
+    adam = dict.fromkeys(ADAM_OF, presets.OptimizerConfig(learning_rate=2e-4, beta_1=0.5))
+    config = config.model_copy(update={"train": config.train.model_copy(update=adam)})
     return zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
 
 
