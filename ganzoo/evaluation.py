@@ -4,7 +4,7 @@
 |---|---|---|
 | pix2pix | `l1_n300_test`, `psnr_n300_test` | test pairs against outputs, 0..1 scale; `l1-copy`: the input as output |
 | gan | `parzen10k_n1000_test` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
-| dcgan | `linear-d-features_n2000_test` | accuracy of a linear classifier on D's pooled features (labelled data sets) |
+| dcgan | `linear-d-features_n2000_test` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
 """
 
 import time
@@ -90,16 +90,23 @@ def _parzen(model, config, n, seed):
 def _linear(model, config, n, seed):
     # Labels come with bundled sets only, in the order of the set's rows.
     columns = data_layer.bundled.columns(config.source) if config.source in data_layer.bundled_names() else {}
-    label = next((key for key in ("label", "hair_style") if key in columns), None)
+    label = next((key for key in ("label", "mouth") if key in columns), None)
     if label is None:
         raise GanzooError(f'linear-d-features needs a labelled bundled data set; "{config.source}" has no labels.')
-    parts = []
+    sets = []
     for split, limit in ((config.split.split("+")[0], 10_000), (config.test_split, n)):
         pictures = _take(config, split, limit)["image"]
-        labels = columns[label][columns["split"] == split][: len(pictures)]
-        parts += [_discriminator_features(model, pictures), labels]
-    accuracy = measures.linear_accuracy(*parts)
-    return accuracy, len(parts[3]), f"{label} from D's features, {len(parts[1])} training rows"
+        sets.append((pictures, columns[label][columns["split"] == split][: len(pictures)]))
+
+    def accuracy(judge):
+        (train, train_labels), (test, test_labels) = sets
+        features = _discriminator_features(judge, train), _discriminator_features(judge, test)
+        return measures.linear_accuracy(features[0], train_labels, features[1], test_labels)
+
+    keras.utils.set_random_seed(seed)
+    untrained = accuracy(zoo.build(model.run_config))
+    note = f"{label} from D's features, {len(sets[0][0]):,} training rows; an untrained D gives {untrained:.3f}"
+    return accuracy(model), len(sets[1][0]), note
 
 
 def _discriminator_features(model, pictures: np.ndarray) -> np.ndarray:
