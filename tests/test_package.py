@@ -34,7 +34,9 @@ def test_import_and_listing_need_no_tensorflow():
 
 
 def test_every_shipped_file_is_the_one_its_toml_names():
-    named = {r.weights.file: r.weights for p in presets.list_models() for r in presets.read(p).presets.values() if r.weights}
+    named = {
+        r.weights.file: r.weights for p in presets.list_models() for r in presets.read(p).presets.values() if r.weights
+    }
     present = {path.name for path in zoo.ASSETS.glob("*.safetensors")}
     assert present == set(named)
     for name, record in named.items():
@@ -49,7 +51,12 @@ def test_wheel_holds_configs_weights_and_data_and_stays_under_100_mb(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.stat().st_size < 100e6
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, pattern in (("zoo_configs", "*.toml"), ("assets/weights", "*"), ("assets/data", "*"), ("assets", "*.md")):
+    for folder, pattern in (
+        ("zoo_configs", "*.toml"),
+        ("assets/weights", "*"),
+        ("assets/data", "*"),
+        ("assets", "*.md"),
+    ):
         home = REPO / "zoo_configs" if folder == "zoo_configs" else REPO / "ganzoo" / folder
         for path in home.glob(pattern):
             assert not path.is_file() or f"ganzoo/{folder}/{path.name}" in names
