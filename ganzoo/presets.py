@@ -234,7 +234,8 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
     """Options of a run from "paper/preset", from a TOML file (own, with `extends`, or a resolved one), or as they are.
 
     Args:
-        overrides: dotted keys and values, `{"train.batch_size": 32}`; the tables are model, data and train.
+        overrides: dotted keys and values, `{"train.batch_size": 32}`; the tables are model, data and train. Another
+            `data.source` also takes the splits back to "train" and "test", unless they are given too.
 
     Raises:
         GanzooError: unknown name or key (with the nearest), wrong type, unreadable file.
@@ -245,7 +246,9 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
         tables = _from_file(Path(source))
     else:
         tables = _from_preset(str(source))
-    for key, value in (overrides or {}).items():
+    overrides = overrides or {}
+    _forget_splits(tables, overrides.get("data.source", overrides.get("source")))
+    for key, value in overrides.items():
         _set(tables, key, value)
     return validate(RunConfig, tables, str(source) if not isinstance(source, RunConfig) else "the run's options")
 
@@ -263,10 +266,19 @@ def _from_file(path: Path) -> dict:
         raise GanzooError(f"{path} cannot be read as TOML: {error}.") from error
     if "extends" in own:
         tables = _from_preset(str(own.pop("extends")))
+        _forget_splits(tables, own["data"].get("source") if isinstance(own.get("data"), dict) else None)
         return _merge(tables, own)
     if "name" not in own:
         raise GanzooError(f'{path} says neither extends = "paper/preset" nor name = "paper".')
     return {"preset": path.stem, **own, "name": find_paper(str(own["name"]))}
+
+
+def _forget_splits(tables: dict, source: Any) -> None:
+    """Another source has its own splits: the preset's ("train+novel") go back to "train" and "test"."""
+    data = tables.get("data", {})
+    if source is not None and source != data.get("source"):
+        data.pop("split", None)
+        data.pop("test_split", None)
 
 
 def _merge(base: dict, own: dict) -> dict:

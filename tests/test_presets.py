@@ -227,3 +227,16 @@ TABLES = st.recursive(
 @given(TABLES)
 def test_what_is_written_is_read_back(tables):
     assert tomllib.loads(presets.to_toml(tables)) == tables
+
+
+def test_another_source_does_not_inherit_the_splits_of_the_presets_own(tmp_path):
+    own = presets.run_config("dcgan/lorelei-64").data
+    assert own.split == "train+novel"
+    assert presets.run_config("dcgan/lorelei-64", {"data.source": "photos/"}).data.split == "train"
+    assert presets.run_config("dcgan/lorelei-64", {"source": "photos/"}).data.split == "train"
+    assert presets.run_config("dcgan/lorelei-64", {"data.source": own.source}).data.split == "train+novel"
+    given = {"data.source": "photos/", "data.split": "all"}
+    assert presets.run_config("dcgan/lorelei-64", given).data.split == "all"
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "dcgan/lorelei-64"\n[data]\nsource = "photos/"\n', "utf-8")
+    assert presets.run_config(path).data.split == "train"
