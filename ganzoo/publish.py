@@ -9,6 +9,7 @@ measures the preset's metrics, and writes `weights` and `results` into the prese
 import argparse
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import tensorflow as tf
 from ganzoo import callbacks, evaluation, presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
+from ganzoo.weights import write_bytes
 
 TOLERANCE = 1e-2  # of the range [-1, 1], between float32 and float16 weights (contracts: Weights)
 
@@ -57,8 +59,9 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
         for r in evaluation.evaluate(halved)
     ]
     trained_on = manifest["data"]
-    note = f"share of fakes that D takes for real, last {len(_tail(run))} log rows; trained on {trained_on['count']:,} images"
-    fooled = float(np.mean([row["fooled"] for row in _tail(run)]))
+    tail = callbacks.read_log(run / "log.jsonl")[-20:]
+    note = f"share of fakes that D takes for real, last {len(tail)} log rows; trained on {trained_on['count']:,} images"
+    fooled = float(np.mean([row["fooled"] for row in tail]))
     results.append(
         {"metric": "fooled_train", "value": round(fooled, 3), "source": "measured", **run_facts, "note": note}
     )
@@ -79,12 +82,8 @@ def _probe(model: BaseGAN) -> np.ndarray:
     return function(**inputs)["images"].numpy()
 
 
-def _tail(run: Path) -> list[dict]:
-    return callbacks.read_log(run / "log.jsonl")[-20:]
-
-
 def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> None:
-    """Replaces the preset's weights and results, at the end of its tables, and reads the file back."""
+    """Replaces the preset's weights and results, at the end of its tables; a file that would not read back is not written."""
     path = Path(str(presets.config_folder())) / f"{paper}.toml"
     lines, kept, own = path.read_text("utf-8").splitlines(), [], False
     last = 0
@@ -99,7 +98,9 @@ def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> 
     block = ["", f"[presets.{preset}.weights]", *presets.to_toml(weights).splitlines()]
     for result in results:
         block += ["", f"[[presets.{preset}.results]]", *presets.to_toml(result).splitlines()]
-    path.write_text("\n".join(kept[:last] + block + kept[last:]).rstrip() + "\n", "utf-8")
+    text = "\n".join(kept[:last] + block + kept[last:]).rstrip() + "\n"
+    presets.validate(presets.PaperFile, tomllib.loads(text), path.name)
+    write_bytes(path, text.encode())
 
 
 def _table_of(lines: list[str]) -> str:
