@@ -4,6 +4,7 @@ It owns optimizers by name, one scaled update, loss trackers, the EMA copy, stat
 It knows no objective: each paper writes its own `train_step` from `noise`, `minimize`, `update_ema` and `log`.
 """
 
+import collections
 import inspect
 import zlib
 from typing import ClassVar
@@ -45,15 +46,21 @@ class BaseGAN(keras.Model):
     def finish(self, **networks: keras.Model) -> None:
         """Last line of a paper's constructor: names its networks in the order of the weights file.
 
-        A network called `ema_generator` starts as a copy of the generator and takes no gradient.
+        A network called `ema_generator` starts as a copy of the generator and takes no gradient; so does every other
+        `ema_<network>` of a paper that averages several.
         """
         for attribute, network in networks.items():
             setattr(self, attribute, network)
         self.network_names = tuple(networks)
-        if self.ema_decay:
-            self.ema_generator.trainable = False
-            self.ema_generator.set_weights(self.generator.get_weights())
+        for average, network in self.averages():
+            average.trainable = False
+            average.set_weights(network.get_weights())
         self.built = True
+
+    def averages(self) -> list[tuple[keras.Model, keras.Model]]:
+        """(average, network) of every `ema_<network>`."""
+        names = [name for name in self.network_names if name.startswith("ema_")]
+        return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
     # ---- configuration -------------------------------------------------------------------------------------------
     def get_config(self):
@@ -95,7 +102,7 @@ class BaseGAN(keras.Model):
 
     def training_state(self) -> dict[str, keras.Variable]:
         """`state()`, the slots of every optimizer and the step: all that an exact resume needs."""
-        slots = _keyed({key: getattr(self, key).variables for key in self.players})
+        slots = _keyed({key: getattr(self, key).variables for key in self.players}, repeats=True)
         return self.state() | slots | {"step": self.step}
 
     @property
@@ -141,11 +148,10 @@ class BaseGAN(keras.Model):
 
     def update_ema(self) -> None:
         """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay."""
-        if not self.ema_decay:
-            return
-        for shadow, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
-            decay = self.ema_decay if weight.trainable else 0.0
-            shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
+        for average, network in self.averages():
+            for shadow, weight in zip(average.weights, network.weights, strict=True):
+                decay = self.ema_decay if weight.trainable else 0.0
+                shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
         """Ends a train_step: counts the step, averages the values and returns the running means."""
@@ -197,11 +203,16 @@ def _signed(images):
     return tf.cast(images, tf.float32) / 127.5 - 1 if tf.as_dtype(images.dtype) == tf.uint8 else images
 
 
-def _keyed(groups: dict[str, list]) -> dict[str, keras.Variable]:
-    keyed = {}
+def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Variable]:
+    """Variables by "<group>/<path>". `repeats`: the slots of a player's second network of the same layers end in "#2";
+    an optimizer lists them in the order of `players`."""
+    keyed, seen = {}, collections.Counter()
     for group, variables in groups.items():
         for variable in variables:
             key = f"{group}/{variable.path}"
+            seen[key] += 1
+            if repeats and seen[key] > 1:
+                key = f"{key}#{seen[key]}"
             if key in keyed:
                 raise ValueError(f"Two variables share the key {key}: name every layer by hand.")
             keyed[key] = variable

@@ -83,7 +83,8 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes samples/000500.png every so many steps, always from the same noise or the same inputs.
 
     Args:
-        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target.
+        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target; for two
+            domains {"a": ..., "b": ...}: rows of a, a2b, a2b2a, b, b2a, b2a2b.
     """
 
     def __init__(self, folder: Path, *, every: int, start_step: int, seed: int, inputs: dict | None = None):
@@ -109,13 +110,27 @@ class SampleGrid(keras.callbacks.Callback):
         if self.inputs is None:
             picture = images.grid(model.generate(64, seed=self.seed), columns=8)
         else:
-            made = model.generate(self.inputs["input"], seed=self.seed)
-            channels = made.shape[-1]
-            columns = [images.to_channels(self.inputs["input"], channels), made, self.inputs["target"]]
-            picture = images.grid(np.stack(columns, axis=1).reshape(-1, *made.shape[1:]), columns=6)
+            columns = translations(model, self.inputs, self.seed)
+            channels = max(column.shape[-1] for column in columns)
+            columns = [images.to_channels(column, channels) for column in columns]
+            picture = images.grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=6)
         path = self.folder / f"{self.step:06d}.png"
         images.write_png(path, picture, {"model": f"{model.paper}/{model.preset}", "step": str(self.step)})
         return path
+
+
+def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
+    """What shows an image model at work, uint8 (n, H, W, C) each.
+
+    Of pairs: input, output, target. Of two domains: a, a to b, back to a, b, b to a, back to b.
+    """
+    if "input" in inputs:
+        return [inputs["input"], model.generate(inputs["input"], seed=seed), inputs["target"]]
+    columns = []
+    for domain, there, back in (("a", "a2b", "b2a"), ("b", "b2a", "a2b")):
+        made = model.generate(inputs[domain], direction=there)
+        columns += [inputs[domain], made, model.generate(made, direction=back)]
+    return columns
 
 
 class Checkpoints(keras.callbacks.Callback):

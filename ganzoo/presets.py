@@ -35,13 +35,14 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images" or "paired". source: bundled name, folder, zip or "tfds:NAME". split: of the source. size: side in
-    pixels. channels: of the image (the target of a pair). input_channels: of a pair's input. fit: how odd sizes become
-    square. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset for both
-    of a pair. direction: which side of a pair is the input.
+    shape: "images", "paired" or "unpaired". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
+    size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
+    domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
+    `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
+    unpaired domains.
     """
 
-    shape: Literal["images", "paired"]
+    shape: Literal["images", "paired", "unpaired"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -63,7 +64,8 @@ class DataConfig(Record):
 class OptimizerConfig(Record):
     """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
-    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix)."""
+    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
+    fall every `epoch_steps` if given (its PyTorch code)."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
@@ -77,6 +79,7 @@ class OptimizerConfig(Record):
     learning_rate_min: pydantic.NonNegativeFloat = 0.0
     constant_steps: pydantic.NonNegativeInt | None = None
     decay_steps: pydantic.PositiveInt | None = None
+    epoch_steps: pydantic.PositiveInt | None = None
 
     @pydantic.model_validator(mode="after")
     def _nothing_ignored(self):
@@ -86,6 +89,10 @@ class OptimizerConfig(Record):
             raise ValueError("decay and decay_steps are two schedules: set one of them")
         if self.constant_steps is not None and self.decay_steps is None:
             raise ValueError("constant_steps needs decay_steps")
+        if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
+            raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
+        if self.epoch_steps and self.decay_steps % self.epoch_steps:
+            raise ValueError("epoch_steps needs decay_steps of whole epochs")
         if (self.momentum_end is None) != (self.momentum_steps is None):
             raise ValueError("momentum_end and momentum_steps belong together")
         return self

@@ -27,17 +27,28 @@ class DividedToFloor(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("ganzoo")
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """The initial rate for `constant_steps`, then linear to zero over `decay_steps` (pix2pix and CycleGAN in PyTorch)."""
+    """The initial rate for `constant_steps`, then linear to zero over `decay_steps` (pix2pix and CycleGAN in PyTorch).
 
-    def __init__(self, initial, constant_steps, decay_steps):
+    With `epoch_steps` the rate changes between epochs of so many steps only, and as the PyTorch code has it: N constant and
+    D falling epochs give 1 - max(0, e + 1 - N) / (D + 1) of the rate in epoch e = 0, 1, ..., which ends at 1 / (D + 1).
+    """
+
+    def __init__(self, initial, constant_steps, decay_steps, epoch_steps=None):
         self.initial, self.constant_steps, self.decay_steps = initial, constant_steps, decay_steps
+        self.epoch_steps = epoch_steps
 
     def __call__(self, step):
+        if self.epoch_steps:
+            constant, decay = self.constant_steps // self.epoch_steps, self.decay_steps // self.epoch_steps
+            epoch = ops.cast(ops.floor_divide(ops.cast(step, "int64"), self.epoch_steps), "float32")
+            left = decay + 1 - ops.maximum(epoch + 1 - constant, 0.0)
+            return self.initial * ops.maximum(left, 0.0) / (decay + 1)
         past = ops.maximum(ops.cast(step, "float32") - self.constant_steps, 0.0)
         return self.initial * ops.maximum(1.0 - past / self.decay_steps, 0.0)
 
     def get_config(self):
-        return {"initial": self.initial, "constant_steps": self.constant_steps, "decay_steps": self.decay_steps}
+        steps = {"constant_steps": self.constant_steps, "decay_steps": self.decay_steps}
+        return {"initial": self.initial, **steps, "epoch_steps": self.epoch_steps}
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -103,7 +114,7 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
     if config.decay > 1:
         rate = DividedToFloor(rate, config.decay, config.learning_rate_min)
     elif config.decay_steps:
-        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps)
+        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
     if config.name == "adam":
         return FusedAdam(rate, config.beta_1, config.beta_2, config.epsilon, name=name)
     if config.momentum_end is not None:

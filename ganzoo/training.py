@@ -76,6 +76,7 @@ def train(
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
+    _same_channels(model, pictures)
     start = 0
     if resume:
         start = checkpoint.restore(model, out / "checkpoints")
@@ -130,6 +131,18 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
         )
     stopped = "interrupted" if interrupt.interrupted and log.step < train.steps else "done"
     return RunResult(out, log.step, log.seconds if steps else log.seconds_before, stopped)
+
+
+def _same_channels(model: BaseGAN, pictures) -> None:
+    """Refuses data of other channel counts than the model's, which would end in a convolution's own words."""
+    signature = model.batch_signature()
+    for column, channels in zip(pictures.columns, pictures.channels, strict=True):
+        wanted = signature[column].shape[-1] if column in signature else channels
+        if wanted != channels:
+            raise GanzooError(
+                f'{model.paper} was built for a "{column}" of {wanted} channels, and the data have {channels}: set '
+                "data.channels (data.input_channels for the input or domain A) or the model's arguments to one number."
+            )
 
 
 def _fixed_inputs(model: BaseGAN, pictures) -> dict | None:

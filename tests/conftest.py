@@ -16,6 +16,8 @@ from ganzoo import presets, training  # noqa: E402  (after the devices)
 
 # A paper at a size where a run takes seconds, on bundled data.
 SMALL = {
+    "cyclegan": {"model.image_size": 16, "model.ngf": 2, "model.ndf": 2, "model.n_blocks": 1, "model.n_layers": 1}
+    | {"model.pool_size": 4, "data.size": 16, "data.split": "test"},
     "gan": {"model.image_size": 8, "model.hidden": 12, "model.maxout_units": 6, "model.latent_dim": 5}
     | {"data.size": 8, "data.split": "test"},
     "dcgan": {"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}

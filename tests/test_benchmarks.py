@@ -16,6 +16,9 @@ TINY = {
     "dcgan/pytorch-64": {"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
     "pix2pix/lines2colour-64": {"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
     "pix2pix/facades-256": {"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
+    "cyclegan/fluent2noto-64": {"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
+    "cyclegan/horse2zebra-128": {"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
+    | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
 }
 STEPS = 3
 
@@ -44,8 +47,8 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     torch.set_num_threads(1)  # OpenMP threads that spin would fight TensorFlow's
     config = tiny(name)
     model, update = zoo.build(config), torch_models.Update(config)
-    for network in ("generator", "discriminator"):
-        copy_weights(getattr(model, network), getattr(update, network), torch)
+    for name_of, module in update.networks.items():
+        copy_weights(getattr(model, name_of), module, torch)
     if update.average is not None:
         update.average.load_state_dict(update.generator.state_dict())
     rng = np.random.default_rng(0)
@@ -94,16 +97,14 @@ def test_pytorch_has_the_parameters_of_the_preset(name):
     from benchmarks import torch_models
 
     config = presets.run_config(name)
+    others = ("ema_decay", "latent_distribution", "l1_weight", "cycle_weight", "identity_weight", "pool_size")
+    sizes = {key: value for key, value in config.model.items() if key not in others}
     with torch.device("meta"):
-        generator, discriminator = torch_models._networks(
-            config.name,
-            {k: v for k, v in config.model.items() if k not in ("ema_decay", "latent_distribution", "l1_weight")},
-        )
+        modules = torch_models.networks(config.name, sizes)
     model = zoo.build(config)
-    for network, module in ((model.generator, generator), (model.discriminator, discriminator)):
-        assert sum(p.numel() for p in module.parameters()) == sum(
-            v.value.shape.num_elements() for v in network.trainable_variables
-        )
+    for name_of, module in modules.items():
+        variables = getattr(model, name_of).trainable_variables
+        assert sum(p.numel() for p in module.parameters()) == sum(v.value.shape.num_elements() for v in variables)
 
 
 def test_schedules_of_the_pytorch_side():
@@ -112,7 +113,7 @@ def test_schedules_of_the_pytorch_side():
 
     def rates(table, steps=3):
         layer = torch.nn.Linear(1, 1)
-        player, seen = Player(layer, presets.OptimizerConfig(**table)), []
+        player, seen = Player(presets.OptimizerConfig(**table), layer), []
         for _ in range(steps):
             player.minimize(layer(torch.ones(1, 1)).sum())
             group = player.optimizer.param_groups[0]
@@ -120,6 +121,8 @@ def test_schedules_of_the_pytorch_side():
         return seen
 
     assert rates({"learning_rate": 0.1, "constant_steps": 1, "decay_steps": 2}) == [(0.1, 0.0), (0.1, 0.0), (0.05, 0.0)]
+    falling = {"learning_rate": 0.1, "constant_steps": 2, "decay_steps": 2, "epoch_steps": 2}
+    assert rates(falling, 5) == [(0.1, 0.0), (0.1, 0.0), (0.05, 0.0), (0.05, 0.0), (0.0, 0.0)]
     rising = {"name": "sgd", "learning_rate": 0.1, "decay": 2.0, "learning_rate_min": 0.04, "momentum": 0.5}
     rising |= {"momentum_end": 0.7, "momentum_steps": 2}
     assert rates(rising) == [(0.1, 0.5), (0.05, 0.6), (0.04, 0.7)]

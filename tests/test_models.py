@@ -147,17 +147,19 @@ def first_step():
 def test_the_average_follows_the_generator(name, first_step):
     decay, watch = tiny.TINY[name]["ema_decay"], first_step(name)
     model = watch.model
-    assert not model.ema_generator.trainable_variables
+    averages = [average for average, _ in model.averages()]
+    assert averages
+    assert not any(average.trainable_variables for average in averages)
     for key, variable in model.state().items():
-        if key.startswith("generator/"):
+        if f"ema_{key}" in model.state():
             new, old = watch.last[key], watch.first[f"ema_{key}"]
             np.testing.assert_array_equal(old, watch.first[key], err_msg=f"the average of {key} starts elsewhere")
             expected = decay * old + (1 - decay) * new if variable.trainable else new
             np.testing.assert_allclose(watch.last[f"ema_{key}"], expected, atol=1e-7, err_msg=key)
-    assert model.sampler is model.ema_generator
+    assert any(model.sampler is average for average in averages)
     plain = tiny.build(name, ema_decay=0.0)
-    assert "ema_generator" not in plain.networks()
-    assert plain.sampler is plain.generator
+    assert not plain.averages()
+    assert any(plain.sampler is network for network in plain.networks().values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,8 +204,10 @@ def test_two_replicas_equal_one(name):
         return  # two replicas train, but an operation mixes samples: tiny.MIXES names it
     one, one_logs = after_steps(name, more, tf.distribute.get_strategy())
     for key, value in one.items():
-        # Adam turns rounding noise of a small gradient into a share of its step, 2e-4.
-        np.testing.assert_allclose(two[key], value, atol=2e-6, rtol=1e-4, err_msg=key)
+        # Adam turns rounding noise of a small gradient into a share of its step, 2e-4. A momentum is a sum of gradients
+        # whose order two replicas change: where they cancel, its rounding is that of the largest ones, 2^-18 of them.
+        momentum = np.abs(value).max(initial=0) if key.split("#")[0].endswith("_momentum") else 0
+        np.testing.assert_allclose(two[key], value, atol=max(2e-6, 4e-6 * momentum), rtol=1e-4, err_msg=key)
     for key, value in one_logs.items():
         np.testing.assert_allclose(two_logs[key], value, rtol=1e-5, err_msg=f"{key} is logged undivided")
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ganzoo import data, presets, zoo
 
 TINY = {
+    "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
@@ -16,6 +17,9 @@ TINY = {
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
+    "cyclegan": [
+        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
+    ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "pix2pix": [
         {"norm": "instance", "dropout": 0.25, "output_channels": 1},
@@ -28,11 +32,18 @@ VARIANTS = {
 SIZES = {"pix2pix": 64}
 
 # Parameters that no step moves, by the end of their key.
-STILL = {"pix2pix": r"(down|up|conv)[2-9](_conv)?/bias"}  # kept at zero where an instance norm cancels them (Zeroed)
+STILL = {
+    "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
+    "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",
+}  # kept at zero where an instance norm cancels them (Zeroed)
 
 # Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
-MIXES = {"dcgan": "batch norm: each replica takes the statistics of its own rows", "pix2pix": "batch norm"}
-UNMIXED = {"pix2pix": {"norm": "instance", "num_downs": 2}}
+MIXES = {
+    "cyclegan": "the image pool: each replica has its own history",
+    "dcgan": "batch norm: each replica takes the statistics of its own rows",
+    "pix2pix": "batch norm",
+}
+UNMIXED = {"cyclegan": {"pool_size": 0}, "pix2pix": {"norm": "instance", "num_downs": 2}}
 
 BATCH = 4
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]

@@ -12,6 +12,7 @@ from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pipeline import batches
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
+from ganzoo.data.unpaired import UnpairedSource
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
@@ -24,7 +25,8 @@ def build(
 ) -> tf.data.Dataset:
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
-    The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...}.
+    The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
+    "unpaired" gives {"a": ..., "b": ...}.
 
     Args:
         config: what to read and how to fit it.
@@ -39,6 +41,6 @@ def build(
     return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step)
 
 
-def open_source(config: "DataConfig", split: str | None = None) -> Source:
+def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource:
     """The pictures of `config` themselves: length, first items, skipped files, fingerprint, summary."""
-    return Source(config, split)
+    return (UnpairedSource if config.shape == "unpaired" else Source)(config, split)

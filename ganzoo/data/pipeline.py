@@ -25,6 +25,14 @@ def batches(source: Source, batch_size: int, *, seed: int = 0, start_step: int =
         raise GanzooError(
             f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
         )
+    if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
+        parts = {
+            domain: batches(
+                side, batch_size, seed=seed if domain == "a" else _mix_int(seed + 1) >> 1, start_step=start_step
+            )
+            for domain, side in source.sides.items()
+        }
+        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
     positions = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
     if source.in_memory:
         with tf.device("CPU:0"):  # the pipeline runs there; a set on the GPU would be copied back for every batch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganzoo.data.shapes import task_shape
+from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.opening import open_records
 from ganzoo.errors import GanzooError
 from ganzoo.images import fit_image, to_channels
@@ -30,10 +30,10 @@ class Source:
             found (and added to `skipped`) only then.
     """
 
-    def __init__(self, config: "DataConfig", split: str | None = None):
+    def __init__(self, config: "DataConfig", split: str | None = None, shape: TaskShape | None = None):
         self.config = config
         self.split = split or config.split
-        self.shape = task_shape(config.shape)
+        self.shape = shape or task_shape(config.shape)
         self.columns, self.channels = self.shape.columns, self.shape.channels(config)
         self.size, self.load_size = config.size, config.load_size or config.size
         if self.load_size < self.size:

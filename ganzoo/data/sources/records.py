@@ -43,9 +43,11 @@ class Records:
 
 
 def choose_splits(available: Iterable[str], split: str, source: str) -> list[str]:
-    """The split names that `split` asks for: one of `available`, several joined by "+", or "all"."""
+    """The split names that `split` asks for: one of `available`, several joined by "+", or "all" ("allA": all of domain A)."""
     available = list(available)
-    wanted = available if split == "all" else [part.strip() for part in split.split("+")]
+    wanted = [part.strip() for part in split.split("+")]
+    if split in ("all", "allA", "allB"):
+        wanted = [name for name in available if name.endswith(split.removeprefix("all"))]
     for name in wanted:
         if name not in available:
             raise GanzooError(f'{source} has no split "{name}".{nearest(name, [*available, "all"])}')
