@@ -118,6 +118,15 @@ def latent_endpoints(model) -> dict:
     }
 
 
+def judgement(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What a D step says of D beside its loss: the share of fakes that it takes for real, and its mean logits."""
+    return {
+        "fooled": tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32)),
+        "real_logit": tf.reduce_mean(real_logits),
+        "fake_logit": tf.reduce_mean(fake_logits),
+    }
+
+
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
     """float images in [-1, 1] to uint8 0..255, rounded to the nearest."""
     return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1) * 127.5), 0, 255), tf.uint8)

@@ -1,4 +1,7 @@
-"""What a run does beside its steps: log, sample grids, checkpoints, a progress line, a clean Ctrl-C."""
+"""What a run does beside its steps: log, sample grids, checkpoints, a progress line, a clean Ctrl-C.
+
+The callbacks that judge the samples are in `ganzoo.monitors`.
+"""
 
 import importlib.util
 import json
@@ -26,8 +29,7 @@ class RunLog(keras.callbacks.Callback):
     def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
-        rows = [row for row in read_log(path) if row["step"] <= start_step] if start_step else []
-        weights.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        rows = kept_rows(path, start_step)
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.step = self.logged = start_step
         self.last: dict[str, float] = {}
@@ -76,6 +78,14 @@ def read_log(path: Path) -> list[dict]:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             break
+    return rows
+
+
+def kept_rows(path: Path, start_step: int) -> list[dict]:
+    """The rows up to the step that a run goes on from; the file loses the others, and a new run starts without any."""
+    rows = [row for row in read_log(path) if row["step"] <= start_step] if start_step else []
+    if rows or path.exists():
+        weights.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows
 
 
@@ -203,7 +213,8 @@ class ProgressLine(keras.callbacks.Callback):
         self.bar.stop()
 
     def _show(self, row):
-        shown = {key: value for key, value in row.items() if key not in ("step", "seconds", "images_per_s")}
+        hidden = ("step", "seconds", "images_per_s", "real_logit", "fake_logit")  # the line has room for the losses
+        shown = {key: value for key, value in row.items() if key not in hidden}
         values = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         self.bar.update(self.task, values=f"{values}  {row['images_per_s']:.0f} images/s")
 

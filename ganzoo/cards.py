@@ -3,6 +3,8 @@
 from ganzoo import presets
 from ganzoo.presets import Paper, Preset
 
+SHOWN = 4  # results of a preset in the models' table, the first ones; its card has all
+
 
 def card(name: str) -> str:
     """The card of a paper ("pix2pix", all presets) or of one preset ("pix2pix/edges2emoji-128").
@@ -25,8 +27,10 @@ def models_table() -> str:
         record = presets.read(name)
         for key, preset in record.presets.items():
             weights = f"{preset.weights.bytes / 1e6:.1f} MB" if preset.weights else "train it"
-            measured = "; ".join(f"{r.metric} = {r.value:g}" for r in preset.results if r.source == "measured")
-            rows.append(f"| `{name}/{key}` | {preset.about} | {record.paper.task} | {weights} | {measured} |")
+            measured = [f"{r.metric} = {r.value:g}" for r in preset.results if r.source == "measured"]
+            rows.append(
+                f"| `{name}/{key}` | {preset.about} | {record.paper.task} | {weights} | {'; '.join(measured[:SHOWN])} |"
+            )
     return "\n".join(rows)
 
 
@@ -66,13 +70,32 @@ def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
     lines.append(f"- Licence of the weights: {weights.licence}")
     if weights.attribution:
         lines.append(f"- Attribution: {weights.attribution}")
-    if preset.results:
+    return "\n".join([*lines, *_results(preset)])
+
+
+def _results(preset: Preset) -> list[str]:
+    """The table of results, and what looks for copies."""
+    if not preset.results:
+        return []
+    head = ("metric", "value", "floor", "ceiling", "source", "steps", "images", "hours", "seed", "note")
+    lines = ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for r in preset.results:
+        value = f"{r.value:g}" if r.std is None else f"{r.value:g} ± {r.std:g}"
+        limits = ("" if limit is None else f"{limit:g}" for limit in (r.floor, r.ceiling))
+        cells = (r.metric, value, *limits, r.source, r.steps, r.images, r.hours, r.seed, r.note)
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    if any(r.floor is not None or r.ceiling is not None for r in preset.results):
         lines += [
             "",
-            "| metric | value | source | steps | images | hours | seed | note |",
-            "|---|---|---|---|---|---|---|---|",
+            "Floor: real training pictures in the place of the samples, measured in the same way (for near-copies real test "
+            "pictures). Ceiling: an untrained model.",
         ]
     for r in preset.results:
-        cells = (r.metric, f"{r.value:g}", r.source, r.steps, r.images, r.hours, r.seed, r.note)
-        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
-    return "\n".join(lines)
+        if r.sheet is not None:
+            lines += [
+                "",
+                f"Did it copy? {r.value:.1%} of the samples lie nearer to a training picture than these to each other, and "
+                f"{r.floor or 0:.1%} of the real test pictures do. Samples beside their nearest training pictures: "
+                f"`ganzoo/assets/{r.sheet}`.",
+            ]
+    return lines

@@ -40,6 +40,7 @@ td img{max-height:64px;image-rendering:pixelated}.gallery img{width:100%}.pixel 
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1rem}
 svg{width:100%;height:auto;display:block}svg text{fill:var(--dim);font:12px system-ui,sans-serif}
 .grid{stroke:var(--line)}.raw{fill:none;stroke-width:1;opacity:.28}.smooth{fill:none;stroke-width:2}
+.mark{stroke-dasharray:5 3}svg text.good{fill:var(--good)}svg text.bad{fill:var(--bad)}
 .legend i{display:inline-block;width:.9rem;height:.2rem;margin:0 .35rem .2rem 0}.legend span{margin-right:1rem}
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--dim)}code{font-size:.9em}
 """
@@ -231,15 +232,16 @@ def line_chart(
     band: tuple[float, float] | None = None,
     band_label: str = "",
     percent: bool = False,
+    marks: Sequence[tuple[float, str, str]] = (),
     x_label: str = "step",
     width: int = 640,
     height: int = 260,
 ) -> str:
-    """An SVG chart of `lines`: measured points faint, their moving mean strong.
+    """An SVG chart of `lines`: measured points faint, their moving mean strong. Returns HTML.
 
     `low` and `high` fix the value axis, which otherwise spans the values (0.5 % at either end may be cut off: single
     spikes would flatten all else). `band` marks a range of values; `percent` labels shares as per cent.
-    Returns HTML; a sentence stands in for the chart where no point is finite.
+    `marks` are dashed lines (x, label, "good" or "bad"). Where no point is finite, a sentence stands in for the chart.
     """
     curves = []
     for line in lines:
@@ -272,13 +274,19 @@ def line_chart(
             f'<text x="{right - 4}" y="{y0 + 14:.1f}" text-anchor="end">{esc(band_label)}</text>'
         )
     for v in ticks(bottom, top):
-        label = f"{v:.0%}" if percent else f"{v:.4g}"
-        y = at_y(v)
+        y, label = at_y(v), f"{v:.0%}" if percent else f"{v:.4g}"
         out.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{esc(label)}</text>')
     for v in ticks(first, last, 6):
-        out.append(f'<text x="{at_x(v):.1f}" y="{foot + 16}" text-anchor="middle">{esc(number(v))}</text>')
+        x = min(at_x(v), width - 24)
+        out.append(f'<text x="{x:.1f}" y="{foot + 16}" text-anchor="middle">{esc(number(v))}</text>')
     out.append(f'<text x="{right}" y="{height - 3}" text-anchor="end">{esc(x_label)}</text>')
+    for i, (x, label, kind) in enumerate(mark for mark in marks if first <= mark[0] <= last):
+        at, side = at_x(x), ("end", -4) if at_x(x) > (left + right) / 2 else ("start", 4)
+        out.append(
+            f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{head}" y2="{foot}" stroke="var(--{esc(kind)})"/>'
+            f'<text class="{esc(kind)}" x="{at + side[1]:.1f}" y="{head + 12 + 14 * i}" text-anchor="{side[0]}">{esc(label)}</text>'
+        )
     for line, x, y, mean in curves:
         stroke = f'stroke="var(--c{line.color % 6})"'
         out.append(f'<path class="raw" {stroke} d="{_path(at_x(x), at_y(y))}"/>')

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from ganzoo import protocols
 from ganzoo.errors import GanzooError, nearest
 
 
@@ -98,8 +99,25 @@ class OptimizerConfig(Record):
         return self
 
 
+class StopConfig(Record):
+    """When a run may end before its last step, `[train.stop]`; nothing by default.
+
+    patience: evaluations of `train.metric` in a row without a better value (0 is never). min_delta: how much lower
+    counts as better. d_wins: end when D wins (`ganzoo.health`). min_steps: never before this step.
+    """
+
+    patience: pydantic.NonNegativeInt = 0
+    min_delta: pydantic.NonNegativeFloat = 0.0
+    d_wins: bool = False
+    min_steps: pydantic.NonNegativeInt = 0
+
+
 class TrainConfig(Record):
-    """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off."""
+    """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
+
+    health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
+    fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
+    """
 
     batch_size: pydantic.PositiveInt
     steps: pydantic.PositiveInt
@@ -108,9 +126,22 @@ class TrainConfig(Record):
     sample_every: pydantic.NonNegativeInt = 500
     checkpoint_every: pydantic.NonNegativeInt = 500
     keep_checkpoints: pydantic.PositiveInt = 2
+    health_every: pydantic.NonNegativeInt = 500
+    metric_every: pydantic.NonNegativeInt = 0
+    metric: str = "kid_efficientnet-lite0_lanczos"
+    metric_n: int = pydantic.Field(1000, ge=2)
+    stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
+
+    @pydantic.model_validator(mode="after")
+    def _stop_is_measured(self):
+        if self.stop.patience and not self.metric_every:
+            raise ValueError("stop.patience counts evaluations: set metric_every too")
+        if self.stop.d_wins and not self.health_every:
+            raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
+        return self
 
 
 class Weights(Record):
@@ -123,12 +154,42 @@ class Weights(Record):
     attribution: str = ""
 
 
+class EvalConfig(Record):
+    """What `ganzoo evaluate` measures, `[eval]`: `n` generated samples, and metrics as stems ("fid_fashion-cnn", "l1")."""
+
+    n: int = pydantic.Field(5000, ge=2)
+    metrics: tuple[str, ...] = pydantic.Field((), strict=False)
+
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics):
+        for metric in metrics:
+            try:
+                protocols.parse_stem(metric)
+            except GanzooError as error:
+                raise ValueError(str(error).removesuffix(".")) from None
+        return metrics
+
+
 class Result(Record):
-    """One number, `[[results]]`; `metric` is its whole protocol, `source` "measured" or "paper Table n"."""
+    """One number, `[[results]]`; `metric` is its whole protocol, `source` "measured" or "paper Table n".
+
+    std: over KID's subsets. floor: the same measure of real training pictures (of near-copies: of the test pictures).
+    ceiling: of an untrained model. n_reference, data_sha256, extractor_sha256: what it was measured against and with.
+    sheet: the nearest-neighbour picture, under `ganzoo/assets`.
+    """
 
     metric: str
     value: float
     source: str
+    std: float | None = None
+    full: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    n_reference: int | None = None
+    data_sha256: str | None = None
+    extractor_sha256: str | None = None
+    sheet: str | None = None
     steps: int | None = None
     images: int | None = None
     hours: float | None = None
@@ -137,12 +198,13 @@ class Result(Record):
 
 
 class Preset(Record):
-    """One `[presets.<name>]`: the constructor's arguments, data, training, weights, results."""
+    """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results."""
 
     about: str
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig
+    eval: EvalConfig = EvalConfig()
     weights: Weights | None = None
     results: tuple[Result, ...] = pydantic.Field((), strict=False)
 

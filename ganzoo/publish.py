@@ -1,9 +1,11 @@
 """Turns a finished run into the shipped weights of its preset; for maintainers, from a clone:
 
     python -m ganzoo.publish runs/x --licence "MIT (Fashion-MNIST)" --attribution "..."
+    python -m ganzoo.publish --remeasure dcgan/fashion-32 gan/fashion-28     # shipped weights, no run
 
 It halves the weights to float16 if the outputs agree to 1e-2, puts them and the run's log under ganzoo/assets/weights,
-measures the preset's metrics, and writes `weights` and `results` into the preset's TOML. Cards and tables follow.
+measures the preset's metrics with floor and ceiling, writes the sheet of nearest training pictures under
+ganzoo/assets/pictures/nearest, and `weights` and `results` into the preset's TOML. Cards and tables follow.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import callbacks, evaluation, presets, zoo
+from ganzoo import callbacks, evaluation, presets, protocols, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.weights import write_bytes
@@ -47,17 +49,7 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     run_facts = {key: manifest[key] for key in ("steps", "images", "seed")} | {
         "hours": round(manifest["seconds"] / 3600, 2)
     }
-    halved.weights_source = f"bundled:{sha256[:8]}"
-    results = [
-        {
-            "metric": r["metric"],
-            "value": float(f"{r['value']:.4g}"),
-            "source": "measured",
-            **run_facts,
-            "note": r["note"],
-        }
-        for r in evaluation.evaluate(halved)
-    ]
+    results = _measured(halved, run_facts)
     trained_on = manifest["data"]
     tail = callbacks.read_log(run / "log.jsonl")[-20:]
     note = f"share of fakes that D takes for real, last {len(tail)} log rows; trained on {trained_on['count']:,} images"
@@ -67,6 +59,42 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     )
     _write_toml(model.paper, model.preset, weights | ({"attribution": attribution} if attribution else {}), results)
     return path
+
+
+def remeasure(name: str) -> None:
+    """Measures the shipped weights of a preset again and writes the results into its TOML; no run is needed.
+
+    What was counted while training ("fooled_train") and what a paper states stay as they are.
+
+    Raises:
+        GanzooError: the preset has no weights, or no measured result that tells of its training.
+    """
+    paper, preset = presets.resolve(name)
+    record = presets.read(paper).presets[preset]
+    trained = next((r for r in record.results if r.source == "measured" and r.steps), None)
+    if record.weights is None or trained is None:
+        raise GanzooError(f"{paper}/{preset} has no published weights and results; publish a run first.")
+    facts = {key: getattr(trained, key) for key in ("steps", "images", "seed", "hours")}
+    results = _measured(zoo.load(f"{paper}/{preset}"), facts)
+    kept = [r for r in record.results if r.source != "measured" or protocols.parse(r.metric).metric == "fooled"]
+    _write_toml(
+        paper, preset, record.weights.model_dump(exclude_defaults=True), [*results, *(r.model_dump() for r in kept)]
+    )
+
+
+def _measured(model: BaseGAN, run_facts: dict) -> list[dict]:
+    """The preset's metrics with both anchors, as `[[results]]`, and its nearest-neighbour sheet among the assets."""
+    sheet = zoo.ASSETS.parent / "pictures" / "nearest" / f"{model.paper}-{model.preset}.png"
+    results = []
+    for r in evaluation.evaluate(model, anchors=True, sheet=sheet, progress=True):
+        numbers = {key: float(f"{r[key]:.4g}") for key in ("value", "std", "full", "floor", "ceiling") if key in r}
+        same = {key: r[key] for key in ("n_reference", "data_sha256", "extractor_sha256") if key in r}
+        shown = (
+            {"sheet": f"pictures/nearest/{sheet.name}"} if protocols.parse(r["metric"]).metric == "near-copies" else {}
+        )
+        facts = {"source": "measured", **run_facts, "note": r.get("note", "")}
+        results.append({"metric": r["metric"], **numbers, **same, **shown, **facts})
+    return results
 
 
 def _probe(model: BaseGAN) -> np.ndarray:
@@ -97,7 +125,8 @@ def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> 
             last = len(kept)
     block = ["", f"[presets.{preset}.weights]", *presets.to_toml(weights).splitlines()]
     for result in results:
-        block += ["", f"[[presets.{preset}.results]]", *presets.to_toml(result).splitlines()]
+        ordered = presets.Result(**result).model_dump(exclude_defaults=True)
+        block += ["", f"[[presets.{preset}.results]]", *presets.to_toml(ordered).splitlines()]
     text = "\n".join(kept[:last] + block + kept[last:]).rstrip() + "\n"
     presets.validate(presets.PaperFile, tomllib.loads(text), path.name)
     write_bytes(path, text.encode())
@@ -109,8 +138,14 @@ def _table_of(lines: list[str]) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run")
-    parser.add_argument("--licence", required=True)
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("--licence")
     parser.add_argument("--attribution", default="")
+    parser.add_argument("--remeasure", nargs="+", metavar="PRESET")
     arguments = parser.parse_args()
-    publish(arguments.run, licence=arguments.licence, attribution=arguments.attribution)
+    if bool(arguments.run) == bool(arguments.remeasure) or (arguments.run and not arguments.licence):
+        parser.error("give a run with its --licence, or --remeasure and presets")
+    for name in arguments.remeasure or ():
+        remeasure(name)
+    if arguments.run:
+        publish(arguments.run, licence=arguments.licence, attribution=arguments.attribution)

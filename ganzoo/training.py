@@ -8,13 +8,25 @@ from typing import Any
 
 import keras
 
-from ganzoo import callbacks, checkpoint, data, presets, report, strategies, weights, zoo
+from ganzoo import callbacks, checkpoint, data, monitors, presets, report, strategies, weights, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 
 # What may change on resume.
-RESUMABLE = {("train", k) for k in ("steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints")}
+RESUMABLE = {
+    ("train", key)
+    for key in (
+        "steps",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "health_every",
+        "metric_every",
+        "stop",
+    )
+}
 
 
 class TrainingDiverged(RuntimeError):
@@ -23,7 +35,8 @@ class TrainingDiverged(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What a run came to: `stopped` is "done" or "interrupted"; `seconds` counts earlier parts of a resumed run."""
+    """What a run came to: `stopped` is "done", "interrupted", or a `train.stop` rule and its reason ("plateau: ...",
+    "d_wins: ..."); `seconds` counts earlier parts of a resumed run."""
 
     run_dir: Path
     steps: int
@@ -56,7 +69,7 @@ def train(
 
     Raises:
         GanzooError: bad options, data or folder.
-        TrainingDiverged: a loss is not finite.
+        TrainingDiverged: a loss is not finite; the run folder has its report, and no model.
     """
     out = Path(out)
     source = str(config) if isinstance(config, Path) else config
@@ -67,6 +80,9 @@ def train(
     config = presets.run_config(source, (overrides or {}) | more)
     _claim(out, resume, config)
 
+    if config.train.metric_every:
+        # An unknown one is refused before anything is written; and a network built after the seed would draw from it.
+        monitors.measured_by(config.train.metric)
     keras.utils.set_random_seed(config.train.seed)
     scope = strategies.choose(strategy)
     if config.train.batch_size % scope.num_replicas_in_sync:
@@ -97,6 +113,7 @@ def train(
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
         "images": result.steps * config.train.batch_size,
+        "stopped": result.stopped,
     }
     facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
     zoo.save(model, out / "model", extra=facts)
@@ -105,7 +122,7 @@ def train(
 
 
 def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, progress: bool) -> RunResult:
-    train, steps = config.train, max(config.train.steps - start, 0)
+    train, held_out = config.train, _held_out(pictures)
     log = callbacks.RunLog(out / "log.jsonl", every=train.log_every, batch_size=train.batch_size, start_step=start)
     interrupt = callbacks.Interrupt()
     grid = callbacks.SampleGrid(
@@ -113,23 +130,31 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
         every=train.sample_every,
         start_step=start,
         seed=train.seed,
-        inputs=_fixed_inputs(model, pictures),
+        inputs=None if model.task == "latent" else held_out.take(8),
     )
     saver = callbacks.Checkpoints(
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
     )
+    # Before the saver: a state that a run goes on from has its rows.
+    watches = _watches(model, train, held_out, out, start, log)
+    ended = [watch.stopped for watch in watches if watch.stopped]
+    steps = 0 if ended else max(train.steps - start, 0)
     line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
     callbacks.tensorboard(out / "tensorboard", log)
     if steps:
         batches = data.batches(pictures, train.batch_size, seed=train.seed, start_step=start)
-        everything = [log, grid, saver, interrupt, *line]
+        everything = [log, grid, *watches, saver, interrupt, *line]
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
+        ended = [watch.stopped for watch in watches if watch.stopped]
     if log.diverged_at is not None:
+        report.write_run_report(out)
         raise TrainingDiverged(
             f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state. "
             "Start a new run with a lower learning rate (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate)."
         )
-    stopped = "interrupted" if interrupt.interrupted and log.step < train.steps else "done"
+    stopped = "done"
+    if log.step < train.steps:
+        stopped = ended[0] if ended else "interrupted"
     return RunResult(out, log.step, log.seconds if steps else log.seconds_before, stopped)
 
 
@@ -145,14 +170,30 @@ def _same_channels(model: BaseGAN, pictures) -> None:
             )
 
 
-def _fixed_inputs(model: BaseGAN, pictures) -> dict | None:
-    if model.task == "latent":
-        return None
+def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> list[monitors.Watch]:
+    """The callbacks that judge samples, as far as the run is long enough for them."""
+    shared = {"start_step": start, "log": log, "stop": train.stop}
+    watches = []
+    if 0 < train.health_every <= train.steps:
+        count = monitors.SAMPLES if model.task == "latent" else monitors.SAMPLES // 2  # made one at a time
+        real = monitors.spread(held_out, 5 * count)
+        inputs = None if model.task == "latent" else real[held_out.columns[0]][::5]
+        options = shared | {"every": train.health_every, "seed": train.seed, "inputs": inputs}
+        watches.append(monitors.HealthMonitor(out / "health.jsonl", real=real[held_out.columns[-1]], **options))
+    if 0 < train.metric_every <= train.steps:
+        inputs = None if model.task == "latent" else held_out.take(train.metric_n)[held_out.columns[0]]
+        # Other noise than the sample grids': the best state is not chosen by what is looked at.
+        options = shared | {"every": train.metric_every, "seed": train.seed + 1, "inputs": inputs}
+        watches.append(monitors.MetricEvery(out, name=train.metric, n=train.metric_n, real=held_out, **options))
+    return watches
+
+
+def _held_out(pictures):
+    """The test split, or where a user's folder has none the training pictures."""
     try:
-        held_out = data.open_source(pictures.config, pictures.config.test_split)
-    except GanzooError:  # a user's folder often has no test split: watch training pairs instead
-        held_out = pictures
-    return held_out.take(8)
+        return data.open_source(pictures.config, pictures.config.test_split)
+    except GanzooError:
+        return pictures
 
 
 def _claim(out: Path, resume: bool, config: RunConfig) -> None:

@@ -64,7 +64,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
             tracker.reset_state()
         ours = model.train_step({key: tf.constant(array) for key, array in batch.items()})
         theirs = update.step(torch_batch)
-        for key in set(ours) - {"fooled"}:  # a share of signs, which rounding turns where a logit is near zero
+        for key in set(theirs) - {"fooled"}:  # a share of signs, which rounding turns where a logit is near zero
             assert float(ours[key]) == pytest.approx(float(theirs[key]), rel=2e-3, abs=1e-5), key
     if update.average is not None:
         ours = np.concatenate([np.ravel(variable) for variable in model.ema_generator.weights])

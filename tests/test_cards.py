@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import ganzoo
-from ganzoo import cards, presets
+from ganzoo import cards, presets, protocols
 
+ASSETS = Path(ganzoo.__file__).parent / "assets"
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
@@ -43,3 +44,26 @@ def test_every_shipped_preset_has_a_measured_result():
                 measured = [r for r in facts.results if r.source == "measured"]
                 assert measured, f"{name}/{preset} ships weights without a measured result"
                 assert all(r.steps and r.images and r.hours and r.seed is not None for r in measured)
+
+
+def shipped():
+    files = {name: presets.read(name) for name in presets.list_models()}
+    return [(name, key, p) for name, file in files.items() for key, p in file.presets.items() if p.weights]
+
+
+@pytest.mark.parametrize(("name", "key", "preset"), [pytest.param(*s, id=f"{s[0]}/{s[1]}") for s in shipped()])
+def test_every_shipped_preset_has_anchors_and_says_whether_it_copied(name, key, preset):
+    """`python -m ganzoo.publish --remeasure PAPER/PRESET` writes what this asks for."""
+    found = {protocols.parse(r.metric): r for r in preset.results}
+    copies = [r for p, r in found.items() if p.metric == "near-copies"]
+    assert copies, "no share of near-copies"
+    assert (ASSETS / copies[0].sheet).is_file(), "no nearest-neighbour sheet"
+    scored = [r for p, r in found.items() if p.metric in ("fid", "kid")]
+    assert scored, "no distance between sets"
+    assert all(r.floor is not None and r.ceiling is not None for r in scored), "no anchors"
+    assert all(r.value < r.ceiling for r in scored), "not better than an untrained model"
+    wanted = {protocols.parse_stem(m).metric for m in preset.eval.metrics}
+    assert wanted <= {p.metric.rstrip("0123456789k") if p.metric.startswith("ms-ssim") else p.metric for p in found}
+    text = ganzoo.card(f"{name}/{key}")
+    assert f"`ganzoo/assets/{copies[0].sheet}`" in text
+    assert all(f"| {r.floor:g} | {r.ceiling:g} |" in text for r in scored)

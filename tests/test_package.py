@@ -55,8 +55,11 @@ def test_wheel_holds_configs_weights_and_data_and_stays_under_100_mb(tmp_path):
         ("zoo_configs", "*.toml"),
         ("assets/weights", "*"),
         ("assets/data", "*"),
+        ("assets/evaluators", "*"),
+        ("assets/pictures", "**/*"),
         ("assets", "*.md"),
     ):
         home = REPO / "zoo_configs" if folder == "zoo_configs" else REPO / "ganzoo" / folder
         for path in home.glob(pattern):
-            assert not path.is_file() or f"ganzoo/{folder}/{path.name}" in names
+            inside = path.relative_to(home).as_posix()
+            assert not path.is_file() or f"ganzoo/{folder}/{inside}" in names

@@ -12,6 +12,8 @@ from PIL import Image
 
 from ganzoo import images, pages, report
 from ganzoo.errors import GanzooError
+from ganzoo.report import files
+from ganzoo.report import run as run_page
 
 HOSTILE = '<script>alert("x")</script>\'"&</td>'
 
@@ -114,6 +116,37 @@ def test_run_report_shows_the_run(tmp_path):
     assert np.array(Image.open(io.BytesIO(data)))[0, 0, 0] == 2
 
 
+def test_run_report_shows_findings_metrics_and_why_it_ended(tmp_path):
+    """D wins throughout, KID is best in the middle, a rule ended the run."""
+    log = [
+        row | {"step": 100 * row["step"] // 10, "fooled": 0.01, "real_logit": 5.0, "fake_logit": -6.0}
+        for row in log_rows(20)
+    ]
+    run = write_run(tmp_path / "run", log)
+    health_rows = [{"step": s, "diversity": 0.8, "coverage": 0.5, "real_coverage": 0.7} for s in (500, 1000, 1500)]
+    (run / "health.jsonl").write_text("".join(json.dumps(row) + "\n" for row in health_rows))
+    kid = [
+        {"step": s, "metric": "kid1k_x", "value": v, "std": 0.01, "best": True}
+        for s, v in ((500, 0.4), (1000, 0.2), (1500, 0.3))
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kid))
+    (run / "model/manifest.json").write_text(json.dumps({"stopped": "plateau: enough"}))
+    text = report.write_run_report(run).read_text("utf-8")
+    reader = check_offline(text)
+    charts = [attrs["aria-label"] for tag, attrs in reader.tags if tag == "svg"]
+    assert charts == ["Losses", "How often D is fooled", "D's logits", "Are the samples alike?", "kid1k_x", "Speed"]
+    assert "D wins since step 600: it took 1.0% of the fakes for real" in reader.text
+    assert "In the last tenth" not in reader.text, "one sentence about the balance is enough"
+    assert "The run ended early: plateau: enough." in reader.text
+    assert "The best kid1k_x of this run is 0.2, at step 1,000" in reader.text
+    marks = [attrs for tag, attrs in reader.tags if attrs.get("class") == "mark"]
+    assert len(marks) == 2
+    # x runs from 56 (first point) to 628 (last): step 600 of 100..2000, and step 1,000 in the middle of 500..1500
+    assert float(marks[0]["x1"]) == pytest.approx(56 + 500 / 1900 * 572, abs=0.1)
+    assert float(marks[1]["x1"]) == pytest.approx(342, abs=0.1)
+    assert [attrs["stroke"] for attrs in marks] == ["var(--bad)", "var(--good)"]
+
+
 def test_hostile_texts_are_escaped(tmp_path):
     run = write_run(tmp_path / "a<img src=x onerror=alert(1)>b", log_rows(), source=HOSTILE)
     rows = [json.dumps({**row, f"{HOSTILE}_loss": 1.0}) for row in log_rows()]
@@ -162,32 +195,33 @@ def test_resumed_log_counts_a_step_once(tmp_path):
     (tmp_path / "log.jsonl").write_text(
         '{"step": 10, "d_loss": 1}\n{"step": 20, "d_loss": 2}\n{"step": 10, "d_loss": 3}\n'
     )
-    log = report.read_log(tmp_path / "log.jsonl")
+    log = files.read_log(tmp_path / "log.jsonl")
     steps, values = log.series("d_loss")
     assert steps.tolist() == [10, 20]
     assert values.tolist() == [3, 2]
 
 
 @pytest.mark.parametrize(
-    ("share", "word", "kind"), [(0.05, "winning", "bad"), (0.5, "balance", "good"), (0.9, "cannot tell", "bad")]
+    ("share", "word", "kind"),
+    [(0.04, "winning", "bad"), (0.13, "ahead", "dim"), (0.5, "balance", "good"), (0.9, "cannot tell", "bad")],
 )
 def test_verdict(share, word, kind):
-    sentence, css = report.verdict(share)
+    sentence, css = run_page.verdict(share)
     assert word in sentence
     assert css == kind
 
 
 def test_late_mean_is_of_the_last_tenth():
-    assert report.late_mean(np.arange(100.0)) == pytest.approx(94.5)
-    assert report.late_mean(np.array([1.0, np.nan, 3.0])) == 3.0
-    assert np.isnan(report.late_mean(np.array([np.nan])))
+    assert run_page.late_mean(np.arange(100.0)) == pytest.approx(94.5)
+    assert run_page.late_mean(np.array([1.0, np.nan, 3.0])) == 3.0
+    assert np.isnan(run_page.late_mean(np.array([np.nan])))
 
 
 def test_long_timelines_are_thinned_and_keep_both_ends(tmp_path):
     run = write_run(tmp_path / "run", log_rows(), grids=50)
     reader = check_offline(report.write_run_report(run).read_text("utf-8"))
     shown = [attrs["alt"] for tag, attrs in reader.tags if tag == "img"]
-    assert len(shown) == report.TIMELINE
+    assert len(shown) == run_page.TIMELINE
     assert (shown[0], shown[-1]) == ("step 0", "step 4,900")
     assert "12 of 50 grids" in reader.text
 
@@ -266,9 +300,9 @@ def test_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def full(self, target):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(report.Path, "replace", full)
+    monkeypatch.setattr(files.Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        report.write_page(target, "new")
+        files.write_page(target, "new")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -277,3 +311,14 @@ def test_long_logs_make_small_pages(tmp_path):
     run = write_run(tmp_path / "run", log_rows(20_000), grids=0)
     size = report.write_run_report(run).stat().st_size
     assert size < 100_000
+
+
+def test_marks_beside_the_points_are_left_out_and_their_labels_escaped():
+    marks = [(5, HOSTILE, "bad"), (50, "late", "good"), (500, "beyond", "bad")]
+    chart = pages.line_chart([pages.Line("a", [10, 100], [0.0, 1.0])], title="t", marks=marks)
+    reader = Reader(chart)
+    assert len([attrs for tag, attrs in reader.tags if attrs.get("class") == "mark"]) == 1
+    assert "late" in reader.text
+    assert "beyond" not in reader.text
+    inside = pages.line_chart([pages.Line("a", [0, 100], [0.0, 1.0])], title="t", marks=marks[:1])
+    assert HOSTILE in Reader(inside).text

@@ -58,7 +58,7 @@ def test_the_log_has_one_object_a_logged_step(gan_run):
     assert [row["step"] for row in rows(gan_run)] == [5, 10, 15, 20]
     for row in rows(gan_run):
         assert list(row)[:3] == ["step", "seconds", "images_per_s"]
-        assert set(row) == {"step", "seconds", "images_per_s", "d_loss", "g_loss", "fooled"}
+        assert set(row) == {"step", "seconds", "images_per_s", "d_loss", "g_loss", "fooled", "real_logit", "fake_logit"}
         assert row["images_per_s"] > 0
         assert 0 <= row["fooled"] <= 1
     seconds = [row["seconds"] for row in rows(gan_run)]
@@ -279,6 +279,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(t
     for path in kept:
         assert all(np.isfinite(value).all() for value in weights.read(path)[0].values()), path
     assert not (tmp_path / "run/model").exists()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "is not finite at step 10. Start a new run with lower learning rates" in page
 
 
 def test_ctrl_c_after_the_last_step_is_no_interruption(tmp_path, run_of, monkeypatch):

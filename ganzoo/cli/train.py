@@ -84,8 +84,10 @@ def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **opti
         "model": str(Path(result.run_dir) / "model"),
         "report": str(Path(result.run_dir) / "report.html"),
     }
-    done = result.stopped == "done"
+    done = result.stopped != "interrupted"
     text = f"{result.steps} steps in {result.seconds:.1f} s: model {value['model']}, report {value['report']}"
+    if result.stopped not in ("done", "interrupted"):
+        text += f". Ended early: {result.stopped}"
     report(value, text if done else "", as_json=as_json)
     if not done:
         say(

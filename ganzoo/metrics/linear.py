@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from ganzoo.errors import GanzooError
+from ganzoo.metrics import _rows
+
 
 def linear_accuracy(
     train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray, *, ridge: float = 1.0
@@ -14,7 +17,14 @@ def linear_accuracy(
         train, test: features (N, D) and (M, D).
         train_labels, test_labels: class numbers (N,) and (M,).
         ridge: weight of the squared norm, relative to one row.
+
+    Raises:
+        GanzooError: another count of labels than of rows, unlike dimensions, NaN or infinity.
     """
+    train, test = _rows.checked_pair(train, test, names=("training", "test"), least=1)
+    for rows, labels in ((train, train_labels), (test, test_labels)):
+        if np.shape(labels) != (len(rows),):
+            raise GanzooError(f"{len(rows)} rows need one label each; received labels of shape {np.shape(labels)}.")
     mean, scale = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64) + 1e-8
     x = np.hstack([(train - mean) / scale, np.ones((len(train), 1))])
     classes = np.unique(train_labels)

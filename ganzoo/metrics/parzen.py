@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from ganzoo.errors import GanzooError
+from ganzoo.metrics import _rows
+
+TEST_ROWS = 500  # test rows at a time: their distances to all samples are in memory
+
 
 def parzen_log_likelihood(
     samples: np.ndarray, test: np.ndarray, *, validation: np.ndarray | None = None, sigma: float | None = None
@@ -14,24 +19,24 @@ def parzen_log_likelihood(
     Args:
         samples, test, validation: (N, D), (M, D), (K, D) in [0, 1].
         sigma: bandwidth; by default the best on `validation` of ten values, logspace(-1, 0) as the official code.
+
+    Raises:
+        GanzooError: neither sigma nor validation rows, unlike dimensions, no rows, NaN or infinity.
     """
+    samples, test = _rows.checked_pair(samples, test, names=("sample", "test"), least=1)
+    samples = samples.astype(np.float64)
     if sigma is None:
+        if validation is None:
+            raise GanzooError("The Parzen window needs sigma, or validation rows to choose it on; received neither.")
+        validation = _rows.checked_pair(samples, validation, names=("sample", "validation"), least=1)[1]
         candidates = np.logspace(-1, 0, 10)
-        distances = _squared_distances(validation, samples)
+        distances = _rows.squared_distances(validation.astype(np.float64), samples)
         sigma = float(max(candidates, key=lambda s: _log_density(distances, s, samples.shape[1]).mean()))
+    parts = (test[i : i + TEST_ROWS].astype(np.float64) for i in range(0, len(test), TEST_ROWS))
     likelihoods = np.concatenate(
-        [
-            _log_density(_squared_distances(test[i : i + 500], samples), sigma, samples.shape[1])
-            for i in range(0, len(test), 500)
-        ]
+        [_log_density(_rows.squared_distances(part, samples), sigma, samples.shape[1]) for part in parts]
     )
     return float(likelihoods.mean()), float(likelihoods.std() / np.sqrt(len(likelihoods))), sigma
-
-
-def _squared_distances(x: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    x, samples = x.astype(np.float64), samples.astype(np.float64)
-    squared = (x**2).sum(1)[:, None] + (samples**2).sum(1) - 2 * x @ samples.T
-    return np.maximum(squared, 0)
 
 
 def _log_density(squared: np.ndarray, sigma: float, dimensions: int) -> np.ndarray:

@@ -130,6 +130,7 @@ class DCGAN(BaseGAN):
     """
 
     task = "latent"
+    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class DCGAN(BaseGAN):
             fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
             loss = losses.non_saturating_d(real_logits, fake_logits)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+        return loss, blocks.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape):
         with tape:
@@ -186,10 +187,10 @@ class DCGAN(BaseGAN):
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
-        d_loss, fooled = self.discriminator_step(real, fake)
+        d_loss, judgement = self.discriminator_step(real, fake)
         g_loss = self.generator_step(fake, tape)
         self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, fooled=fooled)
+        return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
     def batch_signature(self):
         return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}

@@ -70,6 +70,7 @@ class GAN(BaseGAN):
     """
 
     task = "latent"
+    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
 
     def __init__(
         self,
@@ -125,19 +126,20 @@ class GAN(BaseGAN):
     def discriminator_step(self, real, fake):
         with tf.GradientTape() as tape:
             fake_logits = self.critic(tf.stop_gradient(fake), "dropout_fake")
-            loss = losses.non_saturating_d(self.critic(real, "dropout_real"), fake_logits)
+            real_logits = self.critic(real, "dropout_real")
+            loss = losses.non_saturating_d(real_logits, fake_logits)
             half = 0.5 * loss  # the official cost is the mean of the two cross entropies
         self.minimize(tape, half, "d_optimizer")
-        return half, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+        return half, blocks.judgement(real_logits, fake_logits)
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
         # The official code takes both gradients at the same point. G moves first here, against the D that has not
         # moved, and D then sees the fakes made before: the same two gradients, one forward of G.
         g_loss = self.generator_step(fake, tape)
-        d_loss, fooled = self.discriminator_step(real, fake)
+        d_loss, judgement = self.discriminator_step(real, fake)
         self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, fooled=fooled)
+        return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
     def adapt(self, source):
         """G's output bias becomes the logit of the training set's mean image (mnist.yaml)."""

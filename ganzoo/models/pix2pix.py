@@ -175,7 +175,7 @@ class Pix2Pix(BaseGAN):
     """
 
     task = "image"
-    logs = ("d_loss", "g_loss", "l1", "fooled")
+    logs = ("d_loss", "g_loss", "l1", "fooled", "real_logit", "fake_logit")
 
     def __init__(
         self,
@@ -237,9 +237,10 @@ class Pix2Pix(BaseGAN):
     def discriminator_step(self, x, y, fake):
         with tf.GradientTape() as tape:
             fake_logits = self.judge(x, tf.stop_gradient(fake))
-            loss = 0.5 * losses.non_saturating_d(self.judge(x, y), fake_logits)  # "divide the objective by 2"
+            real_logits = self.judge(x, y)
+            loss = 0.5 * losses.non_saturating_d(real_logits, fake_logits)  # "divide the objective by 2"
         self.minimize(tape, loss, "d_optimizer")
-        return loss, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+        return loss, blocks.judgement(real_logits, fake_logits)
 
     def generator_step(self, x, y, fake, tape):
         with tape:
@@ -250,10 +251,10 @@ class Pix2Pix(BaseGAN):
 
     def train_step(self, data):
         x, y, fake, tape = self.forward(data)
-        d_loss, fooled = self.discriminator_step(x, y, fake)
+        d_loss, judgement = self.discriminator_step(x, y, fake)
         g_loss, l1 = self.generator_step(x, y, fake, tape)
         self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, l1=l1, fooled=fooled)
+        return self.log(d_loss=d_loss, g_loss=g_loss, l1=l1, **judgement)
 
     def batch_signature(self):
         return {

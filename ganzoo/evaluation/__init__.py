@@ -1,0 +1,265 @@
+"""evaluate: joins a model, its data, an extractor and the metrics, and says under which protocol each number stands.
+
+    ganzoo.evaluate("dcgan/fashion-32")                                   # the metrics of the preset's [eval] table
+    ganzoo.evaluate(model, metrics=["fid", "kid_efficientnet-lite0"], n=10_000, anchors=True, out="results.jsonl")
+    ganzoo.evaluation.evaluate_folder("samples/", "photos/")              # pictures against pictures
+    ganzoo.evaluation.compare(first, second)                              # two records, refused if measured unlike
+
+Generated samples stand against the *whole* reference split. Anchors, measured in the same way: the floor puts real
+training pictures in the place of the samples, the ceiling those of an untrained model.
+"""
+
+import time
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from ganzoo import images, presets, protocols, zoo
+from ganzoo.base import BaseGAN
+from ganzoo.data.bundled import canonical
+from ganzoo.data.shapes import task_shape
+from ganzoo.data.sources.opening import open_records
+from ganzoo.errors import GanzooError
+from ganzoo.evaluation import choice, own, records, scores
+from ganzoo.evaluation.paths import perceptual_path_length
+from ganzoo.evaluation.progress import bar
+from ganzoo.evaluation.scores import SCORES, Score
+from ganzoo.evaluation.sets import Sets, Subject, folder_sets
+from ganzoo.metrics import MetricWarning, SmallSample
+from ganzoo.protocols import FEATURE_METRICS, Protocol, compare, compare_all
+
+__all__ = ["compare", "compare_all", "evaluate", "evaluate_folder"]
+
+ANCHORS = ("floor", "ceiling")
+
+
+def evaluate(
+    model_or_name,
+    data: str | None = None,
+    *,
+    metrics: Iterable[str] | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    split: str | None = None,
+    anchors: bool = False,
+    out: str | Path | None = None,
+    sheet: str | Path | None = None,
+    progress: bool = False,
+) -> list[dict]:
+    """Measures a model and returns one record a metric.
+
+    Args:
+        model_or_name: a model, or what `load` takes. A model that was never trained is refused.
+        data: another source than the model's own; it needs a test split, or `split`.
+        metrics: names or stems ("fid", "fid_fashion-cnn", "l1"; see `ganzoo.protocols`). A bare name takes the extractor
+            that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task.
+        n: samples, by default the preset's (5,000); of an image model, and of metrics without an extractor, test items,
+            by default all.
+        seed: of the samples and of KID's subsets.
+        split: of the reference, by default the data's test split; always used whole.
+        anchors: measure floor and ceiling too, where they have a meaning.
+        out: a file to which the records are appended as JSON lines.
+        sheet: a PNG to write: the samples nearest to training pictures beside these, by the extractor of `near-copies`.
+        progress: show a progress bar on stderr.
+
+    Returns:
+        Dicts with metric (the protocol), value, [std, full, floor, ceiling, note], model, weights, weights_sha256, data,
+        data_sha256, [extractor_sha256], pictures, split, n, n_reference, seed, seconds, time (ISO, UTC), versions.
+
+    Raises:
+        GanzooError: unknown metric, random weights, or data that a metric cannot use.
+    """
+    subject, asked, items = _subject(model_or_name, data, metrics, n=n, seed=seed, split=split)
+    with bar(progress) as report:
+        subject.sets.report = report
+        weights, sha256 = records.weights_of(subject.model)
+        config = subject.config
+        facts = {
+            "model": f"{subject.model.paper}/{subject.model.preset}",
+            "weights": weights,
+            "weights_sha256": sha256,
+            "data": config.source,
+            "data_sha256": subject.test.fingerprint,
+            "pictures": f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}",
+            "split": subject.split,
+        }
+        found = [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
+        if sheet is not None:
+            text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
+            images.write_png(sheet, scores.sheet(subject, choice.for_copies(asked, subject.model)), text)
+    if out is not None:
+        protocols.append(out, found)
+    return found
+
+
+def evaluate_folder(
+    folder,
+    against,
+    *,
+    metrics: Iterable[str] | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    split: str | None = None,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> list[dict]:
+    """Measures the pictures of a folder against those of another; records as of `evaluate`, without weights.
+
+    Args:
+        folder, against: folders, zip files or bundled names. Pictures of any size: the extractor resizes each.
+        metrics: of an extractor; fid, kid, precision, recall, density and coverage by efficientnet-lite0 by default.
+        n: only the first `n` pictures of `folder`.
+        split: of `against`; by default "test" of a bundled set and "all" of a folder.
+
+    Raises:
+        GanzooError: an empty folder, one picture, an unknown metric, or one that needs a model or pairs.
+    """
+    asked = choice.asked_for(choice.SET_METRICS if metrics is None else metrics)
+    n = _count(choice.one_of("sample count", [p.n for p in asked], _count(n)))
+    split = choice.one_of("split", [p.split for p in asked], split)
+    split = split or ("test" if canonical(str(against)) else "all")
+    fakes, reals = _opened(folder, "all"), _opened(against, split)
+    asked = choice.for_folder(asked)
+    with bar(progress) as report:
+        sets = folder_sets(fakes, reals, n=n, report=report)
+        _prepare(sets, asked)
+        facts = {"model": str(folder), "data": str(against), "data_sha256": reals.digest(), "split": split}
+        found = [_of_features(protocol, sets, facts, seed, remarks=True) for protocol in asked]
+    if out is not None:
+        protocols.append(out, found)
+    return found
+
+
+def _subject(model_or_name, data, metrics, *, n, seed, split) -> tuple[Subject, list[Protocol], int | None]:
+    """What is measured, by which metrics, and the test items of metrics without an extractor (None: all)."""
+    model = model_or_name if isinstance(model_or_name, BaseGAN) else zoo.load(model_or_name)
+    if model.weights_source == "random" and not int(model.step.numpy()):
+        raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")
+    run = model.run_config or presets.run_config(model.paper)
+    config = (run if data is None else presets.run_config(run, {"data.source": str(data)})).data
+    asked = choice.asked_for(choice.defaults(model, config) if metrics is None else metrics)
+    named = [p.n for p in asked if model.task == "image" or p.metric in FEATURE_METRICS]
+    items = _count(n)
+    n = _count(choice.one_of("sample count", named, n))
+    split = choice.one_of("split", [p.split for p in asked], split) or config.test_split
+    asked = choice.for_model(asked, model, config)
+    if model.task == "latent":
+        n = n or choice.preset_of(model).eval.n
+    subject = Subject(model, config, n=n, split=split, seed=seed)
+    _prepare(subject.sets, asked)
+    return subject, asked, items
+
+
+def _count(n):
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 2):
+        raise GanzooError(f"n is the number of samples, a whole number of at least 2; received {n!r}.")
+    return n
+
+
+def _opened(source, split: str):
+    """The pictures of a folder as they are. Raises GanzooError where there are fewer than two."""
+    found = open_records(source, split, task_shape("images"))
+    if len(found) < 2:
+        raise GanzooError(
+            f"{source} holds {len(found)} picture; a set of pictures needs at least 2, thousands to be sure."
+        )
+    return found
+
+
+def _prepare(sets: Sets, asked: list[Protocol]) -> None:
+    """Tells the sets which extractors' logits are needed, and of which the moments are enough."""
+    for tag in {f"{p.extractor}_{p.resize}" for p in asked if p.extractor}:
+        names = {p.metric for p in asked if f"{p.extractor}_{p.resize}" == tag}
+        if "is" in names:
+            sets.scored.add(tag)
+        if names == {"fid"}:
+            sets.moments_only.add(tag)
+
+
+def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | None, anchors: bool) -> dict:
+    which = ("fake", *ANCHORS) if anchors else ("fake",)
+    if protocol.extractor:
+        return _of_features(protocol, subject.sets, facts, subject.seed, which, subject)
+    began = time.perf_counter()
+    measure = own.of(subject.model, subject.config)[own.base_name(protocol.metric)]
+    name, count, score = measure(subject, "fake", protocol.metric, protocol.n or items)
+    limits = {}
+    for anchor in which[1:]:
+        measured = measure(subject, anchor, protocol.metric, protocol.n or items)
+        limits |= {anchor: measured[2].value} if measured else {}
+    full = Protocol(name, count, None, None, subject.split)
+    more = facts | {"n": count, "n_reference": count, "seed": subject.seed}
+    return _record(full, score, more, limits, began)
+
+
+def _of_features(
+    protocol: Protocol,
+    sets: Sets,
+    facts: dict,
+    seed: int,
+    which: tuple[str, ...] = ("fake",),
+    subject: Subject | None = None,
+    *,
+    remarks: bool = False,
+) -> dict:
+    from ganzoo.metrics import features
+
+    began = time.perf_counter()
+    extractor = features.extractor(protocol.extractor, resize=protocol.resize)
+    measured = {name: _scored(protocol, sets, name, extractor, seed, subject) for name in which}
+    score = measured.pop("fake")
+    limits = {name: anchor.value for name, anchor in measured.items() if anchor is not None}
+    if protocol.metric == "ppl":
+        count, reference = score.n, 0
+    else:
+        count, reference = (sets.count(name, extractor) for name in ("fake", "reference"))
+    if remarks:
+        score = score.also(*_remarks(sets))
+    full = Protocol(protocol.metric, count, extractor.name, extractor.resize, facts["split"])
+    more = facts | {"n": count, "n_reference": reference, "seed": seed, "extractor_sha256": extractor.sha256}
+    return _record(full, score, more, limits, began)
+
+
+def _scored(protocol: Protocol, sets: Sets, which: str, extractor, seed: int, subject: Subject | None) -> Score | None:
+    """One set's score; None for an anchor that has no meaning: a floor of pairs or of a path."""
+    if which == "floor" and protocol.metric in (*choice.PAIRED_METRICS, "near-copies", "ppl"):
+        return None
+    if which != "fake" and protocol.metric == "feature-distance-copy":
+        return None
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", MetricWarning)
+        if protocol.metric == "ppl":
+            model = subject.model if which == "fake" else subject.untrained
+            score = perceptual_path_length(model, extractor, subject.n, seed)
+        else:
+            score = SCORES[protocol.metric](sets, which, extractor, seed)
+    said = []
+    for warning in heard:
+        if issubclass(warning.category, SmallSample):
+            continue  # `fid` says it with both counts
+        if issubclass(warning.category, MetricWarning):
+            said.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return score.also(*said)
+
+
+def _record(protocol: Protocol, score: Score, facts: dict, limits: dict, began: float) -> dict:
+    numbers = {"std": score.std, "full": score.full, "floor": score.floor} | limits
+    seconds = time.perf_counter() - began
+    return records.record(str(protocol), facts, value=score.value, **numbers, note=score.note, seconds=seconds)
+
+
+def _remarks(sets: Sets) -> list[str]:
+    """Sentences on folders whose pictures are unlike, or could not all be read."""
+    said = []
+    for name, what in (("fake", "pictures"), ("reference", "reference pictures")):
+        pictures = sets.pictures(name)
+        if len(pictures.shapes) > 1:
+            said.append(
+                f"the {what} are of {len(pictures.shapes)} sizes, each resized from its own: {pictures.sizes()}"
+            )
+        if pictures.skipped:
+            first = pictures.skipped[0][1].rstrip(".")
+            said.append(f"{len(pictures.skipped)} of the {what} left out, the first: {first}")
+    return said

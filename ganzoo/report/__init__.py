@@ -1,0 +1,10 @@
+"""Self-contained HTML pages: one per training run, per data check and per demo.
+
+Everything here reads files or plain records and writes one file that opens offline (`ganzoo.pages` holds the parts).
+"""
+
+from ganzoo.report.data import write_data_report
+from ganzoo.report.demo import write_demo_page
+from ganzoo.report.run import write_run_report
+
+__all__ = ["write_data_report", "write_demo_page", "write_run_report"]
