@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix and CycleGAN in PyTorch, written from the papers for comparison.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN and StyleGAN in PyTorch, written from the papers for comparison.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.torch_stylegan import stylegan
 from ganzoo.presets import OptimizerConfig, RunConfig
 
 
@@ -218,6 +219,13 @@ class Update:
         self.latent_dim = model.get("latent_dim", 100)
         self.cycle_weight, self.identity_weight = model.pop("cycle_weight", 10.0), model.pop("identity_weight", 0.5)
         self.pools = [History(size) for size in [model.pop("pool_size", 50)] * 2]
+        self.style = {
+            "mixing": 0.9,
+            "w_decay": 0.995,
+            "r1_gamma": 10.0,
+            "r1_interval": 1,
+            "fresh_latents": True,
+        } | model
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -226,7 +234,7 @@ class Update:
         self.g = Player(config.train.g_optimizer, *sides["gen"])
         self.d = Player(config.train.d_optimizer, *sides["dis"])
         steps = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix, "cyclegan": self._cyclegan}
-        self.losses: Callable = steps[config.name]
+        self.losses: Callable = (steps | {"stylegan-lite": self._stylegan})[config.name]
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -318,11 +326,48 @@ class Update:
         fooled = (torch.cat(old) > 0.5).float().mean()
         return {name: value.detach() for name, value in logs.items()} | {"fooled": fooled}
 
+    def normal(self, *shape: int) -> torch.Tensor:
+        return torch.randn(*shape)
+
+    def _styled(self, rows):
+        """G's images of fresh z, noise and style mixing; the mean of w follows."""
+        generator, style = self.generator, self.style
+        sizes = [4 << i // 2 for i in range(2 * len(generator.synthesis.blocks))]
+        w, other = generator.mapping(self.normal(rows, 2, style["latent_dim"]).transpose(0, 1).flatten(0, 1)).chunk(2)
+        generator.w_avg.lerp_(w.detach().mean(0).float(), 1 - style["w_decay"])
+        mixes = torch.rand(()) < style["mixing"]
+        place = int(torch.randint(1, len(sizes), ())) if mixes else len(sizes)
+        first = torch.arange(len(sizes))[:, None] < place
+        noise = [None] * len(sizes)
+        if generator.synthesis.noisy:
+            flat = self.normal(rows, sum(n * n for n in sizes)).split([n * n for n in sizes], 1)
+            noise = [maps.view(rows, 1, n, n) for maps, n in zip(flat, sizes, strict=True)]
+        return generator.synthesis(torch.where(first, w[:, None], other[:, None]), noise)
+
+    def _stylegan(self, batch):
+        real, style = batch["image"], self.style
+        fake = self._styled(len(real))
+        due = self.d.steps % style["r1_interval"] == 0
+        real = real.clone().requires_grad_() if due else real
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
+        d_loss, r1 = _d_loss(real_logits, fake_logits), torch.zeros(())
+        if due:
+            (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+            r1 = style["r1_interval"] * slope.float().square().sum((1, 2, 3)).mean()
+        self.d.minimize(d_loss + style["r1_gamma"] / 2 * r1)
+        if style["fresh_latents"]:
+            fake = self._styled(len(real))
+        g_loss = _g_loss(self._judge_frozen(fake))
+        self.g.minimize(g_loss)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "r1": r1, "fooled": (fake_logits > 0).float().mean()}
+        return {name: value.detach() for name, value in logs.items()}
+
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:
     """The networks of a paper by the attribute names of ganzoo's model, from the constructor's sizes alone."""
-    if paper in ("gan", "dcgan"):
-        return dict(zip(("generator", "discriminator"), {"gan": gan, "dcgan": dcgan}[paper](**model), strict=True))
+    latent = {"gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
+    if paper in latent:
+        return dict(zip(("generator", "discriminator"), latent[paper](**model), strict=True))
     known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
     if paper == "cyclegan":
         m = known | {"n_blocks": 9} | model

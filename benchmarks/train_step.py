@@ -29,6 +29,7 @@ PRESETS = (
     "pix2pix/facades-256",
     "cyclegan/fluent2noto-64",
     "cyclegan/horse2zebra-128",
+    "stylegan-lite/lorelei-64",
 )
 PAPER_SIZE = (
     "dcgan/pytorch-64",

@@ -12,7 +12,9 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from ganzoo import schedules
 from ganzoo.errors import GanzooError
+from ganzoo.presets import TrainConfig
 
 
 class BaseGAN(keras.Model):
@@ -23,12 +25,14 @@ class BaseGAN(keras.Model):
         task: "latent" (generate(n, seed=)) or "image" (generate(images, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages.
+        measured: arguments of `generate` while samples are measured, where its defaults flatter them.
     """
 
     paper: str
     task: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+    measured: ClassVar[dict] = {}
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -39,6 +43,7 @@ class BaseGAN(keras.Model):
         self.weights_source = "random"
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
+        self.segment = None  # the part of a run that trains now, set by `enter`
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
@@ -109,6 +114,22 @@ class BaseGAN(keras.Model):
     def metrics(self):
         return list(self.trackers.values())
 
+    # ---- the parts of a run -------------------------------------------------------------------------------------
+    def segments(self, train: TrainConfig) -> list[schedules.Segment]:
+        """The parts of a run, one `fit` each: one, but for papers whose training changes on the way.
+
+        Raises:
+            GanzooError: `train.growth` for a paper that does not grow.
+        """
+        if train.growth:
+            raise GanzooError(f"{self.paper} trains at one size: leave train.growth out.")
+        return schedules.one_segment(train)
+
+    def enter(self, segment: schedules.Segment) -> None:
+        """Called before the `fit` of a segment."""
+        self.segment = segment
+        self.train_function = None  # Keras' own: what it traced belongs to the segment before
+
     # ---- the four verbs of a train_step --------------------------------------------------------------------------
     def noise(self, draw, stream: str, rows: int, shape=()) -> tf.Tensor:
         """`rows` rows of `draw([global rows, *shape], seed)`, seeded by (run seed, stream, step).
@@ -139,18 +160,26 @@ class BaseGAN(keras.Model):
     def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> None:
         """One update of the player's networks. `loss` is a plain local mean; apply_gradients sums over replicas, so
         the division by their number happens here and nowhere else."""
-        variables = [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
+        variables = self.updated(player)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         scale = tf.ones_like(loss) / replicas
         # keras.Variable.value is what the tape watched.
         gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
         getattr(self, player).apply_gradients(zip(gradients, variables, strict=True))
 
-    def update_ema(self) -> None:
-        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay."""
+    def updated(self, player: str) -> list[keras.Variable]:
+        """The variables that an update of the player moves: all that its networks train."""
+        return [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
+
+    def update_ema(self, decay: float | None = None) -> None:
+        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay.
+
+        `decay` is `ema_decay` unless a paper has another for this step.
+        """
+        every = self.ema_decay if decay is None else decay
         for average, network in self.averages():
             for shadow, weight in zip(average.weights, network.weights, strict=True):
-                decay = self.ema_decay if weight.trainable else 0.0
+                decay = every if weight.trainable else 0.0
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
@@ -191,6 +220,10 @@ class BaseGAN(keras.Model):
     def once(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
+
+    def examples(self, n: int, seed: int, **options):
+        """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
+        return self.generate(n, seed=seed, **options)
 
     def adapt(self, source) -> None:
         """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""

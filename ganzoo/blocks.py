@@ -132,6 +132,17 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1) * 127.5), 0, 255), tf.uint8)
 
 
+def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+    """How many rows there are, and the inputs, with one row of zeros in the place of none; None stays None.
+
+    For a network whose last layer is a convolution: of no row, TensorFlow gives it the input's number of channels.
+    """
+    count = tf.shape(inputs[0])[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+    filled = [x if x is None else tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)) for x in inputs]
+    return count, filled
+
+
 def png_rows(images: tf.Tensor) -> tf.Tensor:
     """string (N,): one PNG for each uint8 image of (N, H, W, 1|3|4)."""
     return tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.string)

@@ -29,6 +29,7 @@ class RunLog(keras.callbacks.Callback):
     def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
+        self.began: float | None = None
         rows = kept_rows(path, start_step)
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.step = self.logged = start_step
@@ -37,7 +38,9 @@ class RunLog(keras.callbacks.Callback):
         self.listeners: list = []
 
     def on_train_begin(self, logs=None):
-        self.began = self.mark = time.perf_counter()
+        self.mark = time.perf_counter()
+        if self.began is None:  # the first of several segments
+            self.began = self.mark
 
     @property
     def seconds(self) -> float:
@@ -118,7 +121,7 @@ class SampleGrid(keras.callbacks.Callback):
             # touched: the next step copies the running statistics over again.
             model.finalize()
         if self.inputs is None:
-            picture = images.grid(model.generate(64, seed=self.seed), columns=8)
+            picture = images.grid(model.examples(64, self.seed), columns=8)
         else:
             columns = translations(model, self.inputs, self.seed)
             channels = max(column.shape[-1] for column in columns)
@@ -195,15 +198,17 @@ class ProgressLine(keras.callbacks.Callback):
     def __init__(self, *, start_step: int, steps: int, log: RunLog):
         super().__init__()
         self.start_step, self.steps = start_step, steps
+        self.bar = None
         log.listeners.append(self._show)
 
     def on_train_begin(self, logs=None):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True))
-        self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
+        if self.bar is None:  # the first of several segments
+            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
+            self.bar = Progress(*columns, console=Console(stderr=True))
+            self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):

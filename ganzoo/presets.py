@@ -112,11 +112,36 @@ class StopConfig(Record):
     min_steps: pydantic.NonNegativeInt = 0
 
 
+class GrowthConfig(Record):
+    """Progressive growing, `[train.growth]` (Karras et al. 2017, arXiv 1710.10196, with the numbers of StyleGAN's code).
+
+    The pictures begin at `start_size`; each size trains on `stable` images, and over the next `fade` images the double
+    one fades in. The last size takes the steps that are left. batch_sizes, learning_rates: by size, for all players; the
+    other sizes have `train.batch_size` and the optimizers' own rates. keep_optimizers: their slots go on; else they
+    start anew where a size begins to fade in and where it has, as in the official code.
+    """
+
+    start_size: pydantic.PositiveInt = 8
+    stable: pydantic.PositiveInt = 600_000
+    fade: pydantic.NonNegativeInt = 600_000
+    batch_sizes: dict[str, pydantic.PositiveInt] = {}
+    learning_rates: dict[str, pydantic.PositiveFloat] = {}
+    keep_optimizers: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _sizes_double(self):
+        for size in (str(self.start_size), *self.batch_sizes, *self.learning_rates):
+            if not size.isdecimal() or int(size) < 4 or int(size) & (int(size) - 1):
+                raise ValueError(f"sizes are 4, 8, 16, 32, ...; received {size}")
+        return self
+
+
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
 
     health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
+    growth: for papers that grow; without it all steps are of one size.
     """
 
     batch_size: pydantic.PositiveInt
@@ -132,6 +157,7 @@ class TrainConfig(Record):
     metric_n: int = pydantic.Field(1000, ge=2)
     stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
+    growth: GrowthConfig | None = None
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
 
@@ -141,6 +167,8 @@ class TrainConfig(Record):
             raise ValueError("stop.patience counts evaluations: set metric_every too")
         if self.stop.d_wins and not self.health_every:
             raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
+        if self.growth and any(o.decay > 1 or o.decay_steps for o in (self.g_optimizer, self.d_optimizer)):
+            raise ValueError("growth sets the learning rate of each size: leave decay and decay_steps out")
         return self
 
 

@@ -19,6 +19,16 @@ TINY = {
     "cyclegan/fluent2noto-64": {"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
     "cyclegan/horse2zebra-128": {"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
     | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
+    "stylegan-lite/lorelei-64": {"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
+    | {
+        "fmap_base": 48,
+        "fmap_max": 8,
+        "growing": False,
+        "mixing": 0.0,
+        "r1_interval": 2,
+        "fresh_latents": False,
+        "ema_decay": 0.9,
+    },
 }
 STEPS = 3
 
@@ -35,6 +45,8 @@ def copy_weights(network, module, torch):
     layouts = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     for variable, parameter in zip(network.trainable_variables, module.parameters(), strict=True):
         array = np.array(variable)
+        if variable.path.endswith("const"):  # one image, not a kernel
+            array = array.transpose(1, 2, 3, 0)
         parameter.data.copy_(torch.from_numpy(array.transpose(layouts[array.ndim]).copy()))
 
 
@@ -67,7 +79,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
         for key in set(theirs) - {"fooled"}:  # a share of signs, which rounding turns where a logit is near zero
             assert float(ours[key]) == pytest.approx(float(theirs[key]), rel=2e-3, abs=1e-5), key
     if update.average is not None:
-        ours = np.concatenate([np.ravel(variable) for variable in model.ema_generator.weights])
+        ours = np.concatenate([np.ravel(v) for v in model.ema_generator.weights if v.name != "noise"])
         theirs = np.concatenate(
             [p.numpy().ravel() for key, p in update.average.state_dict().items() if "num_" not in key]
         )
@@ -76,6 +88,16 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
 
 def without_chance(model, update, uniform, torch, monkeypatch):
     """The same latents on both sides, and no dropout in `gan`'s discriminator."""
+    if model.paper == "stylegan-lite":
+        rng = np.random.default_rng(1)
+        drawn = {width: rng.normal(size=(4, *width)).astype(np.float32) for width in ((2, 6), (672,))}
+        monkeypatch.setattr(model, "noise", lambda draw, stream, rows, shape: tf.constant(drawn[tuple(shape)]))
+        monkeypatch.setattr(update, "normal", lambda rows, *shape: torch.from_numpy(drawn[shape]))
+        value = rng.normal(size=model.generator.synthesis.const.shape).astype(np.float32)  # ones: a constant map, 0 / 0
+        model.generator.synthesis.const.assign(value)
+        update.generator.synthesis.constant.data.copy_(torch.from_numpy(value.transpose(0, 3, 1, 2)))
+        model.ema_generator.set_weights(model.generator.get_weights())
+        update.average.load_state_dict(update.generator.state_dict())
     if model.paper == "dcgan":
         monkeypatch.setattr(model, "noise", lambda *_: tf.constant(uniform))
         monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))

@@ -52,7 +52,15 @@ def expected_answers(model) -> dict[str, np.ndarray]:
     if model.task == "latent":
         made = [model.generate(1, seed=seed)[0] for seed in SEEDS]
         latents = RNG.normal(size=(3, model.latent_dim)).astype(np.float32)
-        answers |= {"tensors/inputs/latents": latents, "tensors/outputs/images": model.images_of(latents).numpy()}
+        answers |= {
+            "tensors/inputs/latents": latents,
+            "tensors/outputs/images": np.clip(model.images_of(latents), -1, 1),
+        }
+        if "truncation_psi" in model.serving_signature()["serving_default"][1]:
+            answers["serving_default/inputs/truncation_psi"] = np.full(
+                len(SEEDS), 0.7, np.float32
+            )  # generate's default
+            answers["tensors/inputs/truncation_psi"] = np.ones(3, np.float32)
     else:
         channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]

@@ -112,7 +112,8 @@ def test_each_player_moves_its_own_networks_and_no_other(name, more, monkeypatch
             # Between two updates only batch statistics may change (and, after the last one, the average).
             assert not changed(previous, before) & trainable
             assert {owner[key] for key in changed(before, after) & trainable} == {player}
-            assert set(gradients) == {key for key in trainable if owner[key] == player}
+            left_out = {key for key in trainable if owner[key] == player} ^ set(gradients)
+            assert all(still and owner[key] == player and re.search(f"{still}$", key) for key in left_out), left_out
             missing = [key for key, gradient in gradients.items() if gradient is None]
             assert not missing, f"no gradient reaches {missing}"
             assert all(np.isfinite(gradient).all() for gradient in gradients.values())
@@ -209,7 +210,8 @@ def test_two_replicas_equal_one(name):
         momentum = np.abs(value).max(initial=0) if key.split("#")[0].endswith("_momentum") else 0
         np.testing.assert_allclose(two[key], value, atol=max(2e-6, 4e-6 * momentum), rtol=1e-4, err_msg=key)
     for key, value in one_logs.items():
-        np.testing.assert_allclose(two_logs[key], value, rtol=1e-5, err_msg=f"{key} is logged undivided")
+        # A mean logit may lie at zero, where only its absolute rounding says something.
+        np.testing.assert_allclose(two_logs[key], value, rtol=1e-5, atol=2e-6, err_msg=f"{key} is logged undivided")
 
 
 # ---- (d) round trips -------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import builders, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import builders, bundled, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
-from ganzoo.data.pipeline import batches
+from ganzoo.data.pipeline import batches, check_columns
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
@@ -17,7 +17,7 @@ from ganzoo.data.unpaired import UnpairedSource
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
-__all__ = ["Source", "batches", "build", "bundled_names", "open_source", "synthetic"]
+__all__ = ["Source", "batches", "build", "bundled_names", "check_columns", "has_pairs", "open_source", "synthetic"]
 
 
 def build(
@@ -39,6 +39,12 @@ def build(
         GanzooError: if the source is unknown, has no such split, or holds fewer than two usable items.
     """
     return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step)
+
+
+def has_pairs(config: "DataConfig") -> bool:
+    """Whether item `i` of the input and of the target belong together: so in pairs, and in the test split of the
+    bundled emoji, whose two domains hold the same glyphs there."""
+    return config.shape == "paired" or (config.shape == "unpaired" and bundled.canonical(config.source) == "emoji_64")
 
 
 def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource:

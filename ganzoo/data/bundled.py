@@ -121,6 +121,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         read=lambda i, fit: tuple(part.picture(rows[i]) for part in parts),
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
+        labels=columns(name)["label"][rows] if head == "fashion" else None,
         about=about,
     )
 

@@ -91,6 +91,11 @@ class Source:
         self._usable = np.array([row for row, reason in enumerate(reasons) if reason is None], int)
         return arrays if len(self) == total else tuple(array[self._usable] for array in arrays)
 
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 class of each item, if the source knows them."""
+        return None if self.records.labels is None else self.records.labels[self._usable]
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) over names and bytes of the files of this split, in order. Reads every file once."""

@@ -102,6 +102,10 @@ class UnpairedSource:
         n = min([n, *(len(source) for source in self.sides.values())])
         return {domain: source.take(n)[domain] for domain, source in self.sides.items()}
 
+    def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
+        """Item `i` of each domain, the smaller one from its start again: uint8 (size, size, channels) twice."""
+        return tuple(source.fetch(i % len(source), size)[0] for source in self.sides.values())
+
     @property
     def fingerprint(self) -> str:
         """sha256 (hex) over the fingerprints of both domains."""

@@ -28,6 +28,7 @@ _FILES = {
     "cyclegan": "cyclegan",
     "dcgan": "dcgan",
     "pix2pix": "pix2pix",
+    "stylegan-lite": "stylegan",
 }  # canonical paper name -> module beside this one
 
 
@@ -44,7 +45,7 @@ def build(kind: str, state: Mapping, **what_cannot_be_seen) -> "keras.Model":
         state: the reference's state-dict names -> arrays (or torch tensors). A `module.` before every name and the
             `num_batches_tracked` counters are tolerated.
         what_cannot_be_seen: arguments of the paper's builder that override what names and shapes say, for example
-            `dropout=0.5` (pix2pix) or `epsilon=1e-8` (dcgan).
+            `dropout=0.5` (pix2pix), `epsilon=1e-8` (dcgan) or `fused_scale=True` (stylegan).
 
     Returns:
         The network, channels last: it honours `training=`; generators give images in [-1, 1], discriminators logits.

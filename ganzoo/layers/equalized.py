@@ -107,6 +107,10 @@ def _corners(k, flip):
 class Blur(keras.layers.Layer):
     """[1, 2, 1] x [1, 2, 1] / 16 on every channel of (N, H, W, C), zeros outside."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True  # it has no variables; Keras looks before it trains on several devices
+
     def call(self, x):
         taps = tf.constant([1.0, 2.0, 1.0]) / 4
         kernel = tf.tile((taps[:, None] * taps)[:, :, None, None], [1, 1, x.shape[-1], 1])

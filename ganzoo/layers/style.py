@@ -5,6 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
+from ganzoo.errors import GanzooError
+
 
 @keras.saving.register_keras_serializable("ganzoo")
 class StyleEpilogue(keras.layers.Layer):
@@ -15,33 +17,40 @@ class StyleEpilogue(keras.layers.Layer):
 
     Call arguments: x (N, H, W, C); w (N, D); noise (N or 1, H, W, 1), or None for the layer's stored noise, a
     constant that makes an image a function of w alone. Strengths, one a channel, begin at 0.
+
+    Args:
+        noisy: False leaves the noise out, as before configuration E of the paper's table 1.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, *, noisy=True, **kwargs):
         super().__init__(autocast=False, **kwargs)  # w and the noise come in float32 beside half-precision x
+        self.noisy = noisy
 
     def build(self, x_shape, w_shape):
         _, height, width, channels = x_shape
         add = {"dtype": "float32", "autocast": False}
-        self.strength = self.add_weight(name="noise_strength", shape=(channels,), initializer="zeros", **add)
+        if self.noisy:
+            self.strength = self.add_weight(name="noise_strength", shape=(channels,), initializer="zeros", **add)
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros", **add)
         normal = keras.initializers.RandomNormal(stddev=1.0)
         self.style_kernel = self.add_weight(
             name="style_kernel", shape=(w_shape[-1], 2 * channels), initializer=normal, **add
         )
         self.style_bias = self.add_weight(name="style_bias", shape=(2 * channels,), initializer="zeros", **add)
-        self.noise = self.add_weight(
-            name="noise", shape=(1, height, width, 1), initializer=normal, trainable=False, **add
-        )
+        if self.noisy:
+            self.noise = self.add_weight(
+                name="noise", shape=(1, height, width, 1), initializer=normal, trainable=False, **add
+            )
         self.style_scale = 1 / math.sqrt(w_shape[-1])
 
     def call(self, x, w, noise=None):
-        noise = self.noise.value if noise is None else noise
-        # A convolution of the one channel, because its kernel gradient and bias gradient are one pass over the maps.
-        scaled = tf.nn.conv2d(
-            tf.cast(noise, x.dtype), tf.cast(self.strength.value[None, None, None], x.dtype), 1, "SAME"
-        )
-        x = tf.nn.leaky_relu(x + tf.nn.bias_add(scaled, tf.cast(self.bias.value, x.dtype)), 0.2)
+        added = tf.cast(self.bias.value, x.dtype)
+        if self.noisy:
+            noise = self.noise.value if noise is None else noise
+            # A convolution of the one channel, because its kernel gradient and bias gradient are one pass over the maps.
+            strength = tf.cast(self.strength.value[None, None, None], x.dtype)
+            added = tf.nn.bias_add(tf.nn.conv2d(tf.cast(noise, x.dtype), strength, 1, "SAME"), added)
+        x = tf.nn.leaky_relu(x + added, 0.2)
         style = tf.matmul(tf.cast(w, tf.float32), self.style_kernel.value * self.style_scale) + self.style_bias.value
         scale, shift = tf.split(style[:, None, None, :], 2, axis=-1)
         wide = tf.cast(x, tf.float32)
@@ -49,6 +58,9 @@ class StyleEpilogue(keras.layers.Layer):
         centred = wide - mean
         variance = tf.reduce_mean(tf.square(centred), [1, 2], keepdims=True)
         return tf.cast(centred * (tf.math.rsqrt(variance + 1e-8) * (scale + 1)) + shift, x.dtype)
+
+    def get_config(self):
+        return super().get_config() | {"noisy": self.noisy}
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -66,8 +78,11 @@ class MinibatchStddev(keras.layers.Layer):
     def __init__(self, size=4, **kwargs):
         super().__init__(**kwargs)
         self.size = size
+        self.built = True  # it has no variables; Keras looks before it trains on several devices
 
     def call(self, x):
+        if x.shape[0] is not None:
+            self.check(x.shape[0])
         shape = tf.shape(x)
         size = tf.minimum(self.size, shape[0])
         groups = tf.reshape(tf.cast(x, tf.float32), [size, -1, shape[1], shape[2], x.shape[3]])
@@ -76,6 +91,14 @@ class MinibatchStddev(keras.layers.Layer):
         spread = tf.reduce_mean(deviation, axis=[1, 2, 3])
         map_of = tf.tile(spread, [size])[:, None, None, None] * tf.ones([1, shape[1], shape[2], 1])
         return tf.concat([x, tf.cast(map_of, x.dtype)], axis=-1)
+
+    def check(self, rows: int) -> None:
+        """GanzooError if a batch of so many images has no whole number of groups."""
+        if rows > self.size and rows % self.size:
+            raise GanzooError(
+                f"The minibatch deviation compares groups of {self.size} images (stddev_group), and a batch of {rows} "
+                f"has no whole number of them. Choose a multiple of {self.size}."
+            )
 
     def get_config(self):
         return super().get_config() | {"size": self.size}

@@ -15,20 +15,26 @@ G: min E[softplus(-D(G(z)))] (non-saturating logistic loss).
 | w bar, psi (appendix B) | `generator.w_avg`, `truncation_psi`; layers from `cutoff` on stay untruncated |
 | R1, gamma | `r1_gamma`, every `r1_interval` steps (1 in the paper; lazy: gamma times the interval) |
 | lod (progressive growing, 1710.10196) | `lod`: how often the full size is halved; its fraction fades the next size in |
+| training schedule (appendix C) | `segments`, of the table `train.growth`; without it all steps are of the full size |
 
-Deviations: none in the networks; `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows, and
+Deviations: none in the networks. The official code moves the schedule every fourth step, this one every step; a layer
+whose size is not reached has no update instead of one by a zero gradient. Fakes take the labels of the batch instead of
+others from the training set. `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows, and
 saves a forward pass (the paper draws again). A doubling or halving convolution of any size runs as one 4x4 convolution
 of stride 2, which the official code does from 128 px on ("fused"): the numbers are the same. Samples use each layer's
-stored noise, so that an image is a function of its latent; the official code draws it anew by default.
+stored noise, so that an image is a function of its latent; the official code draws it anew by default. Not of this paper
+are `augment` (DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default.
 """
 
 import math
+import re
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks, losses, penalties
+from ganzoo import augment as augmentation
+from ganzoo import blocks, losses, penalties, schedules
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -48,15 +54,32 @@ def _width(level, fmap_base, fmap_max):
     return min(int(fmap_base / 2 ** (level - 1)), fmap_max)
 
 
-class Mapping(keras.Model):
+class _Network(keras.Model):
+    """Keeps the constructor's arguments, with which an imported network comes back from a .keras file.
+
+    Computes in float32 itself; the layers in it follow the policy.
+    """
+
+    def __init__(self, name, **arguments):
+        super().__init__(name=name, dtype="float32")
+        self.arguments = arguments
+
+    def get_config(self):
+        return dict(self.arguments) | {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Mapping(_Network):
     """f: z (N, latent_dim), or [z, labels], -> w (N, w_dim). Labels are int (N,) or one-hot (N, classes).
 
     z is normalised to unit mean square, together with the label's learned vector if there is one. The learning rate of
-    its dense layers is `lrmul` times the others' (appendix C).
+    its dense layers is `lrmul` times the others' (appendix C). All in float32: it is cheap, and everything hangs on w.
     """
 
     def __init__(self, *, latent_dim=512, w_dim=512, depth=8, width=512, lrmul=0.01, classes=0, name="mapping"):
-        super().__init__(name=name, dtype="float32")  # cheap, and everything hangs on w
+        super().__init__(
+            name, latent_dim=latent_dim, w_dim=w_dim, depth=depth, width=width, lrmul=lrmul, classes=classes
+        )
         self.classes = classes
         if classes:  # the gain undoes the equalised scale: the official code has none here
             self.embedding = EqualizedDense(
@@ -83,17 +106,24 @@ class Mapping(keras.Model):
         return x
 
 
-class Synthesis(keras.Model):
+@keras.saving.register_keras_serializable("ganzoo")
+class Synthesis(_Network):
     """g: w (N, layers, w_dim) -> float32 images (N, H, W, channels), about [-1, 1].
 
     Args:
         growing: keep a `to_rgb` for every size, as progressive growing needs; else only for the last.
+        noise_inputs: add noise after each convolution.
     """
 
     def __init__(
-        self, *, image_size=1024, channels=3, w_dim=512, fmap_base=8192, fmap_max=512, growing=True, name="synthesis"
-    ):
-        super().__init__(name=name, dtype="float32")  # the layers in it follow the policy
+        self, *, image_size=1024, channels=3, w_dim=512, fmap_base=8192, fmap_max=512, growing=True,
+        noise_inputs=True, name="synthesis",
+    ):  # fmt: skip
+        super().__init__(
+            name, image_size=image_size, channels=channels, w_dim=w_dim, fmap_base=fmap_base, fmap_max=fmap_max,
+            growing=growing, noise_inputs=noise_inputs,
+        )  # fmt: skip
+        self.noisy = noise_inputs
         self.levels = _levels(image_size)
         widths = {level: _width(level, fmap_base, fmap_max) for level in self.levels}
         self.num_layers = 2 * len(self.levels)
@@ -121,7 +151,7 @@ class Synthesis(keras.Model):
         return self.convolutions[-1]
 
     def _epilogue(self, size, width, w_dim, name):
-        self.epilogues.append(StyleEpilogue(name=name))
+        self.epilogues.append(StyleEpilogue(noisy=self.noisy, name=name))
         self.epilogues[-1].build((None, size, size, width), (None, w_dim))
 
     def noise_shapes(self, lod=0):
@@ -159,16 +189,25 @@ class Synthesis(keras.Model):
         return image if native else _doubled(image, 2**whole)
 
 
+@keras.saving.register_keras_serializable("ganzoo")
 class Generator(keras.Model):
-    """`mapping`, `synthesis` and the running mean of w, `w_avg`. `generator(z)` is the untruncated image."""
+    """`mapping`, `synthesis` and the running mean of w, `w_avg`. `generator(z)` is the untruncated image.
 
-    def __init__(self, mapping, synthesis, w_dim, name="generator"):
+    A growing one also keeps the `lod` that its training has reached.
+    """
+
+    def __init__(self, mapping, synthesis, w_dim, growing=False, name="generator"):
         super().__init__(name=name, dtype="float32")
         self.mapping, self.synthesis = mapping, synthesis
         self.w_avg = self.add_weight(
             name="w_avg", shape=(w_dim,), initializer="zeros", trainable=False, dtype="float32", autocast=False,
             aggregation="mean",  # replicas see different rows
         )  # fmt: skip
+        if growing:
+            self.lod = self.add_weight(
+                name="lod", shape=(), initializer="zeros", trainable=False, dtype="float32", autocast=False,
+                aggregation="only_first_replica",
+            )  # fmt: skip
         self.built = True
 
     def call(self, inputs):
@@ -185,15 +224,29 @@ class Generator(keras.Model):
         # psi = 1 must give w itself, not w to rounding.
         return tf.where(kept | (psi == 1), w, self.w_avg.value + (w - self.w_avg.value) * psi)
 
+    def get_config(self):
+        parts = {"mapping": self.mapping, "synthesis": self.synthesis}
+        parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return parts | {"w_dim": self.w_avg.shape[0], "growing": hasattr(self, "lod"), "name": self.name}
 
-class Discriminator(keras.Model):
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("mapping", "synthesis")}
+        return cls(**(config | parts))
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Discriminator(_Network):
     """D: images (N, H, W, channels), or [images, labels], -> logits (N, 1). Labels as in `Mapping`."""
 
     def __init__(
         self, *, image_size=1024, channels=3, fmap_base=8192, fmap_max=512, classes=0, stddev_group=4, growing=True,
         name="discriminator",
     ):  # fmt: skip
-        super().__init__(name=name, dtype="float32")
+        super().__init__(
+            name, image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, classes=classes,
+            stddev_group=stddev_group, growing=growing,
+        )  # fmt: skip
         self.classes, self.levels = classes, _levels(image_size)
         widths = {level: _width(level, fmap_base, fmap_max) for level in range(1, self.levels[-1] + 1)}
         self.blur, self.stddev = Blur(name="blur"), MinibatchStddev(stddev_group, name="stddev")
@@ -262,7 +315,7 @@ def _halved(images, factor):
 
 def build_generator(
     *, image_size=1024, channels=3, latent_dim=512, w_dim=512, mapping_layers=8, mapping_width=512, lrmul=0.01,
-    fmap_base=8192, fmap_max=512, classes=0, growing=True,
+    fmap_base=8192, fmap_max=512, classes=0, growing=True, noise_inputs=True,
 ) -> Generator:  # fmt: skip
     """z (N, latent_dim), or [z, labels], -> images (N, image_size, image_size, channels), untruncated.
 
@@ -271,6 +324,7 @@ def build_generator(
         fmap_base, fmap_max: size 2^k has min(fmap_base / 2^(k - 1), fmap_max) feature maps.
         classes: of labels, 0 for none.
         growing: keep the output layers of all sizes.
+        noise_inputs: add noise after each convolution.
     """
     if mapping_layers < 1 or min(latent_dim, w_dim, mapping_width, fmap_max, channels) < 1 or classes < 0:
         raise GanzooError("StyleGAN's layers and widths are whole numbers of at least 1, classes of at least 0.")
@@ -283,9 +337,9 @@ def build_generator(
     )  # fmt: skip
     synthesis = Synthesis(
         image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, growing=growing,
-        **shared | {"name": "synthesis"},
+        noise_inputs=noise_inputs, **shared | {"name": "synthesis"},
     )  # fmt: skip
-    return Generator(mapping, synthesis, w_dim)
+    return Generator(mapping, synthesis, w_dim, growing)
 
 
 def build_discriminator(
@@ -310,17 +364,24 @@ class StyleGAN(BaseGAN):
         fmap_base, fmap_max: size 2^k has min(fmap_base / 2^(k - 1), fmap_max) feature maps.
         classes: of labels, 0 for none.
         growing: progressive growing: a layer to and from RGB for every size.
+        noise_inputs: a noise map for each layer (section 2); False is the generator before configuration E of table 1.
         mixing: share of batches with style mixing, 0.9 (section 3.1).
         w_decay: of the running mean of w, 0.995.
         r1_gamma: 10 (appendix C).
         r1_interval: R1 every so many steps with so many times its weight; 1 in the paper.
         stddev_group: images a group of the minibatch deviation.
         fresh_latents: draw z again for G's step, as the paper; False saves a forward pass.
-        ema_decay: of the averaged generator: half-life of 10,000 images, 0.5 ** (batch / 10_000).
+        ema_decay: of the averaged generator: half-life of 10,000 images, 0.5 ** (batch / 10_000); sizes with another
+            batch size than `train.batch_size` have the same half-life in images.
+        augment: what D sees is augmented (`ganzoo.augment`): "color,translation,cutout" or a part of it; "" for nothing.
+        ada_target: of mean sign(D(real)), 0.6 in 2006.06676: the chance of each transformation follows it, from 0 on. 0:
+            every image has every transformation (DiffAugment).
+        ada_images: images in which the chance goes from 0 to 1 at most.
     """
 
     task = "latent"
-    logs = ("d_loss", "g_loss", "r1", "fooled")
+    measured = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
+    logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
 
     def __init__(
         self,
@@ -336,6 +397,7 @@ class StyleGAN(BaseGAN):
         fmap_max=512,
         classes=0,
         growing=True,
+        noise_inputs=True,
         mixing=0.9,
         w_decay=0.995,
         r1_gamma=10.0,
@@ -343,6 +405,9 @@ class StyleGAN(BaseGAN):
         stddev_group=4,
         fresh_latents=True,
         ema_decay=0.9978,
+        augment="",
+        ada_target=0.0,
+        ada_images=500_000,
     ):
         super().__init__(ema_decay=ema_decay)
         if not (0 <= mixing <= 1 and 0 <= w_decay < 1 and r1_gamma >= 0 and r1_interval >= 1 and stddev_group >= 1):
@@ -350,10 +415,18 @@ class StyleGAN(BaseGAN):
                 "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
                 f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
             )
+        if not (0 <= ada_target < 1 and ada_images >= 1) or (ada_target and not augmentation.steps_of(augment)):
+            raise GanzooError(
+                "ada_target lies in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
+                f"received {ada_target}, {augment!r}, {ada_images}."
+            )
+        augmentation.steps_of(augment)  # refuses an unknown name
+        self.augment, self.ada_target, self.ada_images = augment, ada_target, ada_images
         self.image_size, self.channels, self.classes, self.growing = image_size, channels, classes, growing
         self.latent_dim, self.w_dim = latent_dim, w_dim
         self.mapping_layers, self.mapping_width, self.lrmul = mapping_layers, mapping_width, lrmul
         self.fmap_base, self.fmap_max = fmap_base, fmap_max
+        self.noise_inputs = noise_inputs
         self.mixing, self.w_decay, self.fresh_latents = mixing, w_decay, fresh_latents
         self.r1_gamma, self.r1_interval, self.stddev_group = r1_gamma, r1_interval, stddev_group
         shared = {
@@ -364,9 +437,18 @@ class StyleGAN(BaseGAN):
         def generator():
             return build_generator(
                 latent_dim=latent_dim, w_dim=w_dim, mapping_layers=mapping_layers, mapping_width=mapping_width,
-                lrmul=lrmul, **shared,
+                lrmul=lrmul, noise_inputs=noise_inputs, **shared,
             )  # fmt: skip
 
+        if ada_target:
+            self.augment_p = keras.Variable(
+                0.0, trainable=False, dtype="float32", aggregation="only_first_replica", name="augment_p"
+            )
+            self.augment_signs = keras.Variable(  # since p was last adjusted; replicas see different rows
+                0.0, trainable=False, dtype="float32", aggregation="mean", name="augment_signs"
+            )
+            self.logs = (*self.logs, "augment_p")
+            self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
         ema = {"ema_generator": generator()} if ema_decay else {}
         self.finish(
             generator=generator(), discriminator=build_discriminator(stddev_group=stddev_group, **shared), **ema
@@ -377,19 +459,90 @@ class StyleGAN(BaseGAN):
         """Layers that take a style: two a size."""
         return self.generator.synthesis.num_layers
 
+    def training_state(self):
+        ada = {"augment_p": self.augment_p, "augment_signs": self.augment_signs} if self.ada_target else {}
+        return super().training_state() | ada
+
+    # ---- progressive growing ---------------------------------------------------------------------------------------
+    def segments(self, train):
+        """One `fit` for each size that stands or fades in, by `train.growth`."""
+        grows = train.growth is not None
+        if grows and not self.growing:
+            raise GanzooError("train.growth needs a layer to and from RGB for every size: set model.growing = true.")
+        found = schedules.growing_segments(train, self.image_size) if grows else super().segments(train)
+        for segment in found:
+            self.discriminator.stddev.check(segment.batch_size)
+        return found
+
+    def enter(self, segment):
+        super().enter(segment)
+        if self.growing:
+            whole, fade = self.stage()
+            for network in {self.generator, self.sampler}:
+                network.lod.assign(whole + (0.0 if fade is None else fade))
+
+    def stage(self):
+        """(whole part of lod, its fraction as a tensor or None) of this step: functions of the step alone."""
+        segment = self.segment
+        if segment is None or segment.size is None:
+            return 0, None
+        whole = (self.image_size // segment.size).bit_length() - 1
+        return whole, segment.faded(self.step.value) if segment.fade else None
+
+    def updated(self, player):
+        """Without the layers of sizes that the lod leaves out: no gradient reaches them."""
+        whole, fade = self.stage()
+        size = self.image_size >> whole
+        rgb = (size,) if fade is None else (size, size // 2)
+
+        def runs(variable):
+            found = re.search(r"(res|rgb_)(\d+)", variable.path)
+            return not found or (int(found[2]) <= size if found[1] == "res" else int(found[2]) in rgb)
+
+        return [variable for variable in super().updated(player) if runs(variable)]
+
+    def faded(self, real):
+        """Reals as G draws them while a size fades in: blended with their own halves (the code's process_reals)."""
+        fade = self.stage()[1]
+        return real if fade is None else real + (_doubled(_halved(real, 2), 2) - real) * fade
+
+    # ---- augmentation of what D sees -------------------------------------------------------------------------------
+    def view(self, stream, images):
+        """A function that augments a batch like `images`, the same at every call of this step."""
+        if not self.augment:
+            return lambda images: images
+        columns = augmentation.width(self.augment)
+        numbers = self.noise(tf.random.stateless_uniform, f"augment {stream}", tf.shape(images)[0], [columns])
+        p = self.augment_p.value if self.ada_target else 1.0
+        return lambda images: augmentation.diff_augment(images, numbers, self.augment, p)
+
+    def adapt_p(self, real_logits):
+        """ADA's controller: every few steps p goes towards the target of mean sign(D(real))."""
+        steps = augmentation.INTERVAL
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.augment_signs.assign(self.augment_signs.value + tf.reduce_mean(tf.sign(real_logits)))
+        sign, images = self.augment_signs.value / steps, steps * replicas * tf.shape(real_logits)[0]
+        p = augmentation.adjusted(self.augment_p.value, sign, images, target=self.ada_target, span=self.ada_images)
+        due = tf.equal((self.step.value + 1) % steps, 0)
+        self.augment_p.assign(tf.where(due, p, self.augment_p.value))
+        self.augment_signs.assign(tf.where(due, 0.0, self.augment_signs.value))
+
     # ---- training: D, then G against the updated D -----------------------------------------------------------------
     def fakes(self, rows, labels, stream):
         """G's images of fresh z, noise and style mixing, and the tape that recorded them."""
         z = self.noise(tf.random.stateless_normal, f"latents {stream}", rows, [2, self.latent_dim])
-        shapes = self.generator.synthesis.noise_shapes()
-        flat = self.noise(tf.random.stateless_normal, f"noise {stream}", rows, [sum(h * w for h, w in shapes)])
-        maps = tf.split(flat, [h * w for h, w in shapes], axis=1)
-        noise = [tf.reshape(m, [-1, h, w, 1]) for m, (h, w) in zip(maps, shapes, strict=True)]
+        lod, fade = self.stage()
+        shapes, noise = self.generator.synthesis.noise_shapes(lod), None
+        if self.noise_inputs:
+            flat = self.noise(tf.random.stateless_normal, f"noise {stream}", rows, [sum(h * w for h, w in shapes)])
+            maps = tf.split(flat, [h * w for h, w in shapes], axis=1)
+            noise = [tf.reshape(m, [-1, h, w, 1]) for m, (h, w) in zip(maps, shapes, strict=True)]
         with tf.GradientTape() as tape:
             w, other = tf.split(self.map(tf.concat([z[:, 0], z[:, 1]], 0), labels, 2), 2)
             average = self.generator.w_avg
             average.assign(self.w_decay * average.value + (1 - self.w_decay) * tf.reduce_mean(w, axis=0))
-            fake = self.generator.synthesis(self.mixed(w, other, len(shapes), stream), noise=noise, native=True)
+            styles = self.mixed(w, other, len(shapes), stream)
+            fake = self.generator.synthesis(styles, lod=lod, fade=fade, noise=noise, native=True)
         return fake, tape
 
     def map(self, z, labels, repeats=1):
@@ -405,13 +558,17 @@ class StyleGAN(BaseGAN):
         return tf.where(first, w[:, None], other[:, None])
 
     def judge(self, images, labels):
-        return self.discriminator([images, labels] if self.classes else images, native=True)
+        lod, fade = self.stage()
+        inputs = [images, labels] if self.classes else images
+        return self.discriminator(inputs, lod=lod, fade=fade, native=True)
 
     def judge_real(self, real, labels):
-        """Logits of the reals and, at its interval, R1 from the same forward pass (else 0)."""
+        """Logits of the reals and, at its interval, R1 from the same forward pass (else 0); R1 is of the reals as they
+        come, through the augmentation."""
+        view = self.view("real", real)
 
         def critic(images):
-            return self.judge(images, labels)
+            return self.judge(view(images), labels)
 
         def penalised():
             return penalties.logits_and_r1(critic, real)
@@ -422,18 +579,22 @@ class StyleGAN(BaseGAN):
         return tf.cond(due, penalised, lambda: (critic(real), tf.constant(0.0)))
 
     def discriminator_step(self, real, fake, labels):
+        view = self.view("fake d", fake)
         with tf.GradientTape() as tape:
             real_logits, r1 = self.judge_real(real, labels)
             r1 *= self.r1_interval
-            fake_logits = self.judge(tf.stop_gradient(fake), labels)
+            fake_logits = self.judge(view(tf.stop_gradient(fake)), labels)
             loss = losses.non_saturating_d(real_logits, fake_logits)
             penalised = loss + self.r1_gamma / 2 * r1
         self.minimize(tape, penalised, "d_optimizer")
-        return loss, r1, tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32))
+        if self.ada_target:
+            self.adapt_p(real_logits)
+        return loss, r1, blocks.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape, labels):
+        view = self.view("fake g", fake)
         with tape:
-            loss = losses.non_saturating_g(self.judge(fake, labels))
+            loss = losses.non_saturating_g(self.judge(view(fake), labels))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 
@@ -441,16 +602,24 @@ class StyleGAN(BaseGAN):
         real, *labels = self.unpack(data)
         labels = labels[0] if labels else None
         rows = tf.shape(real)[0]
+        real = self.faded(real)
         fake, tape = self.fakes(rows, labels, "d")
-        d_loss, r1, fooled = self.discriminator_step(real, fake, labels)
+        d_loss, r1, judgement = self.discriminator_step(real, fake, labels)
         if self.fresh_latents:
             fake, tape = self.fakes(rows, labels, "g")
         g_loss = self.generator_step(fake, tape, labels)
-        self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, fooled=fooled)
+        whole, fade = self.stage()
+        if fade is not None:
+            self.generator.lod.assign(whole + fade)
+        self.update_ema(self.ema_decay ** (self.segment.pace if self.segment else 1.0))
+        if self.ada_target:
+            judgement["augment_p"] = self.augment_p.value
+        return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement)
 
     def batch_signature(self):
-        image = tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)
+        """Images of the size that trains now: the full one, but in a segment of progressive growing."""
+        size = self.image_size >> self.stage()[0]
+        image = tf.TensorSpec([None, size, size, self.channels], tf.float32)
         return {"image": image} | ({"label": tf.TensorSpec([None], tf.int64)} if self.classes else {})
 
     # ---- sampling ------------------------------------------------------------------------------------------------
@@ -465,8 +634,18 @@ class StyleGAN(BaseGAN):
         return generator.truncated(w, truncation_psi, self.num_layers if cutoff is None else cutoff)
 
     def images_of_styles(self, w):
-        """float32 images (N, H, W, C) of w (N, layers, w_dim); not clipped."""
-        return self.sampler.synthesis(w)
+        """float32 images (N, H, W, C) of w (N, layers, w_dim); not clipped. While a model grows: of the lod that it has
+        reached, in the full size."""
+        whole, fades = self.reached()
+        return self.sampler.synthesis(w, lod=whole, fade=self.sampler.lod.value - whole if fades else None)
+
+    def reached(self):
+        """(whole part of the sampler's lod, whether it has a fraction): what a traced function is made for."""
+        if not self.growing:
+            return 0, False
+        with tf.init_scope():  # the value itself, also while a graph is traced
+            lod = float(self.sampler.lod.numpy())
+        return int(lod), lod > int(lod)
 
     def images_of(self, latents, labels=None):
         """float32 images (N, H, W, C) of latents (N, latent_dim) [and labels], untruncated."""
@@ -510,8 +689,14 @@ class StyleGAN(BaseGAN):
             options = {"labels": labels, "truncation_psi": truncation_psi, "cutoff": cutoff}
             w = self.styles(n, seed=seed, latents=latents, **options)
         w = self.checked_styles(w)
-        show = self.once("show", lambda: tf.function(lambda w: blocks.to_uint8(self.images_of_styles(w))))
+        show = self.once(
+            f"show {self.reached()}", lambda: tf.function(lambda w: blocks.to_uint8(self.images_of_styles(w)))
+        )
         return blocks.in_chunks(show, w)
+
+    def examples(self, n, seed, **options):
+        labels = np.arange(n) % self.classes if self.classes else None
+        return self.generate(n, seed=seed, labels=labels, **options)
 
     def checked_styles(self, w):
         w = blocks.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))
@@ -545,13 +730,15 @@ class StyleGAN(BaseGAN):
     def serving_signature(self):
         def serve(seed, truncation_psi, label=None):
             """int64 seeds (N,) and float32 psi (N,) [and int64 labels] -> PNG bytes (N,)."""
-            w = self.styles_of(self.latents(blocks.seeds_of(seed)), label, truncation_psi)
-            return {"image_bytes": blocks.png_rows(blocks.to_uint8(self.images_of_styles(w)))}
+            count, (seed, psi, label) = blocks.or_one_row(seed, truncation_psi, label)
+            w = self.styles_of(self.latents(blocks.seeds_of(seed)), label, psi)
+            return {"image_bytes": blocks.png_rows(blocks.to_uint8(self.images_of_styles(w)))[:count]}
 
         def tensors(latents, truncation_psi, label=None):
             """float32 latents (N, latent_dim) and psi (N,) [and labels] -> float32 images in [-1, 1]."""
-            w = self.styles_of(latents, label, truncation_psi)
-            return {"images": tf.clip_by_value(self.images_of_styles(w), -1.0, 1.0)}
+            count, (latents, psi, label) = blocks.or_one_row(latents, truncation_psi, label)
+            w = self.styles_of(latents, label, psi)
+            return {"images": tf.clip_by_value(self.images_of_styles(w), -1.0, 1.0)[:count]}
 
         psi = {"truncation_psi": tf.TensorSpec([None], tf.float32, name="truncation_psi")}
         label = {"label": tf.TensorSpec([None], tf.int64, name="label")} if self.classes else {}
