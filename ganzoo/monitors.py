@@ -24,7 +24,7 @@ from ganzoo.presets import StopConfig
 SAMPLES = 64  # of the health check; four times as many real pictures are its reference
 SIDE = 16  # pixels: its features are small pictures, which cost next to nothing
 REFERENCE = 10_000  # real pictures of a metric, at most
-SUBSETS, SUBSET_SIZE = 10, 1000  # of the KID; a tenth of the subsets of `ganzoo.evaluate`, for a tenth of its time
+SUBSETS = 10  # of the KID; a tenth of the subsets of `ganzoo.evaluate`, for a tenth of its time
 
 
 class Watch(keras.callbacks.Callback):
@@ -235,7 +235,7 @@ class MetricEvery(Watch):
         made = self.extractor.features(self.samples(self.n))
         row = {"metric": self.name}
         if self.kind == "kid":
-            size = min(SUBSET_SIZE, len(made), len(self.real))
+            size = metrics.kid_subset_size(len(self.real), len(made))
             row["value"], row["std"] = metrics.kernel_distance(self.real, made, subsets=SUBSETS, subset_size=size)
         else:
             row["value"] = metrics.frechet_distance(self.real, made)

@@ -2,6 +2,10 @@
 
     python -m ganzoo.publish runs/x --licence "MIT (Fashion-MNIST)" --attribution "..."
     python -m ganzoo.publish --remeasure dcgan/fashion-32 gan/fashion-28     # shipped weights, no run
+    GANZOO_DATA=DIR python -m ganzoo.publish --remeasure dcgan/fashion-32 --metrics near-copies   # and only some metrics
+
+Shipped numbers are measured on the bundled data, so that anyone's `ganzoo evaluate` gives them again; near-copies on the
+full sets (GANZOO_DATA), because a copy may be one of a training picture that is not bundled.
 
 It halves the weights to float16 if the outputs agree to 1e-2, puts them and the run's log under ganzoo/assets/weights,
 measures the preset's metrics with floor and ceiling, writes the sheet of nearest training pictures under
@@ -61,10 +65,11 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     return path
 
 
-def remeasure(name: str) -> None:
+def remeasure(name: str, metrics: list[str] | None = None) -> None:
     """Measures the shipped weights of a preset again and writes the results into its TOML; no run is needed.
 
-    What was counted while training ("fooled_train") and what a paper states stay as they are.
+    What was counted while training ("fooled_train") and what a paper states stay as they are, and with `metrics` (of the
+    preset's [eval]) the results of all others.
 
     Raises:
         GanzooError: the preset has no weights, or no measured result that tells of its training.
@@ -75,18 +80,37 @@ def remeasure(name: str) -> None:
     if record.weights is None or trained is None:
         raise GanzooError(f"{paper}/{preset} has no published weights and results; publish a run first.")
     facts = {key: getattr(trained, key) for key in ("steps", "images", "seed", "hours")}
-    results = _measured(zoo.load(f"{paper}/{preset}"), facts)
-    kept = [r for r in record.results if r.source != "measured" or protocols.parse(r.metric).metric == "fooled"]
-    _write_toml(
-        paper, preset, record.weights.model_dump(exclude_defaults=True), [*results, *(r.model_dump() for r in kept)]
-    )
+    results = _measured(zoo.load(f"{paper}/{preset}"), facts, metrics)
+    listed = [protocols.parse_stem(stem).metric for stem in record.eval.metrics]
+    replaced = {_key(r["metric"]) for r in results}
+
+    def stays(result: presets.Result) -> bool:
+        if result.source != "measured" or protocols.parse(result.metric).metric == "fooled":
+            return True
+        return metrics is not None and _key(result.metric) not in replaced
+
+    results += [r.model_dump() for r in record.results if stays(r)]
+    results.sort(key=lambda r: _place(r["metric"], listed))
+    _write_toml(paper, preset, record.weights.model_dump(exclude_defaults=True), results)
 
 
-def _measured(model: BaseGAN, run_facts: dict) -> list[dict]:
+def _key(metric: str) -> str:
+    """A protocol's name without counts and split: one result of each stands in a TOML."""
+    return protocols.parse(metric).stem
+
+
+def _place(metric: str, listed: list[str]) -> int:
+    """The order of the preset's [eval]; what is not in it comes last."""
+    base = evaluation.own.base_name(protocols.parse(metric).metric)
+    return listed.index(base) if base in listed else len(listed)
+
+
+def _measured(model: BaseGAN, run_facts: dict, metrics: list[str] | None = None) -> list[dict]:
     """The preset's metrics with both anchors, as `[[results]]`, and its nearest-neighbour sheet among the assets."""
     sheet = zoo.ASSETS.parent / "pictures" / "nearest" / f"{model.paper}-{model.preset}.png"
+    drawn = sheet if metrics is None or any(m.startswith("near-copies") for m in metrics) else None
     results = []
-    for r in evaluation.evaluate(model, anchors=True, sheet=sheet, progress=True):
+    for r in evaluation.evaluate(model, metrics=metrics, anchors=True, sheet=drawn, progress=True):
         numbers = {key: float(f"{r[key]:.4g}") for key in ("value", "std", "full", "floor", "ceiling") if key in r}
         same = {key: r[key] for key in ("n_reference", "data_sha256", "extractor_sha256") if key in r}
         shown = (
@@ -142,10 +166,11 @@ if __name__ == "__main__":
     parser.add_argument("--licence")
     parser.add_argument("--attribution", default="")
     parser.add_argument("--remeasure", nargs="+", metavar="PRESET")
+    parser.add_argument("--metrics", help="with --remeasure: only these, by commas")
     arguments = parser.parse_args()
     if bool(arguments.run) == bool(arguments.remeasure) or (arguments.run and not arguments.licence):
         parser.error("give a run with its --licence, or --remeasure and presets")
     for name in arguments.remeasure or ():
-        remeasure(name)
+        remeasure(name, arguments.metrics.split(",") if arguments.metrics else None)
     if arguments.run:
         publish(arguments.run, licence=arguments.licence, attribution=arguments.attribution)

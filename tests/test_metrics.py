@@ -294,3 +294,7 @@ def test_enough_rows_say_nothing():
         metrics.frechet_distance(features(0, 8, 6), features(1, 7, 6))
         with pytest.raises(metrics.SmallSample, match="6 generated rows in 6 dimensions"):
             metrics.frechet_distance(features(0, 8, 6), features(1, 6, 6))
+
+
+def test_kid_subsets_are_never_the_whole_set():
+    assert [metrics.kid_subset_size(*n) for n in ((5000, 2000), (5000, 600), (145, 145), (3, 2))] == [1000, 300, 72, 2]

@@ -81,6 +81,19 @@ def test_publish_writes_weights_log_and_toml_and_can_be_repeated(clone):
     assert (clone / "zoo_configs" / "dcgan.toml").read_text("utf-8") == first
     assert (clone / "assets" / copies.sheet).is_file()
 
+    wrong = first.replace(f"value = {kid.value}", "value = 99.0").replace(f"value = {copies.value}\n", "value = 98.0\n")
+    (clone / "zoo_configs" / "dcgan.toml").write_text(wrong, "utf-8")
+    presets._files.cache_clear()
+    publish.remeasure("dcgan/fashion-32", ["near-copies"])  # and keeps the others, in the order of the preset
+    now = presets.validate(
+        presets.PaperFile, tomllib.loads((clone / "zoo_configs" / "dcgan.toml").read_text()), "dcgan"
+    )
+    assert [(r.metric, r.value) for r in now.presets["fashion-32"].results] == [
+        (kid.metric, 99.0),
+        (copies.metric, copies.value),
+        (fooled.metric, fooled.value),
+    ]
+
 
 def test_only_shipped_weights_are_measured_again(clone):
     with pytest.raises(ganzoo.GanzooError, match="no published weights"):

@@ -32,7 +32,7 @@ def path_features(model, extractor, n: int, seed: int, epsilon: float) -> tuple[
     first, second = ends[:n], ends[n:]
     t = tf.random.stateless_uniform([n, 1], [seed & 0x7FFFFFFF, 1])
     between = slerp if spherical(model) else lerp
-    network = extractor._network
+    network = extractor.network
     seen = tf.function(lambda latents: network.forward(_prepared(model.images_of(latents), extractor, network))[0])
     rows = [[], []]
     for start in range(0, n, ROWS):

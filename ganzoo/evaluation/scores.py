@@ -9,7 +9,7 @@ from ganzoo import copying, metrics
 from ganzoo.evaluation.sets import Sets, Subject
 from ganzoo.metrics import copies
 
-SUBSETS, SUBSET_SIZE = 100, 1000  # of the kernel distance, as Binkowski et al. 2018 and torch-fidelity
+SUBSETS = 100  # of the kernel distance, as Binkowski et al. 2018 and torch-fidelity
 SMALL = 5_000  # samples below which the bias of FID is said
 
 
@@ -53,7 +53,7 @@ def fid_bias(n: int, n_reference: int, dimensions: int) -> str:
 def kid(sets: Sets, which: str, extractor, seed: int) -> Score:
     """Kernel distance: mean and std over 100 subsets; `full` is the unbiased estimate on all rows."""
     real, fake = sets.features("reference", extractor), sets.features(which, extractor)
-    size = min(SUBSET_SIZE, len(real), len(fake))
+    size = metrics.kid_subset_size(len(real), len(fake))
     mean, std = metrics.kernel_distance(real, fake, subsets=SUBSETS, subset_size=size, seed=seed)
     note = f"mean and std of {SUBSETS} subsets of {size:,}"
     return Score(mean, std=std, full=metrics.kernel_distance(real, fake), note=note)

@@ -8,7 +8,7 @@ from ganzoo.metrics.copies import near_copies
 from ganzoo.metrics.diversity import pairwise_diversity
 from ganzoo.metrics.frechet import Moments, frechet_distance
 from ganzoo.metrics.inception import inception_score
-from ganzoo.metrics.kernel import kernel_distance, kernel_distance_blocks
+from ganzoo.metrics.kernel import kernel_distance, kernel_distance_blocks, kid_subset_size
 from ganzoo.metrics.linear import linear_accuracy
 from ganzoo.metrics.neighbours import density_coverage, nearest, precision_recall
 from ganzoo.metrics.paired import feature_distance, l1, ms_ssim, ms_ssim_scales, psnr, ssim
@@ -26,6 +26,7 @@ __all__ = [
     "inception_score",
     "kernel_distance",
     "kernel_distance_blocks",
+    "kid_subset_size",
     "l1",
     "linear_accuracy",
     "ms_ssim",

@@ -40,6 +40,14 @@ def kernel_distance(real, fake, *, subsets=None, subset_size: int = 1000, seed: 
     return float(values.mean()), float(values.std())
 
 
+def kid_subset_size(n: int, m: int) -> int:
+    """Rows of a KID subset of sets of `n` and `m` rows: 1,000, but at most half of the smaller set.
+
+    Subsets as large as the set are all the same one, and their deviation would be 0, whatever the error is.
+    """
+    return max(2, min(1000, min(n, m) // 2))
+
+
 def kernel_distance_blocks(real, fake, *, block_size: int = 1024) -> tuple[float, float]:
     """(mean, standard error) of the KID of consecutive blocks that use every row once, as TF-GAN computes it.
 

@@ -23,6 +23,7 @@ class Extractor:
         tag: name and resize as they stand in a protocol's name.
         size, dimensions, classes: side of the pictures the network sees; numbers of features and of logits (0: it gives none).
         sha256: of the weights, hex.
+        network: the network itself, for those who have its pictures as floats.
     """
 
     def __init__(self, name: str, network: Network, resize: str | None = None):
@@ -31,7 +32,7 @@ class Extractor:
             raise GanzooError(f'Unknown resize "{resize}" for {name}.{nearest(resize, RESIZES)}')
         self.name, self.resize, self.tag = name, resize, f"{name}_{resize}"
         self.size, self.sha256 = network.size, network.sha256
-        self._network = network
+        self.network = network
         self._batch = GPU_BATCH if tf.config.list_logical_devices("GPU") else CPU_BATCH
         picture = tf.TensorSpec((None, network.size, network.size, network.channels), tf.uint8)
         self._forward = tf.function(network.forward, input_signature=[picture], autograph=False)
@@ -53,7 +54,12 @@ class Extractor:
         Raises:
             GanzooError: no picture, no uint8, no 1 or 3 channels, or a size that resize "none" does not take.
         """
-        return self.outputs(batches, progress=progress)[0]
+        features = []
+        for rows, _ in self._run(batches):
+            features.append(rows)
+            if progress:
+                progress(len(rows))
+        return np.concatenate(features)
 
     def outputs(self, batches, *, progress: Callable[[int], None] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(features (N, dimensions), logits (N, classes)), float32; otherwise as `features`."""
@@ -104,7 +110,7 @@ class Extractor:
 
     def _prepare(self, images: tf.Tensor) -> tf.Tensor:
         """uint8 (n, H, W, 1 or 3) -> uint8 (n, size, size, channels of the network)."""
-        size, channels, margin = self.size, self._network.channels, self._network.margin
+        size, channels, margin = self.size, self.network.channels, self.network.margin
         shape = tf.shape(images)
         if channels == 1:
             images = tf.cond(shape[3] == 3, lambda: _luma(images), lambda: images)
@@ -132,7 +138,7 @@ class Extractor:
             raise GanzooError(f"{self.name} received pictures of {images.shape[3]} channels: {accepted}.")
         if 0 in images.shape[1:3]:
             raise GanzooError(f"{self.name} received pictures without a pixel, shape {images.shape}: {accepted}.")
-        sizes = {self.size, self.size + 2 * self._network.margin}
+        sizes = {self.size, self.size + 2 * self.network.margin}
         if self.resize == "none" and (images.shape[1] != images.shape[2] or images.shape[1] not in sizes):
             fitting = " or ".join(f"{size}x{size}" for size in sorted(sizes))
             raise GanzooError(
