@@ -29,10 +29,16 @@ def kinds(log=(), samples=()):
 
 
 # ---- rules -----------------------------------------------------------------------------------------------------------
+# What is true of shipped runs: D takes 1 % and, while the rates go to zero, 2 % of the fakes for real.
+TRUE_OF = {
+    "dcgan-lorelei-64.log.jsonl": [("d_wins", 550, None)],
+    "pix2pix-edges2emoji-128.log.jsonl": [("d_wins", 18_400, None)],
+}
+
+
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
 def test_shipped_runs_raise_no_false_alarm(path):
-    found = kinds(lines(path))
-    assert found == ([("d_wins", 550, None)] if path.name == "dcgan-lorelei-64.log.jsonl" else [])
+    assert kinds(lines(path)) == TRUE_OF.get(path.name, [])
 
 
 def test_d_wins_from_a_step_to_a_step():
