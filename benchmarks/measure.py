@@ -27,8 +27,9 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     """One batch of random pictures in [-1, 1], (N, H, W, C), by column."""
     data, rng = config.data, np.random.default_rng(0)
     channels = {"image": data.channels}
-    if data.shape == "paired":
-        channels = {"input": data.input_channels, "target": data.channels}
+    if data.shape != "images":
+        first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
+        channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)
     return {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
 
@@ -126,14 +127,15 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
 
 
 def made_up_set(config: presets.DataConfig, folder: Path) -> str:
-    """PNG files of noise in the preset's layout: single pictures, or pairs side by side."""
+    """PNG files of noise in the preset's layout: single pictures, pairs side by side, or two folders."""
     from ganzoo import images
 
     rng, width = np.random.default_rng(0), 2 if config.shape == "paired" else 1
     for i in range(PAIRS):
         coarse = rng.integers(0, 256, (16, 16 * width, 3), np.uint8)
         picture = np.kron(coarse, np.ones((config.size // 16, config.size // 16, 1), np.uint8))
-        images.write_png(folder / "train" / f"{i}.png", picture)
+        domain = "AB"[i % 2] if config.shape == "unpaired" else ""
+        images.write_png(folder / f"train{domain}" / f"{i}.png", picture)
     return str(folder)
 
 

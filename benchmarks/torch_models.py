@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN and pix2pix in PyTorch, written from the papers for comparison.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN and StyleGAN in PyTorch, written from the papers for comparison.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.torch_stylegan import stylegan
 from ganzoo.presets import OptimizerConfig, RunConfig
 
 
@@ -108,6 +109,56 @@ def patchgan(channels, ndf, n_layers, norm):
     return nn.Sequential(*layers, nn.Conv2d(before, 1, 4, 1, 1))
 
 
+class _Block(nn.Module):
+    """The residual block of Zhu et al. 2017."""
+
+    def __init__(self, width):
+        super().__init__()
+        half = [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3), nn.InstanceNorm2d(width)]
+        self.body = nn.Sequential(*half, nn.ReLU(), *[copy.deepcopy(layer) for layer in half])
+
+    def forward(self, x):
+        return x + self.body(x)
+
+
+def resnet(channels_in, channels_out, ngf, n_blocks):
+    """The generator of Zhu et al. 2017."""
+
+    def normed(layer, width):
+        return [layer, nn.InstanceNorm2d(width), nn.ReLU()]
+
+    layers = [nn.ReflectionPad2d(3), *normed(nn.Conv2d(channels_in, ngf, 7), ngf)]
+    for width in (ngf, 2 * ngf):
+        layers += normed(nn.Conv2d(width, 2 * width, 3, 2, 1), 2 * width)
+    layers += [_Block(4 * ngf) for _ in range(n_blocks)]
+    for width in (4 * ngf, 2 * ngf):
+        layers += normed(nn.ConvTranspose2d(width, width // 2, 3, 2, 1, 1), width // 2)
+    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, channels_out, 7), nn.Tanh())
+
+
+class History:
+    """The last `size` generated images, shown again with probability 1/2."""
+
+    def __init__(self, size):
+        self.size, self.images = size, []
+
+    def __call__(self, images):
+        if not self.size:
+            return images
+        shown = []
+        for image in images:
+            if len(self.images) < self.size:
+                self.images.append(image)
+                shown.append(image)
+            elif torch.rand(()) > 0.5:
+                place = int(torch.randint(self.size, ()))
+                shown.append(self.images[place])
+                self.images[place] = image
+            else:
+                shown.append(image)
+        return torch.stack(shown)
+
+
 # ---- updates ---------------------------------------------------------------------------------------------------------
 def _d_loss(real, fake):
     return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
@@ -118,22 +169,26 @@ def _g_loss(fake):
 
 
 class Player:
-    """A network with its optimizer and the schedules of its preset."""
+    """Networks with their optimizer and the schedules of its preset."""
 
-    def __init__(self, network: nn.Module, config: OptimizerConfig):
-        self.network, self.config, self.steps = network, config, 0
-        options = {"lr": config.learning_rate}
+    def __init__(self, config: OptimizerConfig, *networks: nn.Module):
+        self.config, self.steps = config, 0
+        options, parameters = {"lr": config.learning_rate}, [p for network in networks for p in network.parameters()]
         if config.name == "adam":
             options |= {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
-            self.optimizer = torch.optim.Adam(network.parameters(), fused=True, **options)
+            self.optimizer = torch.optim.Adam(parameters, fused=True, **options)
         else:
-            self.optimizer = torch.optim.SGD(network.parameters(), momentum=config.momentum, **options)
+            self.optimizer = torch.optim.SGD(parameters, momentum=config.momentum, **options)
 
     def minimize(self, loss):
         """One update; the schedules of rate and momentum are those of `ganzoo.schedules`."""
         c, group = self.config, self.optimizer.param_groups[0]
         if c.decay > 1:
             group["lr"] = max(c.learning_rate / c.decay**self.steps, c.learning_rate_min)
+        elif c.epoch_steps:
+            constant, decay = (c.constant_steps or 0) // c.epoch_steps, c.decay_steps // c.epoch_steps
+            left = decay + 1 - max(self.steps // c.epoch_steps + 1 - constant, 0)
+            group["lr"] = c.learning_rate * max(left, 0) / (decay + 1)
         elif c.decay_steps:
             past = max(self.steps - (c.constant_steps or 0), 0)
             group["lr"] = c.learning_rate * max(1 - past / c.decay_steps, 0.0)
@@ -151,8 +206,8 @@ class Update:
     """One training step of a preset: `step(batch)` returns the losses as tensors.
 
     Attributes:
-        generator, discriminator: the networks, in training mode.
-        average: the averaged copy of G, or None.
+        networks: in training mode, by the attribute names of ganzoo's model; each is an attribute here too.
+        average: the averaged copy of G, or None. CycleGAN's presets have none.
     """
 
     def __init__(self, config: RunConfig):
@@ -162,11 +217,24 @@ class Update:
         self.l1_weight = model.pop("l1_weight", 100.0)
         self.bfloat16 = config.train.precision == "bfloat16"
         self.latent_dim = model.get("latent_dim", 100)
-        self.generator, self.discriminator = _networks(config.name, model)
+        self.cycle_weight, self.identity_weight = model.pop("cycle_weight", 10.0), model.pop("identity_weight", 0.5)
+        self.pools = [History(size) for size in [model.pop("pool_size", 50)] * 2]
+        self.style = {
+            "mixing": 0.9,
+            "w_decay": 0.995,
+            "r1_gamma": 10.0,
+            "r1_interval": 1,
+            "fresh_latents": True,
+        } | model
+        self.networks = networks(config.name, model)
+        for name, network in self.networks.items():
+            setattr(self, name, network)
         self.average = copy.deepcopy(self.generator).requires_grad_(False) if self.ema_decay else None
-        self.g = Player(self.generator, config.train.g_optimizer)
-        self.d = Player(self.discriminator, config.train.d_optimizer)
-        self.losses: Callable = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix}[config.name]
+        sides = {side: [net for name, net in self.networks.items() if name.startswith(side)] for side in ("gen", "dis")}
+        self.g = Player(config.train.g_optimizer, *sides["gen"])
+        self.d = Player(config.train.d_optimizer, *sides["dis"])
+        steps = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix, "cyclegan": self._cyclegan}
+        self.losses: Callable = (steps | {"stylegan-lite": self._stylegan})[config.name]
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -229,12 +297,86 @@ class Update:
         fooled = (fake_logits > 0).float().mean()
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "l1": l1.detach(), "fooled": fooled}
 
+    def _cyclegan(self, batch):
+        """G and F together, then D_X and D_Y on fakes from the histories; batches joined where the weights are the same."""
+        a, b = batch["a"], batch["b"]
+        judges = (self.discriminator_a, self.discriminator_b)
+        identity = bool(self.identity_weight)
+        fake_b, *same_b = self.generator_ab(torch.cat([a, b] if identity else [a])).split(len(a))
+        made = self.generator_ba(torch.cat([b, fake_b, a] if identity else [b, fake_b]))
+        fake_a, cycled_a, *same_a = made.split(len(a))
+        cycled_b = self.generator_ab(fake_a)
+        for judge in judges:
+            judge.requires_grad_(False)
+        g_loss = sum(((judge(x).float() - 1) ** 2).mean() for judge, x in zip(judges, (fake_a, fake_b), strict=True))
+        cycle = F.l1_loss(cycled_a.float(), a) + F.l1_loss(cycled_b.float(), b)
+        same = F.l1_loss(same_a[0].float(), a) + F.l1_loss(same_b[0].float(), b) if identity else torch.zeros(())
+        g_loss = g_loss + self.cycle_weight * (cycle + self.identity_weight * same)
+        self.g.minimize(g_loss)
+        for judge in judges:
+            judge.requires_grad_(True)
+        d_loss, old = 0.0, []
+        shown = (pool(x.detach().float()) for pool, x in zip(self.pools, (fake_a, fake_b), strict=True))
+        for judge, real, fake in zip(judges, (a, b), shown, strict=True):
+            real_logits, fake_logits = judge(torch.cat([real, fake])).float().split(len(real))
+            d_loss = d_loss + 0.5 * (((real_logits - 1) ** 2).mean() + (fake_logits**2).mean())
+            old.append(fake_logits)
+        self.d.minimize(d_loss)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "cycle": cycle, "identity": same}
+        fooled = (torch.cat(old) > 0.5).float().mean()
+        return {name: value.detach() for name, value in logs.items()} | {"fooled": fooled}
 
-def _networks(paper: str, model: dict) -> tuple[nn.Module, nn.Module]:
-    if paper != "pix2pix":
-        return {"gan": gan, "dcgan": dcgan}[paper](**model)
-    known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "num_downs": 8, "n_layers": 3}
-    m = known | {"norm": "batch", "dropout": 0.5, "dropout_placement": "paper"} | model
+    def normal(self, *shape: int) -> torch.Tensor:
+        return torch.randn(*shape)
+
+    def _styled(self, rows):
+        """G's images of fresh z, noise and style mixing; the mean of w follows."""
+        generator, style = self.generator, self.style
+        sizes = [4 << i // 2 for i in range(2 * len(generator.synthesis.blocks))]
+        w, other = generator.mapping(self.normal(rows, 2, style["latent_dim"]).transpose(0, 1).flatten(0, 1)).chunk(2)
+        generator.w_avg.lerp_(w.detach().mean(0).float(), 1 - style["w_decay"])
+        mixes = torch.rand(()) < style["mixing"]
+        place = int(torch.randint(1, len(sizes), ())) if mixes else len(sizes)
+        first = torch.arange(len(sizes))[:, None] < place
+        noise = [None] * len(sizes)
+        if generator.synthesis.noisy:
+            flat = self.normal(rows, sum(n * n for n in sizes)).split([n * n for n in sizes], 1)
+            noise = [maps.view(rows, 1, n, n) for maps, n in zip(flat, sizes, strict=True)]
+        return generator.synthesis(torch.where(first, w[:, None], other[:, None]), noise)
+
+    def _stylegan(self, batch):
+        real, style = batch["image"], self.style
+        fake = self._styled(len(real))
+        due = self.d.steps % style["r1_interval"] == 0
+        real = real.clone().requires_grad_() if due else real
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
+        d_loss, r1 = _d_loss(real_logits, fake_logits), torch.zeros(())
+        if due:
+            (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+            r1 = style["r1_interval"] * slope.float().square().sum((1, 2, 3)).mean()
+        self.d.minimize(d_loss + style["r1_gamma"] / 2 * r1)
+        if style["fresh_latents"]:
+            fake = self._styled(len(real))
+        g_loss = _g_loss(self._judge_frozen(fake))
+        self.g.minimize(g_loss)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "r1": r1, "fooled": (fake_logits > 0).float().mean()}
+        return {name: value.detach() for name, value in logs.items()}
+
+
+def networks(paper: str, model: dict) -> dict[str, nn.Module]:
+    """The networks of a paper by the attribute names of ganzoo's model, from the constructor's sizes alone."""
+    latent = {"gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
+    if paper in latent:
+        return dict(zip(("generator", "discriminator"), latent[paper](**model), strict=True))
+    known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
+    if paper == "cyclegan":
+        m = known | {"n_blocks": 9} | model
+        a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"])
+        judges = {
+            f"discriminator_{d}": patchgan(c, m["ndf"], m["n_layers"], "instance") for d, c in (("a", a), ("b", b))
+        }
+        return {"generator_ab": resnet(a, b, *size), "generator_ba": resnet(b, a, *size)} | judges
+    m = known | {"num_downs": 8, "norm": "batch", "dropout": 0.5, "dropout_placement": "paper"} | model
     generator = UNet(m["input_channels"], m["output_channels"], m["ngf"], m["num_downs"], m["norm"], m["dropout"])
     channels = m["input_channels"] + m["output_channels"]
-    return generator, patchgan(channels, m["ndf"], m["n_layers"], m["norm"])
+    return {"generator": generator, "discriminator": patchgan(channels, m["ndf"], m["n_layers"], m["norm"])}

@@ -27,8 +27,15 @@ PRESETS = (
     "pix2pix/lines2colour-64",
     "pix2pix/edges2emoji-128",
     "pix2pix/facades-256",
+    "cyclegan/fluent2noto-64",
+    "cyclegan/horse2zebra-128",
+    "stylegan-lite/lorelei-64",
 )
-PAPER_SIZE = ("dcgan/pytorch-64", "pix2pix/facades-256")  # also measured in bfloat16, though the papers had float32
+PAPER_SIZE = (
+    "dcgan/pytorch-64",
+    "pix2pix/facades-256",
+    "cyclegan/horse2zebra-128",
+)  # also measured in bfloat16, though the papers had float32
 INSTALL = "pip install 'ganzoo[bench]'"
 COLUMNS = (
     "preset",

@@ -4,6 +4,7 @@ It owns optimizers by name, one scaled update, loss trackers, the EMA copy, stat
 It knows no objective: each paper writes its own `train_step` from `noise`, `minimize`, `update_ema` and `log`.
 """
 
+import collections
 import inspect
 import zlib
 from typing import ClassVar
@@ -11,7 +12,9 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from ganzoo import schedules
 from ganzoo.errors import GanzooError
+from ganzoo.presets import TrainConfig
 
 
 class BaseGAN(keras.Model):
@@ -22,12 +25,14 @@ class BaseGAN(keras.Model):
         task: "latent" (generate(n, seed=)) or "image" (generate(images, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages.
+        measured: arguments of `generate` while samples are measured, where its defaults flatter them.
     """
 
     paper: str
     task: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+    measured: ClassVar[dict] = {}
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -38,6 +43,7 @@ class BaseGAN(keras.Model):
         self.weights_source = "random"
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
+        self.segment = None  # the part of a run that trains now, set by `enter`
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
@@ -45,15 +51,21 @@ class BaseGAN(keras.Model):
     def finish(self, **networks: keras.Model) -> None:
         """Last line of a paper's constructor: names its networks in the order of the weights file.
 
-        A network called `ema_generator` starts as a copy of the generator and takes no gradient.
+        A network called `ema_generator` starts as a copy of the generator and takes no gradient; so does every other
+        `ema_<network>` of a paper that averages several.
         """
         for attribute, network in networks.items():
             setattr(self, attribute, network)
         self.network_names = tuple(networks)
-        if self.ema_decay:
-            self.ema_generator.trainable = False
-            self.ema_generator.set_weights(self.generator.get_weights())
+        for average, network in self.averages():
+            average.trainable = False
+            average.set_weights(network.get_weights())
         self.built = True
+
+    def averages(self) -> list[tuple[keras.Model, keras.Model]]:
+        """(average, network) of every `ema_<network>`."""
+        names = [name for name in self.network_names if name.startswith("ema_")]
+        return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
     # ---- configuration -------------------------------------------------------------------------------------------
     def get_config(self):
@@ -95,12 +107,28 @@ class BaseGAN(keras.Model):
 
     def training_state(self) -> dict[str, keras.Variable]:
         """`state()`, the slots of every optimizer and the step: all that an exact resume needs."""
-        slots = _keyed({key: getattr(self, key).variables for key in self.players})
+        slots = _keyed({key: getattr(self, key).variables for key in self.players}, repeats=True)
         return self.state() | slots | {"step": self.step}
 
     @property
     def metrics(self):
         return list(self.trackers.values())
+
+    # ---- the parts of a run -------------------------------------------------------------------------------------
+    def segments(self, train: TrainConfig) -> list[schedules.Segment]:
+        """The parts of a run, one `fit` each: one, but for papers whose training changes on the way.
+
+        Raises:
+            GanzooError: `train.growth` for a paper that does not grow.
+        """
+        if train.growth:
+            raise GanzooError(f"{self.paper} trains at one size: leave train.growth out.")
+        return schedules.one_segment(train)
+
+    def enter(self, segment: schedules.Segment) -> None:
+        """Called before the `fit` of a segment."""
+        self.segment = segment
+        self.train_function = None  # Keras' own: what it traced belongs to the segment before
 
     # ---- the four verbs of a train_step --------------------------------------------------------------------------
     def noise(self, draw, stream: str, rows: int, shape=()) -> tf.Tensor:
@@ -132,20 +160,27 @@ class BaseGAN(keras.Model):
     def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> None:
         """One update of the player's networks. `loss` is a plain local mean; apply_gradients sums over replicas, so
         the division by their number happens here and nowhere else."""
-        variables = [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
+        variables = self.updated(player)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         scale = tf.ones_like(loss) / replicas
         # keras.Variable.value is what the tape watched.
         gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
         getattr(self, player).apply_gradients(zip(gradients, variables, strict=True))
 
-    def update_ema(self) -> None:
-        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay."""
-        if not self.ema_decay:
-            return
-        for shadow, weight in zip(self.ema_generator.weights, self.generator.weights, strict=True):
-            decay = self.ema_decay if weight.trainable else 0.0
-            shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
+    def updated(self, player: str) -> list[keras.Variable]:
+        """The variables that an update of the player moves: all that its networks train."""
+        return [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
+
+    def update_ema(self, decay: float | None = None) -> None:
+        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay.
+
+        `decay` is `ema_decay` unless a paper has another for this step.
+        """
+        every = self.ema_decay if decay is None else decay
+        for average, network in self.averages():
+            for shadow, weight in zip(average.weights, network.weights, strict=True):
+                decay = every if weight.trainable else 0.0
+                shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
         """Ends a train_step: counts the step, averages the values and returns the running means."""
@@ -186,6 +221,10 @@ class BaseGAN(keras.Model):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
 
+    def examples(self, n: int, seed: int, **options):
+        """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
+        return self.generate(n, seed=seed, **options)
+
     def adapt(self, source) -> None:
         """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
 
@@ -197,11 +236,16 @@ def _signed(images):
     return tf.cast(images, tf.float32) / 127.5 - 1 if tf.as_dtype(images.dtype) == tf.uint8 else images
 
 
-def _keyed(groups: dict[str, list]) -> dict[str, keras.Variable]:
-    keyed = {}
+def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Variable]:
+    """Variables by "<group>/<path>". `repeats`: the slots of a player's second network of the same layers end in "#2";
+    an optimizer lists them in the order of `players`."""
+    keyed, seen = {}, collections.Counter()
     for group, variables in groups.items():
         for variable in variables:
             key = f"{group}/{variable.path}"
+            seen[key] += 1
+            if repeats and seen[key] > 1:
+                key = f"{key}#{seen[key]}"
             if key in keyed:
                 raise ValueError(f"Two variables share the key {key}: name every layer by hand.")
             keyed[key] = variable

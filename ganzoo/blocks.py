@@ -63,26 +63,41 @@ def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
             norm.momentum = momentum
 
 
-def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
-    """`generate` of the unconditional papers: uint8 images (n, H, W, C) from seeds or from given latents.
-
-    The generator runs on chunks of one fixed size, the last one padded: a convolution may round differently for
-    another batch size, and sample i must depend on (seed, i) only.
-    """
+def latent_rows(model, n: int, seed: int, latents) -> tf.Tensor:
+    """float32 (n, latent_dim): drawn from (seed, i), or the given latents, checked."""
     if latents is None:
         if not isinstance(n, int | np.integer) or n < 1:
             raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
         latents = latents_of(model, row_seeds(seed, n))
-    latents = _array(latents, "latents")
-    if latents.ndim != 2 or latents.shape[1] != model.latent_dim or not len(latents):
-        raise GanzooError(f"latents have the shape (n, {model.latent_dim}), n at least 1; received {latents.shape}.")
-    if not np.issubdtype(latents.dtype, np.number) or not np.all(np.isfinite(latents)):
-        raise GanzooError(f"latents are finite numbers; received {latents.dtype} with other values.")
-    latents = tf.constant(latents, tf.float32)
-    function = model.once("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows))))
-    padded = tf.pad(latents, [[0, -latents.shape[0] % CHUNK], [0, 0]])
-    chunks = [function(padded[i : i + CHUNK]).numpy() for i in range(0, padded.shape[0], CHUNK)]
-    return np.concatenate(chunks)[: latents.shape[0]]
+    return finite_rows(latents, "latents", (model.latent_dim,))
+
+
+def finite_rows(values, what: str, *shapes: tuple[int, ...]) -> tf.Tensor:
+    """float32 (n, *shape) from an array of one of the `shapes` a row; GanzooError for others, none, or NaN."""
+    values = _array(values, what)
+    if values.shape[1:] not in shapes or not len(values):
+        accepted = " or ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes)
+        raise GanzooError(f"{what} have the shape {accepted}, n at least 1; received {values.shape}.")
+    if not np.issubdtype(values.dtype, np.number) or not np.all(np.isfinite(values)):
+        raise GanzooError(f"{what} are finite numbers; received {values.dtype} with other values.")
+    return tf.constant(values, tf.float32)
+
+
+def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
+    """`function(*rows)` on chunks of one fixed size, the last one padded by zeros.
+
+    A convolution may round differently for another batch size, and sample i must depend on (seed, i) only.
+    """
+    count = rows[0].shape[0]
+    padded = [tf.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
+    chunks = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(0, count, CHUNK)]
+    return np.concatenate(chunks)[:count]
+
+
+def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
+    """`generate` of the unconditional papers: uint8 images (n, H, W, C) from seeds or from given latents."""
+    latents = latent_rows(model, n, seed, latents)
+    return in_chunks(model.once("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows)))), latents)
 
 
 def latent_endpoints(model) -> dict:
@@ -115,6 +130,17 @@ def judgement(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Te
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
     """float images in [-1, 1] to uint8 0..255, rounded to the nearest."""
     return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1) * 127.5), 0, 255), tf.uint8)
+
+
+def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+    """How many rows there are, and the inputs, with one row of zeros in the place of none; None stays None.
+
+    For a network whose last layer is a convolution: of no row, TensorFlow gives it the input's number of channels.
+    """
+    count = tf.shape(inputs[0])[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+    filled = [x if x is None else tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)) for x in inputs]
+    return count, filled
 
 
 def png_rows(images: tf.Tensor) -> tf.Tensor:

@@ -29,6 +29,7 @@ class RunLog(keras.callbacks.Callback):
     def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
+        self.began: float | None = None
         rows = kept_rows(path, start_step)
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.step = self.logged = start_step
@@ -37,7 +38,9 @@ class RunLog(keras.callbacks.Callback):
         self.listeners: list = []
 
     def on_train_begin(self, logs=None):
-        self.began = self.mark = time.perf_counter()
+        self.mark = time.perf_counter()
+        if self.began is None:  # the first of several segments
+            self.began = self.mark
 
     @property
     def seconds(self) -> float:
@@ -93,7 +96,8 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes samples/000500.png every so many steps, always from the same noise or the same inputs.
 
     Args:
-        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target.
+        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target; for two
+            domains {"a": ..., "b": ...}: rows of a, a2b, a2b2a, b, b2a, b2a2b.
     """
 
     def __init__(self, folder: Path, *, every: int, start_step: int, seed: int, inputs: dict | None = None):
@@ -117,15 +121,29 @@ class SampleGrid(keras.callbacks.Callback):
             # touched: the next step copies the running statistics over again.
             model.finalize()
         if self.inputs is None:
-            picture = images.grid(model.generate(64, seed=self.seed), columns=8)
+            picture = images.grid(model.examples(64, self.seed), columns=8)
         else:
-            made = model.generate(self.inputs["input"], seed=self.seed)
-            channels = made.shape[-1]
-            columns = [images.to_channels(self.inputs["input"], channels), made, self.inputs["target"]]
-            picture = images.grid(np.stack(columns, axis=1).reshape(-1, *made.shape[1:]), columns=6)
+            columns = translations(model, self.inputs, self.seed)
+            channels = max(column.shape[-1] for column in columns)
+            columns = [images.to_channels(column, channels) for column in columns]
+            picture = images.grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=6)
         path = self.folder / f"{self.step:06d}.png"
         images.write_png(path, picture, {"model": f"{model.paper}/{model.preset}", "step": str(self.step)})
         return path
+
+
+def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
+    """What shows an image model at work, uint8 (n, H, W, C) each.
+
+    Of pairs: input, output, target. Of two domains: a, a to b, back to a, b, b to a, back to b.
+    """
+    if "input" in inputs:
+        return [inputs["input"], model.generate(inputs["input"], seed=seed), inputs["target"]]
+    columns = []
+    for domain, there, back in (("a", "a2b", "b2a"), ("b", "b2a", "a2b")):
+        made = model.generate(inputs[domain], direction=there)
+        columns += [inputs[domain], made, model.generate(made, direction=back)]
+    return columns
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -180,15 +198,17 @@ class ProgressLine(keras.callbacks.Callback):
     def __init__(self, *, start_step: int, steps: int, log: RunLog):
         super().__init__()
         self.start_step, self.steps = start_step, steps
+        self.bar = None
         log.listeners.append(self._show)
 
     def on_train_begin(self, logs=None):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True))
-        self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
+        if self.bar is None:  # the first of several segments
+            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
+            self.bar = Progress(*columns, console=Console(stderr=True))
+            self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__, data, exporting, images, presets, report, sampling, training, zoo
+from ganzoo import __version__, callbacks, data, exporting, images, presets, report, sampling, training, zoo
 from ganzoo.errors import GanzooError
 
 MARK = "demo.json"  # in a folder that a demo wrote: the next demo may replace it
@@ -127,8 +127,12 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
         sheet, what = sampling.sample_grid(model, 64, seed), "64 samples"
     else:
         pairs = held_out(model, ROWS)
-        sheet = pair_sheet(pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"])
-        what = "held-out inputs, outputs, originals"
+        if "target" in pairs:
+            rows = [pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"]]
+            what = "held-out inputs, outputs, originals"
+        else:
+            rows, what = callbacks.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
+        sheet = pair_sheet(*rows)
     title = sampling.model_name(model)
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))
@@ -143,7 +147,7 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
 
 
 def held_out(model: Any, n: int) -> dict[str, np.ndarray]:
-    """The first `n` pairs that the model has not trained on, uint8 (n, H, W, C)."""
+    """The first `n` pairs (of two domains, pictures of each) that the model has not trained on, uint8 (n, H, W, C)."""
     config = model.run_config.data
     return data.open_source(config, config.test_split).take(n)
 
@@ -168,6 +172,8 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
     """Fine-tunes into out/finetune and measures L1 on held-out pairs before and after."""
     before = zoo.load(name)
     pairs = held_out(before, ROWS)
+    if "target" not in pairs:
+        raise GanzooError(f"The demo measures fine-tuning on pairs, and {sampling.model_name(before)} has none.")
     start = time.perf_counter()
     result = training.train(
         name,
@@ -210,7 +216,7 @@ def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
     if type(model).task == "latent":
         inputs, expected = [], np.concatenate([model.generate(1, seed=s) for s in seeds])
     else:
-        inputs = list(held_out(model, ROWS)["input"])
+        inputs = list(next(iter(held_out(model, ROWS).values())))  # of the model's first direction
         expected = np.concatenate([model.generate(x[None], seed=s) for x, s in zip(inputs, seeds, strict=True)])
     answer, seconds = call_fresh(path, seeds, inputs)
     sheet = out / "samples" / f"export-{title.replace('/', '-')}.png"

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 class GanzooError(ValueError):
     """Bad input, said in a sentence: what arrived, what is accepted, what to do. The command line exits 2 on it."""
 
+    _keras_call_info_injected = True  # else Keras buries the sentence in a page of call arguments
+
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """Ending of an error sentence: the closest option for a typo, else the whole list."""

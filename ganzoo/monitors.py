@@ -84,7 +84,7 @@ class Watch(keras.callbacks.Callback):
     def samples(self, n: int) -> np.ndarray:
         """uint8 pictures, the same noise or inputs at every step."""
         if self.inputs is None:
-            return self.model.generate(n, seed=self.seed)
+            return self.model.examples(n, self.seed, **self.model.measured)
         return self.model.generate(self.inputs[:n], seed=self.seed)
 
 

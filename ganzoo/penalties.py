@@ -17,7 +17,7 @@ import tensorflow as tf
 from ganzoo.errors import GanzooError
 from ganzoo.losses import safe_sqrt
 
-__all__ = ["dragan", "gradient_penalty", "r1", "r2"]
+__all__ = ["dragan", "gradient_penalty", "logits_and_r1", "r1", "r2"]
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 
@@ -77,6 +77,12 @@ def r1(critic: Critic, real) -> tf.Tensor:
     return tf.reduce_mean(_squared_norms(critic, _images(real)))
 
 
+def logits_and_r1(critic: Critic, real) -> tuple[tf.Tensor, tf.Tensor]:
+    """The logits of the reals and R1 on them, from one forward pass: for steps that need both."""
+    logits, squared = _logits_and_squared_norms(critic, _images(real))
+    return logits, tf.reduce_mean(squared)
+
+
 def r2(critic: Critic, fake) -> tf.Tensor:
     """R2 (Mescheder et al. 2018, arXiv 1801.04406, eq. 10): `mean ||grad D(G(z))||_2^2` on generated images."""
     return tf.reduce_mean(_squared_norms(critic, _images(fake)))
@@ -89,13 +95,18 @@ def _images(x) -> tf.Tensor:
 
 def _squared_norms(critic: Critic, x: tf.Tensor) -> tf.Tensor:
     """[N] squared L2 norms of the critic's input gradient, differentiable in the critic's weights."""
+    return _logits_and_squared_norms(critic, x)[1]
+
+
+def _logits_and_squared_norms(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     with tf.GradientTape() as tape:
         tape.watch(x)
-        total = tf.reduce_sum(tf.cast(critic(x), tf.float32))
+        logits = critic(x)
+        total = tf.reduce_sum(tf.cast(logits, tf.float32))
     gradient = tape.gradient(total, x)
     if gradient is None:
         raise GanzooError("The critic's output does not depend on its input, so it has no gradient to penalise.")
-    return tf.reduce_sum(tf.square(gradient), axis=list(range(1, len(x.shape))))
+    return logits, tf.reduce_sum(tf.square(gradient), axis=list(range(1, len(x.shape))))
 
 
 def _norms(critic: Critic, x: tf.Tensor) -> tf.Tensor:

@@ -36,13 +36,14 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images" or "paired". source: bundled name, folder, zip or "tfds:NAME". split: of the source. size: side in
-    pixels. channels: of the image (the target of a pair). input_channels: of a pair's input. fit: how odd sizes become
-    square. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset for both
-    of a pair. direction: which side of a pair is the input.
+    shape: "images", "paired" or "unpaired". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
+    size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
+    domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
+    `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
+    unpaired domains.
     """
 
-    shape: Literal["images", "paired"]
+    shape: Literal["images", "paired", "unpaired"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -64,7 +65,8 @@ class DataConfig(Record):
 class OptimizerConfig(Record):
     """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
-    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix)."""
+    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
+    fall every `epoch_steps` if given (its PyTorch code)."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
@@ -78,6 +80,7 @@ class OptimizerConfig(Record):
     learning_rate_min: pydantic.NonNegativeFloat = 0.0
     constant_steps: pydantic.NonNegativeInt | None = None
     decay_steps: pydantic.PositiveInt | None = None
+    epoch_steps: pydantic.PositiveInt | None = None
 
     @pydantic.model_validator(mode="after")
     def _nothing_ignored(self):
@@ -87,6 +90,10 @@ class OptimizerConfig(Record):
             raise ValueError("decay and decay_steps are two schedules: set one of them")
         if self.constant_steps is not None and self.decay_steps is None:
             raise ValueError("constant_steps needs decay_steps")
+        if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
+            raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
+        if self.epoch_steps and self.decay_steps % self.epoch_steps:
+            raise ValueError("epoch_steps needs decay_steps of whole epochs")
         if (self.momentum_end is None) != (self.momentum_steps is None):
             raise ValueError("momentum_end and momentum_steps belong together")
         return self
@@ -105,11 +112,36 @@ class StopConfig(Record):
     min_steps: pydantic.NonNegativeInt = 0
 
 
+class GrowthConfig(Record):
+    """Progressive growing, `[train.growth]` (Karras et al. 2017, arXiv 1710.10196, with the numbers of StyleGAN's code).
+
+    The pictures begin at `start_size`; each size trains on `stable` images, and over the next `fade` images the double
+    one fades in. The last size takes the steps that are left. batch_sizes, learning_rates: by size, for all players; the
+    other sizes have `train.batch_size` and the optimizers' own rates. keep_optimizers: their slots go on; else they
+    start anew where a size begins to fade in and where it has, as in the official code.
+    """
+
+    start_size: pydantic.PositiveInt = 8
+    stable: pydantic.PositiveInt = 600_000
+    fade: pydantic.NonNegativeInt = 600_000
+    batch_sizes: dict[str, pydantic.PositiveInt] = {}
+    learning_rates: dict[str, pydantic.PositiveFloat] = {}
+    keep_optimizers: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _sizes_double(self):
+        for size in (str(self.start_size), *self.batch_sizes, *self.learning_rates):
+            if not size.isdecimal() or int(size) < 4 or int(size) & (int(size) - 1):
+                raise ValueError(f"sizes are 4, 8, 16, 32, ...; received {size}")
+        return self
+
+
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
 
     health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
+    growth: for papers that grow; without it all steps are of one size.
     """
 
     batch_size: pydantic.PositiveInt
@@ -125,6 +157,7 @@ class TrainConfig(Record):
     metric_n: int = pydantic.Field(1000, ge=2)
     stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
+    growth: GrowthConfig | None = None
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
 
@@ -134,6 +167,8 @@ class TrainConfig(Record):
             raise ValueError("stop.patience counts evaluations: set metric_every too")
         if self.stop.d_wins and not self.health_every:
             raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
+        if self.growth and any(o.decay > 1 or o.decay_steps for o in (self.g_optimizer, self.d_optimizer)):
+            raise ValueError("growth sets the learning rate of each size: leave decay and decay_steps out")
         return self
 
 

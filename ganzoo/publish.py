@@ -113,9 +113,9 @@ def _measured(model: BaseGAN, run_facts: dict, metrics: list[str] | None = None)
     for r in evaluation.evaluate(model, metrics=metrics, anchors=True, sheet=drawn, progress=True):
         numbers = {key: float(f"{r[key]:.4g}") for key in ("value", "std", "full", "floor", "ceiling") if key in r}
         same = {key: r[key] for key in ("n_reference", "data_sha256", "extractor_sha256") if key in r}
-        shown = (
-            {"sheet": f"pictures/nearest/{sheet.name}"} if protocols.parse(r["metric"]).metric == "near-copies" else {}
-        )
+        # Of two domains the sheet shows the first direction.
+        first = protocols.parse(r["metric"]).metric == "near-copies" and not any("sheet" in done for done in results)
+        shown = {"sheet": f"pictures/nearest/{sheet.name}"} if first else {}
         facts = {"source": "measured", **run_facts, "note": r.get("note", "")}
         results.append({"metric": r["metric"], **numbers, **same, **shown, **facts})
     return results

@@ -1,7 +1,8 @@
 """Pictures out of a loaded model and into PNG files that say where they came from.
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
-`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version).
+`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction` if one
+was asked for.
 """
 
 import glob
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import __version__, images
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, nearest
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
 GLOB = set("*?[")
@@ -124,26 +125,44 @@ def plan_outputs(inputs: list[Path], out: Path) -> dict[Path, Path] | Path:
     return plan
 
 
-def translate(model: Any, picture: np.ndarray, seed: int = 0) -> np.ndarray:
-    """One uint8 picture (h, w, c) through an image model: uint8 (h, w, C). The result does not depend on other pictures."""
-    return model.generate(images.to_channels(picture, input_channels(model))[None], seed=seed)[0]
+def translate(model: Any, picture: np.ndarray, seed: int = 0, direction: str | None = None) -> np.ndarray:
+    """One uint8 picture (h, w, c) through an image model: uint8 (h, w, C). The result does not depend on other pictures.
+
+    `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one.
+    """
+    way = {} if direction is None else {"direction": direction}
+    return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
 
 
-def input_channels(model: Any) -> int:
+def input_channels(model: Any, direction: str | None = None) -> int:
     """How many channels an image model's input has."""
-    return int(model.batch_signature()["input"].shape[-1])
+    columns = list(model.batch_signature().values())
+    return int(columns[direction == "b2a"].shape[-1])
 
 
-def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0) -> Written:
+def require_direction(model: Any, direction: str | None) -> None:
+    """Raises GanzooError unless `direction` is None, or one of those that `model` translates in."""
+    ways = getattr(model, "directions", ())
+    if direction is None or direction in ways:
+        return
+    if not ways:
+        raise GanzooError(f"{model_name(model)} has one direction only and takes no --direction; leave it out.")
+    raise GanzooError(f'There is no direction "{direction}".{nearest(direction, ways)}')
+
+
+def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, direction: str | None = None) -> Written:
     """Every picture of `inputs` through an image model, written as `plan_outputs` says.
 
     A single unreadable input is refused; among several it is left out and named in the result.
     Raises:
-      GanzooError: no input is readable, or one of `plan_outputs`.
+      GanzooError: no input is readable, the model has no such direction, or one of `plan_outputs`.
     """
     require_task(model, "image")
+    require_direction(model, direction)
     plan = plan_outputs(inputs, out)
     text, skipped, files, cells = png_text(model, seed), [], [], []
+    if direction:
+        text["direction"] = direction
     for source in inputs:
         try:
             picture = images.read_image(source)
@@ -152,7 +171,7 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0) ->
                 raise
             skipped.append((str(source), str(error)))
             continue
-        made = translate(model, picture, seed)
+        made = translate(model, picture, seed, direction)
         if isinstance(plan, dict):
             images.write_png(plan[source], made, text)
             files.append(plan[source])

@@ -1,12 +1,14 @@
-"""Optimizers and registered schedules from their tables in a preset."""
+"""Optimizers, registered schedules and the segments of a run, from their tables in a preset."""
 
+import dataclasses
 import math
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from ganzoo.presets import OptimizerConfig
+from ganzoo.errors import GanzooError
+from ganzoo.presets import OptimizerConfig, TrainConfig
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -27,17 +29,28 @@ class DividedToFloor(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("ganzoo")
 class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
-    """The initial rate for `constant_steps`, then linear to zero over `decay_steps` (pix2pix and CycleGAN in PyTorch)."""
+    """The initial rate for `constant_steps`, then linear to zero over `decay_steps` (pix2pix and CycleGAN in PyTorch).
 
-    def __init__(self, initial, constant_steps, decay_steps):
+    With `epoch_steps` the rate changes between epochs of so many steps only, and as the PyTorch code has it: N constant and
+    D falling epochs give 1 - max(0, e + 1 - N) / (D + 1) of the rate in epoch e = 0, 1, ..., which ends at 1 / (D + 1).
+    """
+
+    def __init__(self, initial, constant_steps, decay_steps, epoch_steps=None):
         self.initial, self.constant_steps, self.decay_steps = initial, constant_steps, decay_steps
+        self.epoch_steps = epoch_steps
 
     def __call__(self, step):
+        if self.epoch_steps:
+            constant, decay = self.constant_steps // self.epoch_steps, self.decay_steps // self.epoch_steps
+            epoch = ops.cast(ops.floor_divide(ops.cast(step, "int64"), self.epoch_steps), "float32")
+            left = decay + 1 - ops.maximum(epoch + 1 - constant, 0.0)
+            return self.initial * ops.maximum(left, 0.0) / (decay + 1)
         past = ops.maximum(ops.cast(step, "float32") - self.constant_steps, 0.0)
         return self.initial * ops.maximum(1.0 - past / self.decay_steps, 0.0)
 
     def get_config(self):
-        return {"initial": self.initial, "constant_steps": self.constant_steps, "decay_steps": self.decay_steps}
+        steps = {"constant_steps": self.constant_steps, "decay_steps": self.decay_steps}
+        return {"initial": self.initial, **steps, "epoch_steps": self.epoch_steps}
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -103,7 +116,7 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
     if config.decay > 1:
         rate = DividedToFloor(rate, config.decay, config.learning_rate_min)
     elif config.decay_steps:
-        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps)
+        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
     if config.name == "adam":
         return FusedAdam(rate, config.beta_1, config.beta_2, config.epsilon, name=name)
     if config.momentum_end is not None:
@@ -112,3 +125,82 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
             learning_rate=rate, momentum=config.momentum, momentum_end=end, momentum_steps=steps, name=name
         )
     return keras.optimizers.SGD(rate, config.momentum, name=name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Part of a run under one set of options, one `fit`.
+
+    first_step, steps, first_image: where it lies in the run. pace: its batch size against `train.batch_size`. size: of
+    the pictures, None for the data's own. fade, fade_from: this size fades in over so many images from that image on; 0
+    for a size that stands. learning_rate: of all players, None for their own.
+    """
+
+    first_step: int
+    steps: int
+    first_image: int
+    batch_size: int
+    pace: float = 1.0
+    size: int | None = None
+    fade: int = 0
+    fade_from: int = 0
+    learning_rate: float | None = None
+
+    @property
+    def end(self) -> int:
+        """The step after its last."""
+        return self.first_step + self.steps
+
+    def faded(self, step) -> tf.Tensor:
+        """How much of the smaller size is left at this step of the run, 1 to 0: the fraction of the paper's lod."""
+        image = self.first_image + (tf.cast(step, tf.int64) - self.first_step) * self.batch_size
+        return tf.clip_by_value(1 - tf.cast(image - self.fade_from, tf.float32) / self.fade, 0.0, 1.0)
+
+
+def one_segment(train: TrainConfig) -> list[Segment]:
+    """The whole run under the same options."""
+    return [Segment(0, train.steps, 0, train.batch_size)]
+
+
+def growing_segments(train: TrainConfig, image_size: int) -> list[Segment]:
+    """The segments of `train.growth`: a size stands, the next one fades in, stands, ... up to `image_size`.
+
+    Borders are counted in images and lie where StyleGAN's training_schedule has them: a size stands up to the border and
+    with it, a fade ends at it. So they do not depend on `train.steps`, which only says where the run ends.
+
+    Raises:
+        GanzooError: no doubling leads from the first size to the last.
+    """
+    growth = train.growth
+    sizes = [growth.start_size]
+    while sizes[-1] < image_size:
+        sizes.append(2 * sizes[-1])
+    if sizes[-1] != image_size:
+        raise GanzooError(f"train.growth.start_size {sizes[0]} does not double to image_size {image_size}.")
+    phases = [(size, fades) for size in sizes for fades in (True, False)][1:]
+    segments, step, image, border = [], 0, 0, 0
+    for i, (size, fades) in enumerate(phases):
+        batch = growth.batch_sizes.get(str(size), train.batch_size)
+        began, border = border, border + (growth.fade if fades else growth.stable)
+        steps = -((image - border) // batch) if fades else (border - image) // batch + 1
+        left = train.steps - step
+        steps = left if i == len(phases) - 1 else min(max(steps, 0), left)
+        if steps:
+            fade = {"fade": growth.fade, "fade_from": began} if fades else {}
+            rate = growth.learning_rates.get(str(size))
+            pace = batch / train.batch_size
+            segments.append(Segment(step, steps, image, batch, pace, size, learning_rate=rate, **fade))
+        step, image = step + steps, image + steps * batch
+    return segments
+
+
+def images_seen(segments: list[Segment], step: int) -> int:
+    """Images in the first `step` steps of a run."""
+    return sum(min(max(step - s.first_step, 0), s.steps) * s.batch_size for s in segments)
+
+
+def restart(optimizer: keras.optimizers.Optimizer) -> None:
+    """Slots and step counter as those of a new optimizer; the learning rate stays."""
+    for variable in optimizer.variables:
+        if not variable.path.endswith("/learning_rate"):
+            variable.assign(tf.zeros(variable.shape, variable.dtype))

@@ -1,4 +1,5 @@
-"""train: from options to a run folder with model, log, samples, checkpoints and report. The loop is Keras' own `fit`."""
+"""train: from options to a run folder with model, log, samples, checkpoints and report. The loop is Keras' own `fit`: one
+for the whole run, or one a segment for a paper whose training changes on the way (progressive growing)."""
 
 import contextlib
 import dataclasses
@@ -8,7 +9,7 @@ from typing import Any
 
 import keras
 
-from ganzoo import callbacks, checkpoint, data, monitors, presets, report, strategies, weights, zoo
+from ganzoo import callbacks, checkpoint, data, monitors, presets, report, schedules, strategies, weights, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
@@ -85,13 +86,17 @@ def train(
         monitors.measured_by(config.train.metric)
     keras.utils.set_random_seed(config.train.seed)
     scope = strategies.choose(strategy)
-    if config.train.batch_size % scope.num_replicas_in_sync:
-        raise GanzooError(
-            f"train.batch_size {config.train.batch_size} does not divide over {scope.num_replicas_in_sync} replicas."
-        )
+    growth = config.train.growth
+    for size in (config.train.batch_size, *(growth.batch_sizes.values() if growth else ())):
+        if size % scope.num_replicas_in_sync:
+            raise GanzooError(f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas.")
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
+    _same_channels(model, pictures)
+    segments = model.segments(config.train)
+    for segment in segments:
+        data.check_columns(pictures, size=segment.size, labels="label" in model.batch_signature())
     start = 0
     if resume:
         start = checkpoint.restore(model, out / "checkpoints")
@@ -107,11 +112,11 @@ def train(
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
-    result = _fit(model, config, pictures, out, start, progress)
+    result = _fit(model, config, segments, pictures, out, start, progress)
     facts = {
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
-        "images": result.steps * config.train.batch_size,
+        "images": schedules.images_seen(segments, result.steps),
         "stopped": result.stopped,
     }
     facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
@@ -120,7 +125,7 @@ def train(
     return result
 
 
-def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, progress: bool) -> RunResult:
+def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start: int, progress: bool) -> RunResult:
     train, held_out = config.train, _held_out(pictures)
     log = callbacks.RunLog(out / "log.jsonl", every=train.log_every, batch_size=train.batch_size, start_step=start)
     interrupt = callbacks.Interrupt()
@@ -137,14 +142,23 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
     # Before the saver: a state that a run goes on from has its rows.
     watches = _watches(model, train, held_out, out, start, log)
     ended = [watch.stopped for watch in watches if watch.stopped]
-    steps = 0 if ended else max(train.steps - start, 0)
+    left = [] if ended else [segment for segment in segments if segment.end > start]
     line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
     callbacks.tensorboard(out / "tensorboard", log)
-    if steps:
-        batches = data.batches(pictures, train.batch_size, seed=train.seed, start_step=start)
-        everything = [log, grid, *watches, saver, interrupt, *line]
+    everything = [log, grid, *watches, saver, interrupt, *line]
+    for segment in left:
+        done = max(start - segment.first_step, 0)
+        _enter(model, train, segment, fresh=done == 0)
+        log.batch_size = segment.batch_size
+        batches = data.batches(
+            pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
+            size=segment.size, labels="label" in model.batch_signature(),
+        )  # fmt: skip
+        steps = segment.steps - done
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
-        ended = [watch.stopped for watch in watches if watch.stopped]
+        if model.stop_training:
+            break
+    ended = [watch.stopped for watch in watches if watch.stopped]
     if log.diverged_at is not None:
         report.write_run_report(out)
         raise TrainingDiverged(
@@ -154,7 +168,34 @@ def _fit(model: BaseGAN, config: RunConfig, pictures, out: Path, start: int, pro
     stopped = "done"
     if log.step < train.steps:
         stopped = ended[0] if ended else "interrupted"
-    return RunResult(out, log.step, log.seconds if steps else log.seconds_before, stopped)
+    return RunResult(out, log.step, log.seconds if left else log.seconds_before, stopped)
+
+
+def _enter(model: BaseGAN, train, segment: schedules.Segment, *, fresh: bool) -> None:
+    """Readies model and optimizers for a segment; `fresh` if none of its steps is done.
+
+    A function of the state at the border, so that a run resumed there and one that went on are the same.
+    """
+    model.enter(segment)
+    if train.growth is None:
+        return
+    for player in model.players:
+        optimizer = getattr(model, player)
+        if fresh and not train.growth.keep_optimizers:
+            schedules.restart(optimizer)
+        optimizer.learning_rate = segment.learning_rate or getattr(train, player).learning_rate
+
+
+def _same_channels(model: BaseGAN, pictures) -> None:
+    """Refuses data of other channel counts than the model's, which would end in a convolution's own words."""
+    signature = model.batch_signature()
+    for column, channels in zip(pictures.columns, pictures.channels, strict=True):
+        wanted = signature[column].shape[-1] if column in signature else channels
+        if wanted != channels:
+            raise GanzooError(
+                f'{model.paper} was built for a "{column}" of {wanted} channels, and the data have {channels}: set '
+                "data.channels (data.input_channels for the input or domain A) or the model's arguments to one number."
+            )
 
 
 def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> list[monitors.Watch]:
@@ -164,11 +205,11 @@ def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> lis
     if 0 < train.health_every <= train.steps:
         count = monitors.SAMPLES if model.task == "latent" else monitors.SAMPLES // 2  # made one at a time
         real = monitors.spread(held_out, 5 * count)
-        inputs = None if model.task == "latent" else real["input"][::5]
+        inputs = None if model.task == "latent" else real[held_out.columns[0]][::5]
         options = shared | {"every": train.health_every, "seed": train.seed, "inputs": inputs}
         watches.append(monitors.HealthMonitor(out / "health.jsonl", real=real[held_out.columns[-1]], **options))
     if 0 < train.metric_every <= train.steps:
-        inputs = None if model.task == "latent" else held_out.take(train.metric_n)["input"]
+        inputs = None if model.task == "latent" else held_out.take(train.metric_n)[held_out.columns[0]]
         # Other noise than the sample grids': the best state is not chosen by what is looked at.
         options = shared | {"every": train.metric_every, "seed": train.seed + 1, "inputs": inputs}
         watches.append(monitors.MetricEvery(out, name=train.metric, n=train.metric_n, real=held_out, **options))

@@ -91,12 +91,13 @@ def load_into(model: BaseGAN, weights, folder: Path | None = None) -> str:
 
 def _fill(model: BaseGAN, path: Path, sha256: str | None) -> str:
     arrays, found = weights.read(path, sha256)
-    if model.ema_decay and not any(key.startswith("ema_generator/") for key in arrays):
-        # Fine-tuning with an average that the file does not have: it starts where the generator is.
-        start = {k.removeprefix("generator/"): v for k, v in arrays.items() if k.startswith("generator/")}
-        arrays |= {f"ema_generator/{key}": value for key, value in start.items()}
+    for average in (name for name in model.network_names if name.startswith("ema_")):
+        if not any(key.startswith(f"{average}/") for key in arrays):
+            # Fine-tuning with an average that the file does not have: it starts where its network is.
+            start = f"{average.removeprefix('ema_')}/"
+            arrays |= {f"ema_{key}": value for key, value in arrays.items() if key.startswith(start)}
     if not model.ema_decay:
-        arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_generator/")}
+        arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_")}
     weights.assign(model.state(), arrays, str(path))
     return f"{'bundled' if path.parent == ASSETS else path}:{found[:8]}"
 

@@ -132,7 +132,7 @@ def test_a_paper_stands_in_exactly_three_places():
     assert {cls.__module__ for cls in registry.models().values()} == {
         ".".join(module_of(path)) for path in (PACKAGE / "models").glob("[a-z]*.py")
     }
-    for table in (tiny.VARIANTS, tiny.SIZES, tiny.STILL, tiny.MIXES, tiny.UNMIXED):
+    for table in (tiny.VARIANTS, tiny.SIZES, tiny.STILL, tiny.SINGULAR, tiny.MIXES, tiny.UNMIXED):
         assert set(table) <= set(tiny.TINY)
 
 

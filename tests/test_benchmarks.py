@@ -16,6 +16,19 @@ TINY = {
     "dcgan/pytorch-64": {"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
     "pix2pix/lines2colour-64": {"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
     "pix2pix/facades-256": {"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
+    "cyclegan/fluent2noto-64": {"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
+    "cyclegan/horse2zebra-128": {"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
+    | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
+    "stylegan-lite/lorelei-64": {"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
+    | {
+        "fmap_base": 48,
+        "fmap_max": 8,
+        "growing": False,
+        "mixing": 0.0,
+        "r1_interval": 2,
+        "fresh_latents": False,
+        "ema_decay": 0.9,
+    },
 }
 STEPS = 3
 
@@ -32,6 +45,8 @@ def copy_weights(network, module, torch):
     layouts = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     for variable, parameter in zip(network.trainable_variables, module.parameters(), strict=True):
         array = np.array(variable)
+        if variable.path.endswith("const"):  # one image, not a kernel
+            array = array.transpose(1, 2, 3, 0)
         parameter.data.copy_(torch.from_numpy(array.transpose(layouts[array.ndim]).copy()))
 
 
@@ -44,8 +59,8 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     torch.set_num_threads(1)  # OpenMP threads that spin would fight TensorFlow's
     config = tiny(name)
     model, update = zoo.build(config), torch_models.Update(config)
-    for network in ("generator", "discriminator"):
-        copy_weights(getattr(model, network), getattr(update, network), torch)
+    for name_of, module in update.networks.items():
+        copy_weights(getattr(model, name_of), module, torch)
     if update.average is not None:
         update.average.load_state_dict(update.generator.state_dict())
     rng = np.random.default_rng(0)
@@ -64,7 +79,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
         for key in set(theirs) - {"fooled"}:  # a share of signs, which rounding turns where a logit is near zero
             assert float(ours[key]) == pytest.approx(float(theirs[key]), rel=2e-3, abs=1e-5), key
     if update.average is not None:
-        ours = np.concatenate([np.ravel(variable) for variable in model.ema_generator.weights])
+        ours = np.concatenate([np.ravel(v) for v in model.ema_generator.weights if v.name != "noise"])
         theirs = np.concatenate(
             [p.numpy().ravel() for key, p in update.average.state_dict().items() if "num_" not in key]
         )
@@ -73,6 +88,16 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
 
 def without_chance(model, update, uniform, torch, monkeypatch):
     """The same latents on both sides, and no dropout in `gan`'s discriminator."""
+    if model.paper == "stylegan-lite":
+        rng = np.random.default_rng(1)
+        drawn = {width: rng.normal(size=(4, *width)).astype(np.float32) for width in ((2, 6), (672,))}
+        monkeypatch.setattr(model, "noise", lambda draw, stream, rows, shape: tf.constant(drawn[tuple(shape)]))
+        monkeypatch.setattr(update, "normal", lambda rows, *shape: torch.from_numpy(drawn[shape]))
+        value = rng.normal(size=model.generator.synthesis.const.shape).astype(np.float32)  # ones: a constant map, 0 / 0
+        model.generator.synthesis.const.assign(value)
+        update.generator.synthesis.constant.data.copy_(torch.from_numpy(value.transpose(0, 3, 1, 2)))
+        model.ema_generator.set_weights(model.generator.get_weights())
+        update.average.load_state_dict(update.generator.state_dict())
     if model.paper == "dcgan":
         monkeypatch.setattr(model, "noise", lambda *_: tf.constant(uniform))
         monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))
@@ -94,16 +119,14 @@ def test_pytorch_has_the_parameters_of_the_preset(name):
     from benchmarks import torch_models
 
     config = presets.run_config(name)
+    others = ("ema_decay", "latent_distribution", "l1_weight", "cycle_weight", "identity_weight", "pool_size")
+    sizes = {key: value for key, value in config.model.items() if key not in others}
     with torch.device("meta"):
-        generator, discriminator = torch_models._networks(
-            config.name,
-            {k: v for k, v in config.model.items() if k not in ("ema_decay", "latent_distribution", "l1_weight")},
-        )
+        modules = torch_models.networks(config.name, sizes)
     model = zoo.build(config)
-    for network, module in ((model.generator, generator), (model.discriminator, discriminator)):
-        assert sum(p.numel() for p in module.parameters()) == sum(
-            v.value.shape.num_elements() for v in network.trainable_variables
-        )
+    for name_of, module in modules.items():
+        variables = getattr(model, name_of).trainable_variables
+        assert sum(p.numel() for p in module.parameters()) == sum(v.value.shape.num_elements() for v in variables)
 
 
 def test_schedules_of_the_pytorch_side():
@@ -112,7 +135,7 @@ def test_schedules_of_the_pytorch_side():
 
     def rates(table, steps=3):
         layer = torch.nn.Linear(1, 1)
-        player, seen = Player(layer, presets.OptimizerConfig(**table)), []
+        player, seen = Player(presets.OptimizerConfig(**table), layer), []
         for _ in range(steps):
             player.minimize(layer(torch.ones(1, 1)).sum())
             group = player.optimizer.param_groups[0]
@@ -120,6 +143,8 @@ def test_schedules_of_the_pytorch_side():
         return seen
 
     assert rates({"learning_rate": 0.1, "constant_steps": 1, "decay_steps": 2}) == [(0.1, 0.0), (0.1, 0.0), (0.05, 0.0)]
+    falling = {"learning_rate": 0.1, "constant_steps": 2, "decay_steps": 2, "epoch_steps": 2}
+    assert rates(falling, 5) == [(0.1, 0.0), (0.1, 0.0), (0.05, 0.0), (0.05, 0.0), (0.0, 0.0)]
     rising = {"name": "sgd", "learning_rate": 0.1, "decay": 2.0, "learning_rate_min": 0.04, "momentum": 0.5}
     rising |= {"momentum_end": 0.7, "momentum_steps": 2}
     assert rates(rising) == [(0.1, 0.5), (0.05, 0.6), (0.04, 0.7)]

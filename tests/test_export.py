@@ -52,9 +52,17 @@ def expected_answers(model) -> dict[str, np.ndarray]:
     if model.task == "latent":
         made = [model.generate(1, seed=seed)[0] for seed in SEEDS]
         latents = RNG.normal(size=(3, model.latent_dim)).astype(np.float32)
-        answers |= {"tensors/inputs/latents": latents, "tensors/outputs/images": model.images_of(latents).numpy()}
+        answers |= {
+            "tensors/inputs/latents": latents,
+            "tensors/outputs/images": np.clip(model.images_of(latents), -1, 1),
+        }
+        if "truncation_psi" in model.serving_signature()["serving_default"][1]:
+            answers["serving_default/inputs/truncation_psi"] = np.full(
+                len(SEEDS), 0.7, np.float32
+            )  # generate's default
+            answers["tensors/inputs/truncation_psi"] = np.ones(3, np.float32)
     else:
-        channels = model.batch_signature()["input"].shape[-1]
+        channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]
         made = [model.generate(x[None], seed=seed)[0] for x, seed in zip(inputs, SEEDS, strict=True)]
         answers["serving_default/inputs/image_bytes"] = np.array(REQUEST)
@@ -71,8 +79,9 @@ def exported(tmp_path_factory):
     models, arguments, files = {}, [], []
     for name in registry.models():
         model = zoo.load(name, weights=None, **(TINY[name] | {"ema_decay": 0.9}))
-        for variable in model.generator.weights:
-            variable.assign(tf.zeros_like(variable.value))
+        for _, network in model.averages():
+            for variable in network.weights:
+                variable.assign(tf.zeros_like(variable.value))
         models[name] = model, exporting.export(model, root / name, allow_random=True)
         np.savez(root / f"{name}.npz", **expected_answers(model))
         arguments.append(str(root / name))
@@ -127,8 +136,9 @@ def test_only_the_sampling_network_is_stored(exported, name):
     def marks(arrays):
         return Counter((array.shape, array.astype(np.float64).sum()) for array in arrays)
 
-    weights = {variable.path: np.array(variable) for variable in model.ema_generator.weights}
-    needed = [value for path, value in weights.items() if "/moving_" not in path]  # pix2pix takes an image's own
+    averages = [average for average, _ in model.averages()]
+    weights = {(i, v.path): np.array(v) for i, average in enumerate(averages) for v in average.weights}
+    needed = [value for (_, path), value in weights.items() if "/moving_" not in path]  # pix2pix takes an image's own
     assert not marks(stored) - marks(weights.values()), "more than the sampler, or twice"
     assert not marks(needed) - marks(stored)
     assert any(array.any() for array in stored), "the zeroed generator was exported instead of its average"

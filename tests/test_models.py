@@ -112,7 +112,8 @@ def test_each_player_moves_its_own_networks_and_no_other(name, more, monkeypatch
             # Between two updates only batch statistics may change (and, after the last one, the average).
             assert not changed(previous, before) & trainable
             assert {owner[key] for key in changed(before, after) & trainable} == {player}
-            assert set(gradients) == {key for key in trainable if owner[key] == player}
+            left_out = {key for key in trainable if owner[key] == player} ^ set(gradients)
+            assert all(still and owner[key] == player and re.search(f"{still}$", key) for key in left_out), left_out
             missing = [key for key, gradient in gradients.items() if gradient is None]
             assert not missing, f"no gradient reaches {missing}"
             assert all(np.isfinite(gradient).all() for gradient in gradients.values())
@@ -147,17 +148,19 @@ def first_step():
 def test_the_average_follows_the_generator(name, first_step):
     decay, watch = tiny.TINY[name]["ema_decay"], first_step(name)
     model = watch.model
-    assert not model.ema_generator.trainable_variables
+    averages = [average for average, _ in model.averages()]
+    assert averages
+    assert not any(average.trainable_variables for average in averages)
     for key, variable in model.state().items():
-        if key.startswith("generator/"):
+        if f"ema_{key}" in model.state():
             new, old = watch.last[key], watch.first[f"ema_{key}"]
             np.testing.assert_array_equal(old, watch.first[key], err_msg=f"the average of {key} starts elsewhere")
             expected = decay * old + (1 - decay) * new if variable.trainable else new
             np.testing.assert_allclose(watch.last[f"ema_{key}"], expected, atol=1e-7, err_msg=key)
-    assert model.sampler is model.ema_generator
+    assert any(model.sampler is average for average in averages)
     plain = tiny.build(name, ema_decay=0.0)
-    assert "ema_generator" not in plain.networks()
-    assert plain.sampler is plain.generator
+    assert not plain.averages()
+    assert any(plain.sampler is network for network in plain.networks().values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -202,9 +205,12 @@ def test_two_replicas_equal_one(name):
         return  # two replicas train, but an operation mixes samples: tiny.MIXES names it
     one, one_logs = after_steps(name, more, tf.distribute.get_strategy())
     for key, value in one.items():
-        # Adam turns rounding noise of a small gradient into a share of its step, 2e-4.
-        np.testing.assert_allclose(two[key], value, atol=2e-6, rtol=1e-4, err_msg=key)
+        # Adam turns rounding noise of a small gradient into a share of its step, 2e-4. A momentum is a sum of gradients
+        # whose order two replicas change: where they cancel, its rounding is that of the largest ones, 2^-18 of them.
+        momentum = np.abs(value).max(initial=0) if key.split("#")[0].endswith("_momentum") else 0
+        np.testing.assert_allclose(two[key], value, atol=max(2e-6, 4e-6 * momentum), rtol=1e-4, err_msg=key)
     for key, value in one_logs.items():
+        # A mean logit may lie at zero, where only its absolute rounding says something.
         np.testing.assert_allclose(two_logs[key], value, rtol=1e-5, atol=2e-6, err_msg=f"{key} is logged undivided")
 
 

@@ -23,6 +23,8 @@ FILES = {
     "patchgan70_in_ndf8_128": "pix2pix.discriminator",
     "patchgan16_bn_ndf8_64": "pix2pix.discriminator",
     "pixelgan_bn_ndf8_64": "pix2pix.discriminator",
+    "cyclegan_resnet6_in_ngf8_128": "cyclegan.generator",
+    "cyclegan_resnet9_in_ngf8_96": "cyclegan.generator",
     "dcgan_g_ngf8_nc3": "dcgan.generator",
     "dcgan_d_ndf8_nc3": "dcgan.discriminator",
 }
@@ -31,11 +33,11 @@ FILES = {
 class Golden:
     """One golden file: `state`, the arrays, the sidecar, and the network that our importer makes of it."""
 
-    def __init__(self, name):
+    def __init__(self, name, kind=None):
         self.arrays = dict(np.load(GOLDEN / f"{name}.npz", allow_pickle=False))
         self.facts = json.loads((GOLDEN / f"{name}.json").read_text())
         self.state = {key[2:]: value for key, value in self.arrays.items() if key.startswith("w.")}
-        self.network = importers.build(FILES[name], self.state)
+        self.network = importers.build(kind or FILES[name], self.state)
         self.input = nhwc(self.arrays["z" if "z" in self.arrays else "x"])
         self.probability = name.startswith("dcgan_d")  # the reference ends in a sigmoid, ours in the logit
 
@@ -73,10 +75,11 @@ def probe(out):
     return 0.5 * tf.reduce_mean(tf.square(out)) + tf.reduce_mean(out)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_golden_network(name):
+# CycleGAN's discriminator is pix2pix's with instance norm, on one image.
+@pytest.mark.parametrize(("name", "kind"), [*FILES.items(), ("patchgan70_in_ndf8_128", "cyclegan.discriminator")])
+def test_golden_network(name, kind):
     """Eval output, train output, buffers after one train forward, and the norm of every gradient."""
-    golden = Golden(name)
+    golden = Golden(name, kind)
     variables = matched(golden.network, golden.state)
     golden.close(golden.output(training=False), "out_eval")
     if golden.probability:

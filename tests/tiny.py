@@ -4,23 +4,36 @@ Adding a paper adds one line to TINY. The other tables hold named exceptions and
 Together, TINY and VARIANTS set every constructor argument to another value than its default: round trips keep them all.
 """
 
+import re
+import zlib
+
+import numpy as np
 import tensorflow as tf
 
 from ganzoo import data, presets, zoo
 
 TINY = {
+    "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
+    "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
 }  # fmt: skip
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
+    "cyclegan": [
+        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
+    ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "pix2pix": [
         {"norm": "instance", "dropout": 0.25, "output_channels": 1},
         {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch"},
         {"norm": "none", "dropout": 0.0},
+    ],
+    "stylegan-lite": [
+        {"classes": 3, "r1_interval": 2, "fresh_latents": False, "mixing": 1.0, "noise_inputs": False},
+        {"growing": True, "augment": "color,cutout", "ada_target": 0.6, "ada_images": 400},
     ],
 }
 
@@ -28,11 +41,27 @@ VARIANTS = {
 SIZES = {"pix2pix": 64}
 
 # Parameters that no step moves, by the end of their key.
-STILL = {"pix2pix": r"(down|up|conv)[2-9](_conv)?/bias"}  # kept at zero where an instance norm cancels them (Zeroed)
+STILL = {
+    "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
+    "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)
+    "stylegan-lite": r"(to|from)_rgb_[48]/(kernel|bias)",  # of sizes that only progressive growing trains
+}
+
+# Variables that begin at values where a gradient is rounding noise, by the end of their key: drawn at random instead.
+SINGULAR = {"stylegan-lite": r"const|noise_strength"}  # an instance norm divides a constant map by zero
 
 # Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
-MIXES = {"dcgan": "batch norm: each replica takes the statistics of its own rows", "pix2pix": "batch norm"}
-UNMIXED = {"pix2pix": {"norm": "instance", "num_downs": 2}}
+MIXES = {
+    "cyclegan": "the image pool: each replica has its own history",
+    "dcgan": "batch norm: each replica takes the statistics of its own rows",
+    "pix2pix": "batch norm",
+    "stylegan-lite": "minibatch stddev: each replica compares its own rows",
+}
+UNMIXED = {
+    "cyclegan": {"pool_size": 0},
+    "pix2pix": {"norm": "instance", "num_downs": 2},
+    "stylegan-lite": {"stddev_group": 1},
+}
 
 BATCH = 4
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]
@@ -47,7 +76,12 @@ def build(name: str, *, seed: int = 0, **overrides):
     config = presets.run_config(name)
     adam = dict.fromkeys(ADAM_OF, presets.OptimizerConfig(learning_rate=2e-4, beta_1=0.5))
     config = config.model_copy(update={"train": config.train.model_copy(update=adam)})
-    return zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
+    model = zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
+    for key, variable in model.state().items():
+        if name in SINGULAR and re.search(f"({SINGULAR[name]})$", key):
+            number = zlib.crc32(key.removeprefix("ema_").encode())
+            variable.assign(np.random.default_rng(number).normal(size=variable.shape))
+    return model
 
 
 def signature(model) -> dict[str, tf.TensorSpec]:

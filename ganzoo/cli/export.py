@@ -1,11 +1,12 @@
 """`ganzoo export` and `ganzoo import`: models out to other programs, and in from official checkpoints."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import report, writable_folder
+from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.cli.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 
@@ -45,6 +46,8 @@ def import_checkpoint(
 ) -> None:
     """Turn an official checkpoint into a folder that `ganzoo sample`, `finetune` and `export` take as NAME.
 
+    CycleGAN's four networks come together: name latest_net_G_A.pth, and G_B, D_A, D_B are found beside it.
+
     Nothing in the file is executed: a pickle that holds more than weights is refused.
     """
     if out.is_dir() and any(out.iterdir()):
@@ -54,4 +57,8 @@ def import_checkpoint(
     from ganzoo import importers
 
     path = importers.import_checkpoint(paper, checkpoint, out, discriminator=discriminator)
-    report({"model": str(path), "paper": paper, "discriminator": discriminator is not None}, str(path), as_json=as_json)
+    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    if manifest["untrained"]:
+        say(f"In no file, so with random weights: {', '.join(manifest['untrained'])}.")
+    value = {"model": str(path), "paper": paper, "discriminator": discriminator is not None}
+    report(value | {key: manifest[key] for key in ("imported", "untrained")}, str(path), as_json=as_json)

@@ -32,6 +32,9 @@ def sample(
     input: Annotated[
         str | None, typer.Option(help="For image models: a picture, a folder or a glob; any size.")
     ] = None,
+    direction: Annotated[
+        str | None, typer.Option(help='For models of two domains: "a2b" (as without it) or "b2a".')
+    ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Columns of the grid; about square by default.")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One PNG per sample in the folder --out.")] = False,
     weights: Annotated[str, typer.Option(help='"default", "random" or a .safetensors file.')] = "default",
@@ -64,8 +67,9 @@ def sample(
 
     model = ganzoo.load(name, weights=weights_choice(weights))
     sampling.require_task(model, "image" if inputs else "latent")
+    sampling.require_direction(model, direction)
     if inputs:
-        written = sampling.translate_files(model, inputs, out, seed)
+        written = sampling.translate_files(model, inputs, out, seed, direction)
     elif separate:
         written = sampling.write_separate(model, out, n, seed)
     else:
@@ -74,5 +78,6 @@ def sample(
         say(f"Left out: {reason}")
     files = [str(f) for f in written.files]
     value = {**sampling.png_text(model, seed), "seed": seed, "files": files, "skipped": written.skipped}
+    value |= {"direction": direction} if direction else {}
     where = files[0] if len(files) == 1 else f"{len(files)} pictures in {out}"
     report(value, f"{where} ({value['model']}, weights {value['weights']}, seed {seed})", as_json=as_json)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import builders, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import builders, bundled, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
-from ganzoo.data.pipeline import batches
+from ganzoo.data.pipeline import batches, check_columns
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
+from ganzoo.data.unpaired import UnpairedSource
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
-__all__ = ["Source", "batches", "build", "bundled_names", "open_source", "synthetic"]
+__all__ = ["Source", "batches", "build", "bundled_names", "check_columns", "has_pairs", "open_source", "synthetic"]
 
 
 def build(
@@ -24,7 +25,8 @@ def build(
 ) -> tf.data.Dataset:
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
-    The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...}.
+    The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
+    "unpaired" gives {"a": ..., "b": ...}.
 
     Args:
         config: what to read and how to fit it.
@@ -39,6 +41,12 @@ def build(
     return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step)
 
 
-def open_source(config: "DataConfig", split: str | None = None) -> Source:
+def has_pairs(config: "DataConfig") -> bool:
+    """Whether item `i` of the input and of the target belong together: so in pairs, and in the test split of the
+    bundled emoji, whose two domains hold the same glyphs there."""
+    return config.shape == "paired" or (config.shape == "unpaired" and bundled.canonical(config.source) == "emoji_64")
+
+
+def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource:
     """The pictures of `config` themselves: length, first items, skipped files, fingerprint, summary."""
-    return Source(config, split)
+    return (UnpairedSource if config.shape == "unpaired" else Source)(config, split)

@@ -5,6 +5,7 @@ those (the full sets) are used instead. Pictures lie in the npz as WebP files en
 or as plain arrays; labels, attributes and splits are plain columns.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -44,7 +45,7 @@ SETS = {
         "adventurer_pairs_64", 64, {"paired": ("lines", "colour"), "images": ("colour",)}
     ),
     "fluent_edges_128": BundledSet("fluent_edges_128", 128, {"paired": ("edges", "photo"), "images": ("photo",)}),
-    "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",)}),
+    "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
 }
 
@@ -92,7 +93,7 @@ def class_names() -> list[str]:
 
 
 def bundled_records(name: str, split: str, shape: str) -> Records:
-    """Open a bundled set (a canonical name) for a task shape ("images" or "paired")."""
+    """Open a bundled set (a canonical name) for a task shape ("images", "paired" or "unpaired")."""
     head = name.partition("/")[0]
     if shape not in SETS[head].columns:
         fitting = [n for n, s in SETS.items() if shape in s.columns]
@@ -101,6 +102,8 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         )
     if head == "fashion":
         parts, splits, ids, origin = _fashion_parts()
+    elif shape == "unpaired":
+        parts, splits, ids, origin = _emoji_domains(name)
     elif head == "emoji_64":
         parts, splits, ids, origin = _emoji_parts(name)
     else:
@@ -108,7 +111,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         parts = [Webp(arrays[f"{c}_webp"], arrays[f"{c}_offsets"], c in GRAY) for c in SETS[head].columns[shape]]
         splits, origin = arrays["split"], _origin(SETS[head].stem)
         ids = [f"{s}/{i:05d}" for i, s in enumerate(splits)]
-    chosen = choose_splits(dict.fromkeys(splits.tolist()), split, f"The bundled set {name}")
+    chosen = choose_splits(dict.fromkeys(s for s in splits.tolist() if s), split, f"The bundled set {name}")
     rows = np.flatnonzero(np.isin(splits, chosen))
     about = {key: facts(head)[key] for key in ("licence", "attribution", "upstream")} | {"origin": origin}
     return Records(
@@ -118,6 +121,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         read=lambda i, fit: tuple(part.picture(rows[i]) for part in parts),
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
+        labels=columns(name)["label"][rows] if head == "fashion" else None,
         about=about,
     )
 
@@ -213,6 +217,41 @@ def _emoji_parts(name: str):
         raise GanzooError(f'The bundled set emoji_64 has no part "{part}".{nearest(part, VENDORS)}')
     pictures, ids, plain = _emoji(vendors)
     return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}")
+
+
+def _emoji_domains(name: str):
+    """The base drawings (no skin tones) that both vendors have: Fluent 3D is domain A, Noto domain B.
+
+    Of a concept in the train split one domain has the drawings and the other has none ("" is no split), by a hash of the
+    concept; the test split has them in both, in one order.
+    """
+    if "/" in name:
+        raise GanzooError(f'Unpaired data need both vendors: write "emoji_64" instead of "{name}".')
+    pictures, ids, plain = _emoji(VENDORS)
+    hexcodes, vendors = plain["hexcode"], plain["vendor"]
+    common = set.intersection(*(set(hexcodes[vendors == vendor].tolist()) for vendor in VENDORS))
+    splits = []
+    for hexcode, vendor, split, tone in zip(hexcodes, vendors, plain["split"], plain["skintone"], strict=True):
+        domain = "AB"[VENDORS.index(vendor)]
+        kept = hexcode in common and not tone and (split == "test" or emoji_domain(concept(hexcode)) == domain)
+        splits.append(f"{split}{domain}" if kept else "")
+    # One order of glyphs for both vendors, and a mixed one: the first few show what there is.
+    order = np.lexsort(([hashlib.md5(code.encode()).hexdigest() for code in hexcodes], vendors))
+    joined = Joined(pictures)
+    joined.where = [joined.where[i] for i in order]
+    return [joined], np.array(splits)[order], [ids[i] for i in order], _origin("emoji_64_fluent3d")
+
+
+def concept(hexcode: str) -> str:
+    """What a drawing shows: the hexcode without fe0f, 200d, skin tones, gender signs and direction; man and woman as person."""
+    person = {"1f468": "1f9d1", "1f469": "1f9d1"}
+    dropped = {"fe0f", "200d", "2640", "2642", "27a1", *(f"1f3f{tone}" for tone in "bcdef")}
+    return "-".join(person.get(code, code) for code in hexcode.lower().split("-") if code not in dropped)
+
+
+def emoji_domain(key: str) -> str:
+    """ "A" or "B": the domain that has a concept in training."""
+    return "AB"[int(hashlib.md5(f"ganzoo-domain:{key}".encode()).hexdigest(), 16) % 2]
 
 
 def _path(file: str) -> Path:

@@ -17,6 +17,7 @@ from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.idx import is_idx, read_idx
 from ganzoo.data.sources.layouts import Layout
 from ganzoo.data.sources.trees import Tree, open_tree, shown
+from ganzoo.data.unpaired import UNPAIRED
 from ganzoo.errors import GanzooError
 from ganzoo.images import ImageError, fit_image, image_size, png_bytes, read_image
 
@@ -79,7 +80,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
 
     Args:
         path: folder or zip file.
-        shape: "images" or "paired"; found out from the files by default.
+        shape: "images", "paired" or "unpaired"; found out from the files by default.
         size: the size that training will use; pictures with a side below half of it are called tiny.
 
     Raises:
@@ -92,6 +93,8 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     tree = open_tree(place)
     if is_idx(name.rpartition("/")[2] for name in tree.names):
         return _check_idx(tree)
+    if wanted is None and _two_domains(tree.names):
+        wanted = UNPAIRED
     layout = (wanted or PAIRED).layout(tree.names)
     names = [name for item in layout.items for name in item.files]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -103,6 +106,13 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     _mark_duplicates(layout, seen)
     _mark_modes(layout, seen)
     return _result(tree, wanted, layout, seen)
+
+
+def _two_domains(names: list[str]) -> bool:
+    """Whether the folders say two sets, and no picture of A/ has a partner in B/."""
+    sides = {item.split[-1] for item in UNPAIRED.layout(names).items}
+    pairs = PAIRED.layout(names)
+    return sides == {"A", "B"} and (pairs.kind == "side-by-side" or not pairs.items)
 
 
 def _look(tree: Tree, name: str, size: int | None) -> _Seen:
@@ -166,9 +176,15 @@ def _mark_duplicates(layout: Layout, seen: dict[str, _Seen]) -> None:
 
 
 def _mark_modes(layout: Layout, seen: dict[str, _Seen]) -> None:
-    """Among the first (and the second) pictures of all items, those of a rarer kind: gray, colour, transparent."""
-    for part in range(max((len(item.files) for item in layout.items), default=0)):
-        column = [seen[item.files[part]] for item in layout.items]
+    """Among the first (and the second) pictures of all items, those of a rarer kind: gray, colour, transparent.
+
+    Each domain of unpaired data is a column of its own."""
+    columns: dict[tuple, list[_Seen]] = {}
+    for item in layout.items:
+        domain = item.split[-1] if layout.kind == UNPAIRED.name else ""
+        for part, file in enumerate(item.files):
+            columns.setdefault((domain, part), []).append(seen[file])
+    for column in columns.values():
         usual = Counter(s.kind for s in column if s.kind).most_common(1)
         for s in column:
             if s.row.status == "ok" and s.kind != usual[0][0]:
@@ -220,7 +236,15 @@ def _add_thumbnails(tree: Tree, named: dict[str, CheckRow]) -> None:
 
 def _advised(result: CheckResult, shape: TaskShape) -> CheckResult:
     """Add sentences that say what to do."""
-    if result.usable < 2:
+    if shape is UNPAIRED:
+        for domain in "AB":
+            usable = result.splits.get(f"train{domain}", 0)
+            if usable < 2:
+                result.advice.append(
+                    f"{usable} usable pictures of domain {domain} to train on: training needs at least 2 of each domain. "
+                    f"Accepted: {shape.layouts}."
+                )
+    elif result.usable < 2:
         result.advice.append(
             f"{result.usable} usable {shape.what}: training needs at least 2. Accepted: {shape.layouts}."
         )

@@ -2,6 +2,8 @@
 
     range(start * B, ...) -> batch(B) -> index_shuffle by (seed, epoch) -> gather -> crop, mirror by (seed, position)
 
+(and, for progressive growing, -> means of k x k pixels)
+
 Position p (0, 1, 2, ... over the whole run) shows item shuffle_epoch(p mod n) of epoch p // n: every item once an epoch,
 also if the batch is larger than the set. Random numbers come from hashing (seed, stream, position), the same for both
 pictures of a pair. Everything works on whole batches of uint8, so a batch costs about a millisecond.
@@ -19,13 +21,47 @@ INDEX_SHUFFLE_KEY = 498247692
 MIRROR, CROP_Y, CROP_X = 1, 2, 3  # streams of random numbers
 
 
-def batches(source: Source, batch_size: int, *, seed: int = 0, start_step: int = 0) -> tf.data.Dataset:
-    """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on."""
+def batches(
+    source: Source,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    start_step: int = 0,
+    offset: int = 0,
+    size: int | None = None,
+    labels: bool = False,
+) -> tf.data.Dataset:
+    """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on.
+
+    Args:
+        offset: position of the first picture of batch 0; a segment of a run goes on where the one before ended.
+        size: side of the pictures, a divisor of the source's: means of so many pixels, rounded to 8 bits.
+        labels: also "label", int64 (B,).
+
+    Raises:
+        GanzooError: a number out of range, or no labels in the source.
+    """
     if batch_size < 1 or start_step < 0 or seed < 0:
         raise GanzooError(
             f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
         )
-    positions = tf.data.Dataset.range(start_step * batch_size, np.iinfo(np.int64).max)
+    check_columns(source, size=size, labels=labels)
+    if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
+        parts = {
+            domain: batches(
+                side,
+                batch_size,
+                seed=seed if domain == "a" else _mix_int(seed + 1) >> 1,
+                start_step=start_step,
+                offset=offset,
+                size=size,
+            )
+            for domain, side in source.sides.items()
+        }
+        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
+    factor = source.size // (size or source.size)
+    early = factor if not source.in_memory and source.load_size == source.size else 1  # large pictures one by one
+    positions = tf.data.Dataset.range(offset + start_step * batch_size, np.iinfo(np.int64).max)
     if source.in_memory:
         with tf.device("CPU:0"):  # the pipeline runs there; a set on the GPU would be copied back for every batch
             arrays = [tf.constant(array) for array in source.arrays]
@@ -33,15 +69,31 @@ def batches(source: Source, batch_size: int, *, seed: int = 0, start_step: int =
         dataset = dataset.map(lambda p: (p, tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)))
     else:
         dataset = positions.map(
-            lambda p: (p, _decoded(source, shuffled(p[None], len(source), seed)[0])), tf.data.AUTOTUNE
+            lambda p: (p, _decoded(source, shuffled(p[None], len(source), seed)[0], early)), tf.data.AUTOTUNE
         )
         dataset = dataset.batch(batch_size, drop_remainder=True)
-    dataset = dataset.map(lambda p, parts: _finish(source, seed, p, parts))
+
+    def finished(p, parts):
+        out = _finish(source, seed, p, parts, factor, early)
+        return out | ({"label": tf.gather(source.labels, shuffled(p, len(source), seed))} if labels else {})
+
+    dataset = dataset.map(finished)
     options = tf.data.Options()
     options.deterministic = True
     # Several workers: each takes its part of every global batch, whatever the graph above looks like.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options).prefetch(2)
+
+
+def check_columns(source: Source, *, size: int | None = None, labels: bool = False) -> None:
+    """Refuses a size that the source's pictures do not shrink to, and labels that it does not have."""
+    if size is not None and (size < 1 or source.size % size):
+        raise GanzooError(f"Pictures of {source.size} px are halved to sizes that divide it; {size} does not.")
+    if labels and getattr(source, "labels", None) is None:
+        raise GanzooError(
+            f"A model with classes needs labels, and {source.config.source} has none; the bundled set fashion has. "
+            "Others train by `model.fit` on batches of your own."
+        )
 
 
 def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
@@ -71,8 +123,8 @@ def random_below(positions: tf.Tensor, seed: int, stream: int, bound: int) -> tf
     return tf.cast(random_bits(positions, seed, stream) % tf.constant(bound, tf.uint64), tf.int64)
 
 
-def _finish(source: Source, seed: int, positions: tf.Tensor, parts) -> dict[str, tf.Tensor]:
-    """Crop, mirror and scale a uint8 batch; the same cut and side for every column."""
+def _finish(source: Source, seed: int, positions: tf.Tensor, parts, factor: int, early: int) -> dict[str, tf.Tensor]:
+    """Crop, mirror, shrink by `factor` (by `early` it is already) and scale a uint8 batch; all columns alike."""
     size, slack = source.size, source.load_size - source.size
     out = {}
     for name, images, channels in zip(source.columns, parts, source.channels, strict=True):
@@ -82,7 +134,7 @@ def _finish(source: Source, seed: int, positions: tf.Tensor, parts) -> dict[str,
             images = tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
         if source.config.mirror:
             images = _mirrored(images, random_below(positions, seed, MIRROR, 2), channels)
-        images = tf.ensure_shape(images, (None, size, size, channels))
+        images = _shrunk(tf.ensure_shape(images, (None, *[size // early] * 2, channels)), factor // early)
         out[name] = tf.cast(images, tf.float32) / 127.5 - 1.0
     return out
 
@@ -95,11 +147,20 @@ def _mirrored(images: tf.Tensor, flip: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.gather(tf.concat([images, reverse], 0), rows + flip * tf.cast(shape[0], tf.int64))
 
 
-def _decoded(source: Source, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Read and decode one item on the fly; Pillow releases the interpreter while it decodes, so this runs in parallel."""
+def _shrunk(images: tf.Tensor, factor: int) -> tf.Tensor:
+    """uint8 (B, H, W, C) -> (B, H / factor, W / factor, C): means, rounded as StyleGAN's data tool does."""
+    if factor == 1:
+        return images
+    means = tf.nn.avg_pool2d(tf.cast(images, tf.float32), factor, factor, "VALID")
+    return tf.cast(tf.round(means), tf.uint8)
+
+
+def _decoded(source: Source, index: tf.Tensor, factor: int = 1) -> tuple[tf.Tensor, ...]:
+    """Read and decode one item on the fly, shrunk; Pillow lets the interpreter go meanwhile, so this runs in parallel."""
     size = source.load_size
     parts = tf.numpy_function(lambda i: source.fetch(int(i), size), [index], [tf.uint8] * len(source.columns))
-    return tuple(tf.ensure_shape(p, (size, size, c)) for p, c in zip(parts, source.channels, strict=True))
+    parts = [tf.ensure_shape(p, (size, size, c)) for p, c in zip(parts, source.channels, strict=True)]
+    return tuple(_shrunk(p[None], factor)[0] for p in parts)
 
 
 def _mix_int(z: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganzoo.data.shapes import task_shape
+from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.opening import open_records
 from ganzoo.errors import GanzooError
 from ganzoo.images import fit_image, to_channels
@@ -30,10 +30,10 @@ class Source:
             found (and added to `skipped`) only then.
     """
 
-    def __init__(self, config: "DataConfig", split: str | None = None):
+    def __init__(self, config: "DataConfig", split: str | None = None, shape: TaskShape | None = None):
         self.config = config
         self.split = split or config.split
-        self.shape = task_shape(config.shape)
+        self.shape = shape or task_shape(config.shape)
         self.columns, self.channels = self.shape.columns, self.shape.channels(config)
         self.size, self.load_size = config.size, config.load_size or config.size
         if self.load_size < self.size:
@@ -90,6 +90,11 @@ class Source:
         self.skipped += [(self.records.ids[row], reason) for row, reason in enumerate(reasons) if reason]
         self._usable = np.array([row for row, reason in enumerate(reasons) if reason is None], int)
         return arrays if len(self) == total else tuple(array[self._usable] for array in arrays)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 class of each item, if the source knows them."""
+        return None if self.records.labels is None else self.records.labels[self._usable]
 
     @cached_property
     def fingerprint(self) -> str:

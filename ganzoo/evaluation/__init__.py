@@ -69,24 +69,26 @@ def evaluate(
     Raises:
         GanzooError: unknown metric, random weights, or data that a metric cannot use.
     """
-    subject, asked, items = _subject(model_or_name, data, metrics, n=n, seed=seed, split=split)
+    subjects, asked, items = _subjects(model_or_name, data, metrics, n=n, seed=seed, split=split)
+    found = []
     with bar(progress) as report:
-        subject.sets.report = report
-        weights, sha256 = records.weights_of(subject.model)
-        config = subject.config
-        facts = {
-            "model": f"{subject.model.paper}/{subject.model.preset}",
-            "weights": weights,
-            "weights_sha256": sha256,
-            "data": config.source,
-            "data_sha256": subject.test.fingerprint,
-            "pictures": f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}",
-            "split": subject.split,
-        }
-        found = [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
+        weights, sha256 = records.weights_of(subjects[0].model)
+        for subject in subjects:
+            subject.sets.report = report
+            config = subject.config
+            facts = {
+                "model": f"{subject.model.paper}/{subject.model.preset}",
+                "weights": weights,
+                "weights_sha256": sha256,
+                "data": config.source,
+                "data_sha256": subject.test.fingerprint,
+                "pictures": f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}",
+                "split": subject.split,
+            }
+            found += [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
         if sheet is not None:
             text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
-            images.write_png(sheet, scores.sheet(subject, choice.for_copies(asked, subject.model)), text)
+            images.write_png(sheet, scores.sheet(subjects[0], choice.for_copies(asked, subjects[0].model)), text)
     if out is not None:
         protocols.append(out, found)
     return found
@@ -130,8 +132,10 @@ def evaluate_folder(
     return found
 
 
-def _subject(model_or_name, data, metrics, *, n, seed, split) -> tuple[Subject, list[Protocol], int | None]:
-    """What is measured, by which metrics, and the test items of metrics without an extractor (None: all)."""
+def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Subject], list[Protocol], int | None]:
+    """What is measured, by which metrics, and the test items of metrics without an extractor (None: all).
+
+    A model of two domains gives two: a2b against testB, b2a against testA."""
     model = model_or_name if isinstance(model_or_name, BaseGAN) else zoo.load(model_or_name)
     if model.weights_source == "random" and not int(model.step.numpy()):
         raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")
@@ -145,9 +149,14 @@ def _subject(model_or_name, data, metrics, *, n, seed, split) -> tuple[Subject, 
     asked = choice.for_model(asked, model, config)
     if model.task == "latent":
         n = n or choice.preset_of(model).eval.n
-    subject = Subject(model, config, n=n, split=split, seed=seed)
-    _prepare(subject.sets, asked)
-    return subject, asked, items
+    directions = (None,)
+    if config.shape == "unpaired":
+        directions = tuple(d for d in ("a2b", "b2a") if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
+        split = split.rstrip("AB")
+    subjects = [Subject(model, config, n=n, split=split, seed=seed, direction=d) for d in directions]
+    for subject in subjects:
+        _prepare(subject.sets, asked)
+    return subjects, asked, items
 
 
 def _count(n):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 
+from ganzoo import data as data_layer
 from ganzoo import presets
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
@@ -30,7 +31,9 @@ def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
     """The preset's metrics on the preset's data; on other data those that fit every model of the task."""
     preset = preset_of(model)
     own_data = preset.data.source == config.source
-    return preset.eval.metrics if preset.eval.metrics and own_data else DEFAULTS[model.task]
+    if preset.eval.metrics and own_data:
+        return preset.eval.metrics
+    return DEFAULTS[model.task if data_layer.has_pairs(config) else "latent"]
 
 
 def asked_for(names: Iterable[str]) -> list[Protocol]:
@@ -60,7 +63,7 @@ def for_model(asked: list[Protocol], model: BaseGAN, config: presets.DataConfig)
         GanzooError: a metric that does not fit the model.
     """
     fitting = [m for m in FEATURE_METRICS if m in SCORES or (m == "ppl" and model.task == "latent")]
-    if config.shape != "paired":
+    if not data_layer.has_pairs(config):
         fitting = [m for m in fitting if m not in PAIRED_METRICS]
     listed = list(map(parse_stem, preset_of(model).eval.metrics))
     fill = partial(_filled, who=model.paper, fitting=fitting, others=[*own.of(model, config)], listed=listed)

@@ -123,7 +123,7 @@ PAPERS: dict[str, dict[str, Callable]] = {"gan": {"parzen": parzen}, "dcgan": {"
 
 def of(model, config) -> dict[str, Callable]:
     """The metrics without an extractor that fit a model and its data, by the name without counts."""
-    return (PAIRED if config.shape == "paired" else {}) | PAPERS.get(model.paper, {})
+    return (PAIRED if data_layer.has_pairs(config) else {}) | PAPERS.get(model.paper, {})
 
 
 def base_name(metric: str) -> str:

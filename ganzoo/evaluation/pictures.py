@@ -60,21 +60,21 @@ class Pictures:
 
 
 def generated(model, n: int, seed: int) -> Pictures:
-    """`model.generate(n, seed=seed)` of an unconditional model, chunk by chunk."""
+    """`model.generate(n, seed=seed)` of an unconditional model as it is measured, chunk by chunk."""
 
     def make(_):
         latents = blocks.latents_of(model, blocks.row_seeds(seed, n))
         for start in range(0, n, CHUNK):
-            yield model.generate(latents=latents[start : start + CHUNK])
+            yield model.generate(latents=latents[start : start + CHUNK], **model.measured)
 
     return Pictures(n, make)
 
 
-def translated(model, inputs: Pictures, seed: int) -> Pictures:
-    """`model.generate(inputs, seed=seed)` of an image model. The dropout seed of an image is its place in the whole."""
+def translated(model, inputs: Pictures, seed: int, **options) -> Pictures:
+    """`model.generate(inputs, seed=seed, **options)` of an image model. The dropout seed of an image is its place in the whole."""
 
     def make(_):
-        yield model.generate(inputs.array(), seed=seed)
+        yield model.generate(inputs.array(), seed=seed, **options)
 
     return Pictures(inputs.count, make)
 

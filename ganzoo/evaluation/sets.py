@@ -113,18 +113,31 @@ class Subject:
 
     Attributes:
         n: samples; for an image model the first `n` items of the split, all if None.
-        split: of the reference.
-        sets: "fake", "ceiling" (both generated), "floor", "reference", "train", and "input" of pairs.
+        split: of the reference; of two domains with the reference's letter, "testB" for a2b, as its folder is called.
+        direction: of two domains "a2b" or "b2a", else None.
+        sets: "fake", "ceiling" (both generated), "floor", "reference", "train", and "input" of an image model.
     """
 
     def __init__(
-        self, model: BaseGAN, config: presets.DataConfig, *, n: int | None, split: str, seed: int, report=None
+        self,
+        model: BaseGAN,
+        config: presets.DataConfig,
+        *,
+        n: int | None,
+        split: str,
+        seed: int,
+        direction: str | None = None,
+        report=None,
     ):
-        self.model, self.config, self.split, self.seed = model, config, split, seed
-        self.paired = config.shape == "paired"
-        self.column = "target" if self.paired else "image"
+        self.model, self.config, self.seed, self.direction = model, config, seed, direction
+        self.opened = split
+        self.split = f"{split}{direction[-1].upper()}" if direction else split
+        if direction:
+            self.given, self.column = direction[0], direction[-1]
+        else:
+            self.given, self.column = ("input", "target") if config.shape == "paired" else (None, "image")
         if model.task == "image":
-            self.n = len(self.test) if n is None else min(n, len(self.test))
+            self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:
             self.n = n
         self.sets = Sets(
@@ -153,12 +166,21 @@ class Subject:
     @cached_property
     def test(self):
         """The reference: the whole split."""
-        return data_layer.open_source(self.config, self.split)
+        return self._opened(self.opened, self.column)
+
+    @cached_property
+    def inputs(self):
+        """What an image model translates."""
+        return self._opened(self.opened, self.given)
 
     @cached_property
     def train(self):
         """What the model was trained on, if the data are its own."""
-        return data_layer.open_source(self.config, self.config.split)
+        return self._opened(self.config.split, self.column)
+
+    def _opened(self, split: str, column: str):
+        source = data_layer.open_source(self.config, split)
+        return source.sides[column] if self.direction else source
 
     @cached_property
     def untrained(self) -> BaseGAN:
@@ -169,12 +191,13 @@ class Subject:
     def _samples(self, model: BaseGAN) -> Pictures:
         if model.task == "latent":
             return made.generated(model, self.n, self.seed)
-        return made.translated(model, self.sets.pictures("input"), self.seed)
+        options = {"direction": self.direction} if self.direction else {}
+        return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 
     def _inputs(self) -> Pictures:
-        if not self.paired:
-            raise GanzooError(f'This needs pairs; data.shape is "{self.config.shape}".')
-        return made.of_source(self.test, "input", np.arange(self.n))
+        if self.given is None:
+            raise GanzooError(f'This needs input pictures; data.shape is "{self.config.shape}".')
+        return made.of_source(self.inputs, self.given, np.arange(self.n))
 
     def _floor_rows(self) -> np.ndarray:
         """As many training pictures as there are samples, drawn once and for all; all of them if there are fewer."""

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "import_checkpoint", "kinds", "read_state"]
 
-_FILES = {"dcgan": "dcgan", "pix2pix": "pix2pix"}  # canonical paper name -> module beside this one
+_FILES = {
+    "cyclegan": "cyclegan",
+    "dcgan": "dcgan",
+    "pix2pix": "pix2pix",
+    "stylegan-lite": "stylegan",
+}  # canonical paper name -> module beside this one
 
 
 def kinds() -> list[str]:
@@ -36,12 +41,11 @@ def build(kind: str, state: Mapping, **what_cannot_be_seen) -> "keras.Model":
     """A network with the weights of a reference checkpoint.
 
     Args:
-        kind: "pix2pix.generator", "pix2pix.discriminator", "dcgan.generator" or "dcgan.discriminator"; the part before
-            the dot may be an alias of the paper.
+        kind: one of `kinds()`, such as "pix2pix.generator"; the part before the dot may be an alias of the paper.
         state: the reference's state-dict names -> arrays (or torch tensors). A `module.` before every name and the
             `num_batches_tracked` counters are tolerated.
         what_cannot_be_seen: arguments of the paper's builder that override what names and shapes say, for example
-            `dropout=0.5` (pix2pix) or `epsilon=1e-8` (dcgan).
+            `dropout=0.5` (pix2pix), `epsilon=1e-8` (dcgan) or `fused_scale=True` (stylegan).
 
     Returns:
         The network, channels last: it honours `training=`; generators give images in [-1, 1], discriminators logits.
@@ -70,14 +74,16 @@ def import_checkpoint(
 
     Args:
         paper: a paper that has an importer, or its alias.
-        generator: the file with the generator's weights (see `read_state` for the formats).
+        generator: the file with the generator's weights (see `read_state` for the formats). CycleGAN's others are taken
+            along from beside it: `latest_net_G_A.pth` finds `latest_net_G_B.pth`, `latest_net_D_A.pth`, ...
         out: the folder to write.
         discriminator: the file with the discriminator's weights, needed only to go on training it; without one a
             freshly initialised discriminator is saved.
         what_cannot_be_seen: arguments of the paper's model that override what names and shapes say.
 
     Returns:
-        The folder. Its training options are those of the paper's PyTorch preset; `manifest.json` names the files.
+        The folder. Its training options are those of the paper's PyTorch preset; `manifest.json` names the files, and under
+        "untrained" the networks that none of them held.
 
     Raises:
         GanzooError: as `build` and `read_state`; nothing is written then.
@@ -88,19 +94,22 @@ def import_checkpoint(
     canonical = _canonical(paper)
     if canonical is None:
         raise GanzooError(f'No importer reads checkpoints of "{paper}".{nearest(paper, _FILES)}')
-    files = {"generator": Path(generator)} | ({"discriminator": Path(discriminator)} if discriminator else {})
+    module = _module(canonical)
+    given = {"generator": Path(generator)} | ({"discriminator": Path(discriminator)} if discriminator else {})
+    files = module.files(given) if hasattr(module, "files") else given
     states = {network: clean(read_state(path)) for network, path in files.items()}
-    plan = _module(canonical).plan(states, what_cannot_be_seen)
+    plan = module.plan(states, what_cannot_be_seen)
     config = presets.run_config(
         f"{canonical}/{plan.preset}", {f"data.{key}": value for key, value in plan.data.items()}
     )
     model = zoo.build(config.model_copy(update={"model": plan.model, "preset": Path(out).resolve().name}))
     for network, (state, places) in plan.networks.items():
         assign(f"{canonical}.{network}", getattr(model, network), state, places)
-    if model.ema_decay:
-        model.ema_generator.set_weights(model.generator.get_weights())
+    for average, network in model.averages():
+        average.set_weights(network.get_weights())
     origin = {network: {"file": path.name, "sha256": _sha256(path)} for network, path in files.items()}
-    return zoo.save(model, out, extra={"imported": origin})
+    untrained = [n for n in model.networks() if n not in plan.networks and not n.startswith("ema_")]
+    return zoo.save(model, out, extra={"imported": origin, "untrained": untrained})
 
 
 def _sha256(path: Path) -> str:

@@ -3,7 +3,9 @@
 import keras
 import tensorflow as tf
 
-__all__ = ["FlatLatents", "PatchLogits", "SeededGenerator"]
+from ganzoo.errors import GanzooError
+
+__all__ = ["ChosenNoise", "FlatLatents", "PatchLogits", "SeededGenerator"]
 
 
 class _Around(keras.Model):
@@ -60,3 +62,33 @@ class PatchLogits(_Around):
     def call(self, inputs, training=None):
         logits = self.patches(inputs, training=training)
         return tf.reshape(logits, [-1, 1]) if logits.shape[1:3] == (1, 1) else logits
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class ChosenNoise(_Around):
+    """StyleGAN's synthesis network with "stored" or "random" noise, on w (N, layers, w_dim) or (N, w_dim).
+
+    Args:
+        noise: of the calls that do not say it.
+    """
+
+    def __init__(self, network, *, noise="stored", **kwargs):
+        super().__init__(network, **kwargs)
+        self.noise = _checked_noise(noise)
+
+    def call(self, inputs, lod=0.0, noise=None):
+        w, drawn = tf.convert_to_tensor(inputs), None
+        if w.shape.rank == 2:
+            w = tf.repeat(w[:, None], self.network.num_layers, axis=1)
+        if _checked_noise(noise or self.noise) == "random":
+            drawn = [tf.random.normal([tf.shape(w)[0], *shape, 1]) for shape in self.network.noise_shapes()]
+        return self.network(w, lod=lod, noise=drawn)
+
+    def get_config(self):
+        return super().get_config() | {"noise": self.noise}
+
+
+def _checked_noise(noise) -> str:
+    if noise not in ("stored", "random"):
+        raise GanzooError(f'noise is "stored" or "random"; received {noise!r}.')
+    return noise

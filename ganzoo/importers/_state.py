@@ -1,4 +1,4 @@
-"""Puts a PyTorch state dict into a network of ours by name, and says exactly what does not fit."""
+"""Puts a reference's weights into a network of ours by name, and says exactly what does not fit."""
 
 import dataclasses
 import inspect
@@ -24,7 +24,19 @@ class Plan:
     preset: str
     model: dict
     data: dict
-    networks: dict[str, tuple[State, dict[str, str]]]
+    networks: dict[str, tuple[State, "Places"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A variable of ours, the shape that the reference keeps it in, and what turns that array into ours."""
+
+    variable: keras.Variable
+    shape: tuple[int, ...]
+    convert: Callable[[np.ndarray], np.ndarray] = np.asarray
+
+
+Places = Mapping[str, str] | Callable[[keras.Model], Mapping[str, Place]]
 
 
 # Torch keeps convolutions as (out, in, kh, kw) and transposed ones as (in, out, kh, kw); Keras has (kh, kw, in, out)
@@ -82,53 +94,49 @@ def not_this_network(kind: str, state: Iterable[str], why: str) -> GanzooError:
     return GanzooError(f"This state is not one of {kind}: {why}. Its names are {_some(state)}.")
 
 
-def assign(kind: str, network: keras.Model, state: State, places: Mapping[str, str]) -> None:
+def assign(kind: str, network: keras.Model, state: State, places: Places) -> None:
     """Sets the weights of `network` from `state`, all of both or nothing.
 
     Args:
         kind: what the sentence of a refusal calls the network.
         state: as `clean` returns it.
-        places: reference prefix -> layer name. What a prefix holds follows from the layer: a kernel and perhaps a bias,
-            or the four vectors of a batch norm.
+        places: PyTorch prefix -> layer name. What a prefix holds follows from the layer: a kernel and perhaps a bias,
+            or the four vectors of a batch norm. Or a function of the network that gives reference name -> `Place`.
 
     Raises:
         GanzooError: names missing, names unknown, shapes that differ or values not finite, in one sentence.
     """
-    expected = {}
-    for prefix, layer_name in places.items():
-        expected |= _variables(network.get_layer(layer_name), prefix)
-    arrays = {name: _to_keras(state[name], variable) for name, variable in expected.items() if name in state}
+    expected = dict(places(network)) if callable(places) else {}
+    for prefix, layer_name in () if callable(places) else places.items():
+        expected |= _torch_places(network.get_layer(layer_name), prefix)
+    known = {name: array for name, array in state.items() if name in expected}
     faults = {
-        "missing": [f"{n} {_torch_shape(v)}" for n, v in expected.items() if n not in state],
+        "missing": [f"{n} {place.shape}" for n, place in expected.items() if n not in state],
         "unknown": [f"{n} {a.shape}" for n, a in state.items() if n not in expected],
         "of another shape": [
-            f"{n} {state[n].shape} instead of {_torch_shape(expected[n])}"
-            for n, a in arrays.items()
-            if a.shape != tuple(expected[n].shape)
+            f"{n} {a.shape} instead of {expected[n].shape}" for n, a in known.items() if a.shape != expected[n].shape
         ],
-        "not finite": [n for n, a in arrays.items() if not np.all(np.isfinite(a))],
+        "not finite": [n for n, a in known.items() if not np.all(np.isfinite(a))],
     }
     if any(faults.values()):
         listed = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)
         raise GanzooError(f"This state does not fit {kind}. {listed[0].upper()}{listed[1:]}.")
-    for name, array in arrays.items():
-        expected[name].assign(array)
+    for name, array in known.items():
+        expected[name].variable.assign(expected[name].convert(array))
 
 
-def _variables(layer: keras.Layer, prefix: str) -> dict[str, keras.Variable]:
+def _torch_places(layer: keras.Layer, prefix: str) -> dict[str, Place]:
     if isinstance(layer, BatchNorm):
-        return {f"{prefix}.{torch_name}": getattr(layer, ours) for torch_name, ours in _BATCH_NORM.items()}
-    bias = {f"{prefix}.bias": layer.bias} if layer.use_bias else {}
-    return {f"{prefix}.weight": layer.kernel, **bias}
+        return {f"{prefix}.{theirs}": _torch_place(getattr(layer, ours)) for theirs, ours in _BATCH_NORM.items()}
+    bias = {f"{prefix}.bias": _torch_place(layer.bias)} if layer.use_bias else {}
+    return {f"{prefix}.weight": _torch_place(layer.kernel), **bias}
 
 
-def _to_keras(array: np.ndarray, variable: keras.Variable) -> np.ndarray:
-    return np.transpose(array, _KERNEL) if array.ndim == len(variable.shape) == 4 else array
-
-
-def _torch_shape(variable: keras.Variable) -> tuple[int, ...]:
+def _torch_place(variable: keras.Variable) -> Place:
     shape = tuple(variable.shape)
-    return tuple(shape[axis] for axis in (3, 2, 0, 1)) if len(shape) == 4 else shape
+    if len(shape) != 4:
+        return Place(variable, shape)
+    return Place(variable, tuple(shape[axis] for axis in (3, 2, 0, 1)), lambda array: np.transpose(array, _KERNEL))
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:

@@ -2,8 +2,7 @@
 
 A U-Net is a nest: level 1 is `model.model.0` and `.3`, each further level sits in its parent's child 1 (the outermost)
 or 3, and holds, counted inside it, 1 the down convolution, 2 its norm, 5 the up convolution, 6 its norm; the innermost
-has no norm after its down convolution and no child, so its up convolution is 3 and the norm 4. PatchGAN numbers its
-layers `model.0`, `model.2`, ...; PixelGAN `net.0`, `net.2`, `net.5`.
+has no norm after its down convolution and no child, so its up convolution is 3 and the norm 4.
 
 What cannot be seen in names and shapes is dropout. It is off unless asked for, `dropout=0.5`, and then sits where the
 PyTorch code has it.
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 import keras
 
 from ganzoo.errors import GanzooError
+from ganzoo.importers import _patchgan
 from ganzoo.importers._networks import SeededGenerator
 from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
 from ganzoo.models import pix2pix
@@ -35,10 +35,10 @@ def generator(state: State, **keywords) -> keras.Model:
 def discriminator(state: State, **keywords) -> keras.Model:
     """PatchGAN or PixelGAN: concat(x, y) (N, H, W, C) -> logits (N, h, w, 1)."""
     kind = "pix2pix.discriminator"
-    state, inferred = _discriminator_facts(kind, state)
+    state, inferred = _patchgan.facts(kind, state)
     config = settings(kind, pix2pix.build_discriminator, inferred, keywords)
     network = pix2pix.build_discriminator(**config)
-    assign(kind, network, state, _discriminator_places(config))
+    assign(kind, network, state, _patchgan.places(config))
     return network
 
 
@@ -52,7 +52,7 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     channels = inferred["input_channels"] + inferred["output_channels"]
     d_facts = {"ndf": inferred["ngf"], "norm": inferred["norm"], "channels": channels}
     if "discriminator" in states:
-        d_state, d_facts = _discriminator_facts("pix2pix.discriminator", states["discriminator"])
+        d_state, d_facts = _patchgan.facts("pix2pix.discriminator", states["discriminator"])
     if d_facts["norm"] != inferred["norm"]:
         raise GanzooError(
             f'The generator has norm "{inferred["norm"]}" and the discriminator "{d_facts["norm"]}", but a pix2pix '
@@ -66,7 +66,7 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     config = settings("pix2pix", pix2pix.Pix2Pix.__init__, inferred | d_facts, keywords)
     networks = {"generator": (g_state, _generator_places(config))}
     if "discriminator" in states:
-        networks["discriminator"] = (d_state, _discriminator_places(config))
+        networks["discriminator"] = (d_state, _patchgan.places(config))
     size = 2 ** config["num_downs"]
     data = {"size": size, "load_size": size * 286 // 256}  # the paper's jitter
     return Plan("facades-256", config, data | _image_channels(config), networks)
@@ -84,7 +84,7 @@ def _generator_facts(kind: str, state: State, keywords: Mapping) -> tuple[State,
     levels = [len(match[1]) // len("model.3.") for match in map(_LEVEL.fullmatch, state) if match]
     if not levels:
         raise not_this_network(kind, state, "there is nothing inside its outermost level")
-    state, norm = _norm(state, "model.model.0.bias")
+    state, norm = _patchgan.norm_of(state, "model.model.0.bias")
     asked = {"dropout": 0.5 if "dropout_placement" in keywords else 0.0, "dropout_placement": "pytorch"}
     sizes = {"input_channels": input_channels, "output_channels": output_channels, "ngf": ngf}
     return state, sizes | {"num_downs": max(levels) + 2, "norm": norm} | asked
@@ -102,45 +102,6 @@ def _generator_places(config: Mapping) -> dict[str, str]:
             if level < depth:
                 places[f"{inside}2"] = f"down{level}_norm"
     return places
-
-
-def _discriminator_facts(kind: str, state: State) -> tuple[State, dict]:
-    if "net.0.weight" in state:
-        ndf, channels, *_ = shape_of(kind, state, "net.0.weight")
-        state, norm = _norm(state, "net.2.bias")
-        return state, {"channels": channels, "ndf": ndf, "n_layers": 0, "norm": norm}
-    ndf, channels, *_ = shape_of(kind, state, "model.0.weight")
-    last = max(int(index) for index in re.findall(r"^model\.(\d+)\.", "\n".join(state), re.MULTILINE))
-    if last < 5 or last % 3 != 2:
-        raise not_this_network(kind, state, f"its last layer is model.{last}, and a PatchGAN's is 5, 8, 11 or so on")
-    state, norm = _norm(state, "model.2.bias")
-    return state, {"channels": channels, "ndf": ndf, "n_layers": (last - 2) // 3, "norm": norm}
-
-
-def _discriminator_places(config: Mapping) -> dict[str, str]:
-    normed = config["norm"] == "batch"
-    if config["n_layers"] == 0:
-        places = {"net.0": "conv1", "net.2": "conv2", "net.5": "logits"}
-        return places | ({"net.3": "norm2"} if normed else {})
-    depth = config["n_layers"] + 1
-    places = {"model.0": "conv1", f"model.{3 * depth - 1}": "logits"}
-    for layer in range(2, depth + 1):
-        places[f"model.{3 * layer - 4}"] = f"conv{layer}"
-        if normed:
-            places[f"model.{3 * layer - 3}"] = f"norm{layer}"
-    return places
-
-
-def _norm(state: State, bias: str) -> tuple[State, str]:
-    """The norm, and the state without the running values that instance norm kept in checkpoints of before 2018.
-
-    Batch norm has weights; instance norm has none, but then the convolutions before it have biases; else there is none.
-    """
-    running = (".running_mean", ".running_var")
-    owners = {name.rpartition(".")[0] for name in state if name.endswith(running)}
-    if any(f"{owner}.weight" in state for owner in owners):
-        return state, "batch"
-    return {n: a for n, a in state.items() if not n.endswith(running)}, "instance" if bias in state else "none"
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}

@@ -1,7 +1,26 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
+from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
+from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
+from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 
-__all__ = ["BatchNorm", "InstanceNorm", "MaskedDropout", "Maxout", "RowUniform", "Zeroed"]
+__all__ = [
+    "BatchNorm",
+    "Blur",
+    "DropFirst",
+    "EqualizedConv2D",
+    "EqualizedDense",
+    "ImagePool",
+    "InstanceNorm",
+    "MaskedDropout",
+    "Maxout",
+    "MinibatchStddev",
+    "ReflectPad",
+    "RowUniform",
+    "StyleEpilogue",
+    "Zeroed",
+]

@@ -90,23 +90,42 @@ class InstanceNorm(keras.layers.Layer):
     """Instance normalisation of (N, H, W, C) images, each channel of each image by itself, epsilon 1e-5.
 
     `affine=False` as PyTorch's default (pix2pix and CycleGAN's code); with True, a gain and a bias per channel.
+    `fused=True` takes TensorFlow's fused kernel in training, whose gradient needs half the time on a CPU; the numbers are
+    the same to rounding. Without training the plain operations stay, which every export format knows.
     """
 
-    def __init__(self, *, epsilon=1e-5, affine=False, **kwargs):
+    def __init__(self, *, epsilon=1e-5, affine=False, fused=False, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.affine = affine
+        self.fused = fused
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones") if self.affine else None
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros") if self.affine else None
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        if self.fused and training:
+            return self._fused(inputs)
         x = tf.cast(inputs, tf.float32)  # half-precision moments would be off by a percent of the deviation
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
         gain, bias = (None if v is None else tf.cast(v, tf.float32) for v in (self.gamma, self.beta))
         return tf.cast(tf.nn.batch_normalization(x, mean, variance, bias, gain, self.epsilon), inputs.dtype)
 
+    def _fused(self, inputs):
+        """Batch norm of one image whose channels are all channels of all images."""
+        n, h, w, _ = tf.unstack(tf.shape(inputs))
+        c = inputs.shape[-1]
+        x = tf.reshape(tf.transpose(inputs, [1, 2, 0, 3]), [1, h, w, n * c])
+        gain = tf.ones([n * c]) if self.gamma is None else tf.tile(tf.cast(self.gamma, tf.float32), [n])
+        bias = tf.zeros([n * c]) if self.beta is None else tf.tile(tf.cast(self.beta, tf.float32), [n])
+        none = tf.zeros([0])
+        y = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gain, offset=bias, mean=none, variance=none, epsilon=self.epsilon, is_training=True
+        )[0]
+        y = tf.transpose(tf.reshape(y, [h, w, n, c]), [2, 0, 1, 3])
+        return tf.ensure_shape(y, inputs.shape)
+
     def get_config(self):
-        return super().get_config() | {"epsilon": self.epsilon, "affine": self.affine}
+        return super().get_config() | {"epsilon": self.epsilon, "affine": self.affine, "fused": self.fused}

@@ -152,7 +152,8 @@ def write_run_report(run_dir: str | Path) -> Path:
     ]
     grids, count = _timeline(run / "samples")
     wanted = (config.get("train") or {}).get("steps")
-    batch = (config.get("train") or {}).get("batch_size")
+    settings = config.get("train") or {}
+    batch = None if settings.get("growth") else settings.get("batch_size")  # growing, it differs from size to size
     body = page(
         f"Training run {run.resolve().name}",
         facts(

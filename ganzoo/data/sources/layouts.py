@@ -42,8 +42,9 @@ class Layout:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have items, in the order train, val, test."""
-        return [s for s in ("train", "val", "test") if any(i.split == s for i in self.items)]
+        """The splits that have items, in the order train, val, test; of unpaired data trainA, trainB, ..."""
+        names = [split + side for split in ("train", "val", "test") for side in ("", "A", "B")]
+        return [s for s in names if any(i.split == s for i in self.items)]
 
 
 def place(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[tuple[str, str, str]]]:

@@ -16,7 +16,8 @@ class Records:
 
     `read(i, fit)` gives the uint8 pictures (h, w, 1 or 3) of item i, of any size, and raises `GanzooError` for a bad item
     (one whose pictures the fit policy would move apart is bad too); `content(i)` gives the bytes that identify it. `trusted` items are known to be good (bundled sets), so they need not be
-    decoded to be counted. `about` holds JSON-able facts for the summary (licence, attribution, layout).
+    decoded to be counted. `labels`: int64 class of each item, if known. `about` holds JSON-able facts for the summary
+    (licence, attribution, layout).
     """
 
     source: str
@@ -25,6 +26,7 @@ class Records:
     read: Callable[[int, str], tuple[np.ndarray, ...]]
     content: Callable[[int], Iterable[bytes]]
     trusted: bool = False
+    labels: np.ndarray | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     about: dict = field(default_factory=dict)
 
@@ -43,9 +45,11 @@ class Records:
 
 
 def choose_splits(available: Iterable[str], split: str, source: str) -> list[str]:
-    """The split names that `split` asks for: one of `available`, several joined by "+", or "all"."""
+    """The split names that `split` asks for: one of `available`, several joined by "+", or "all" ("allA": all of domain A)."""
     available = list(available)
-    wanted = available if split == "all" else [part.strip() for part in split.split("+")]
+    wanted = [part.strip() for part in split.split("+")]
+    if split in ("all", "allA", "allB"):
+        wanted = [name for name in available if name.endswith(split.removeprefix("all"))]
     for name in wanted:
         if name not in available:
             raise GanzooError(f'{source} has no split "{name}".{nearest(name, [*available, "all"])}')

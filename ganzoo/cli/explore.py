@@ -1,0 +1,235 @@
+"""`ganzoo explore`: paths through a model's latent space, as a sheet (PNG) or an animation (GIF, MP4)."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganzoo.cli.job import FRAME, SHEET, Job, numbers, options, whole_numbers
+from ganzoo.cli.output import writable_file
+from ganzoo.cli.sample import Json, Name
+from ganzoo.errors import GanzooError
+
+app = typer.Typer(help="Interpolate, truncate, mix, walk, project: pictures along paths through a latent space.")
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="The file to write: a .png sheet, or a .gif or .mp4 animation.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed whose samples are taken where no points are named.", min=0, max=2**63 - 1)
+]
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        help="Points: 3 (a seed), 0:5 (sample 5 of seed 0), 0:5-8 or 3-6 (several), face.json (a projection)."
+    ),
+]
+Weights = Annotated[str, typer.Option(help='"default", "random" or a .safetensors file.')]
+Scale = Annotated[int | None, typer.Option(min=1, max=32, help="Enlarge every pixel so many times.")]
+Fps = Annotated[int, typer.Option(min=1, max=50, help="Pictures a second of an animation.")]
+Psi = Annotated[float | None, typer.Option(help="Truncation psi of a model with styles; 0.7 by default.")]
+Cutoff = Annotated[int | None, typer.Option(min=0, help="Truncate the styles of the first so many layers only.")]
+Label = Annotated[int | None, typer.Option(min=0, help="Class of a conditional model.")]
+
+
+@app.callback()
+def explore() -> None:
+    """Pictures along paths through the latent space of a model that starts from noise."""
+
+
+@app.command("interpolate")
+def interpolate(
+    name: Name,
+    out: Out,
+    seeds: Seeds = None,
+    seed: Seed = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=2, max=500, help="Pictures from a point to the next; 8 on a sheet, else 24.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Lead from the last point back to the first.")] = False,
+    space: Annotated[str | None, typer.Option(help='"z" (an arc) or, of models with styles, "w" (a line).')] = None,
+    psi: Psi = None,
+    cutoff: Cutoff = None,
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 20,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Go from sample to sample: one row each pair, or one film of all."""
+    job = Job("interpolate", name, out, seed, weights, scale, fps)
+    points = job.points(seeds, 4)
+    job.load()
+    from ganzoo.explore import media, paths
+
+    steps = steps or (24 if job.animated else 8)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    table = paths.interpolate(job.model, points, steps=steps, loop=loop, space=space, **style)
+    job.note(points=points, steps=steps, loop=loop, space=space, **style)
+    table = job.enlarge(table, FRAME if job.animated else SHEET)
+    if job.animated:
+        frames = table[:, :-1].reshape(-1, *table.shape[2:])  # each row begins where the last one ended
+        job.write_film(frames if loop else media.there_and_back([*frames, table[-1, -1]]))
+    else:
+        ends = [point.name for point in [*points, *points[:1]]]
+        job.write_sheet(table, rows=[f"{a} - {b}" for a, b in itertools.pairwise(ends)])
+    job.report(as_json)
+
+
+@app.command("truncate")
+def truncate(
+    name: Name,
+    out: Out,
+    seeds: Seeds = None,
+    seed: Seed = 0,
+    psi: Annotated[
+        str | None, typer.Option(help="Truncation psis, as 1,0.7,0; default 1 to -1. Of an animation first and last.")
+    ] = None,
+    cutoff: Cutoff = None,
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 20,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Move samples towards the average of all styles and past it (StyleGAN, figure 8)."""
+    job = Job("truncate", name, out, seed, weights, scale, fps)
+    points = job.points(seeds, 4)
+    psis = numbers("--psi", psi or "1,0.7,0.5,0,-0.5,-1")
+    if job.animated:
+        psis = [psis[0] + (psis[-1] - psis[0]) * i / 40 for i in range(41)]
+    job.load()
+    from ganzoo.explore import paths
+
+    table = paths.truncate(job.model, points, psis=psis, cutoff=cutoff, label=label)
+    job.note(points=points, psi=psis, **options(cutoff=cutoff, label=label))
+    job.write_sweep(table, rows=[point.name for point in points], columns=[f"psi {value:g}" for value in psis])
+    job.report(as_json)
+
+
+@app.command("mix")
+def mix(
+    name: Name,
+    out: Out,
+    rows: Annotated[str | None, typer.Option(help="Source A, at the left: all styles but those of --layers.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Source B, above: the styles of --layers.")] = None,
+    seed: Seed = 0,
+    layers: Annotated[
+        str, typer.Option(help="Groups of layers: coarse, middle, fine, all, or numbers as 0-3,4,5-9.")
+    ] = "coarse,middle,fine",
+    psi: Psi = None,
+    cutoff: Cutoff = None,
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 4,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Mix the styles of two sets of samples (StyleGAN, figure 3). An animation hands layer after layer from A to B."""
+    job = Job("mix", name, out, seed, weights, scale, fps)
+    a, b = job.points(rows, 2), job.points(columns, 5, first=2)
+    job.load()
+    from ganzoo.explore import media, paths
+
+    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    count = paths.styles_of(job.model, "style layers", **style).layers
+    if job.animated:
+        job.note(rows=a, columns=b, **style)
+        groups = [range(first, count) for first in range(count, -1, -1)]  # the finest layers change hands first
+        tables = [job.enlarge(paths.mix(job.model, a, b, layers=[group], **style), SHEET) for group in groups]
+        job.write_film(media.there_and_back(tables))
+    else:
+        job.note(rows=a, columns=b, layers=layers, **style)
+        groups = paths.layer_groups(layers, count)
+        table = job.enlarge(paths.mix(job.model, a, b, layers=list(groups.values()), **style), SHEET)
+        captions = [f"{point.name}, {group}" for group in groups for point in a]
+        job.write_sheet(table, rows=["", *captions], columns=["", *(point.name for point in b)])
+    job.report(as_json)
+
+
+@app.command("walk")
+def walk(
+    name: Name,
+    out: Out,
+    seeds: Seeds = None,
+    seed: Seed = 0,
+    direction: Annotated[str, typer.Option(help="Numbers of directions, 0 the most effective, as 0-4 or 2,5.")] = "0-4",
+    reach: Annotated[float, typer.Option(help="How far, in standard deviations of the samples.")] = 3.0,
+    steps: Annotated[int | None, typer.Option(min=2, max=500, help="Pictures; 7 on a sheet, else 24.")] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Of models with styles: the layers that are moved; coarse by default.")
+    ] = None,
+    psi: Psi = None,
+    cutoff: Cutoff = None,
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 20,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Walk along the directions that the model's first weights stretch most (SeFa): what they mean, you see."""
+    job = Job("walk", name, out, seed, weights, scale, fps)
+    points = job.points(seeds, 1)
+    chosen = whole_numbers("--direction", direction)
+    job.load()
+    from ganzoo.explore import paths
+
+    steps = steps or (24 if job.animated else 7)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    table = paths.walk(job.model, points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
+    job.note(points=points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
+    amounts = [f"{-reach + 2 * reach * i / (steps - 1):+.1f}" for i in range(steps)]
+    captions = [f"{point.name}, direction {k}" for k in chosen for point in points]
+    job.write_sweep(table, rows=captions, columns=amounts)
+    job.report(as_json)
+
+
+@app.command("project")
+def project(
+    name: Name,
+    out: Out,
+    input: Annotated[Path, typer.Option(help="The picture to find, of any size.")],
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(min=1, max=100_000, help="Steps of the search.")] = 300,
+    starts: Annotated[int, typer.Option(min=1, max=512, help="Searches, from the nearest of 512 samples.")] = 8,
+    fit: Annotated[str, typer.Option(help='How the picture becomes a square: "crop", "pad" or "stretch".')] = "crop",
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 20,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Find the picture that is nearest to yours among all that the model can make.
+
+    Beside the sheet (target, nearest sample, projection, loss) or the film of the search stands a report of the same name
+    that ends in .json: distances, losses, and the point, which --seeds of the other commands takes.
+    """
+    job = Job("project", name, out, seed, weights, scale, fps)
+    path = writable_file(out.with_suffix(".json"))
+    from ganzoo import images
+
+    if input.exists() and any(file.exists() and file.samefile(input) for file in (out, path)):
+        raise GanzooError(f'"{input}" is the input and would be overwritten; choose another output.')
+    picture = images.read_image(input)
+    images.fit_image(picture[:1, :1], 1, fit)  # a misspelt --fit is found before the model is loaded
+    job.load()
+    import numpy as np
+
+    from ganzoo.explore import media, points, projection
+    from ganzoo.weights import write_bytes
+
+    found = projection.project(job.model, picture, steps=steps, starts=starts, seed=seed, fit=fit, label=label)
+    job.note(input=input, space=found.space, steps=steps, starts=starts, fit=fit, **options(label=label))
+    if job.animated:
+        frames = np.concatenate([found.frames, found.frames[-1:].repeat(fps, axis=0)])  # a second to look at the end
+        job.write_film([job.enlarge(np.stack([found.target, frame]), FRAME)[None] for frame in frames])
+    else:
+        pictures = job.enlarge(np.stack([found.target, found.start, found.result]), FRAME)
+        curve = media.chart(found.losses, *pictures.shape[1:])
+        titles = ["target", "nearest sample", "projection", ""]
+        job.write_sheet(np.concatenate([pictures, curve[None]])[None], columns=titles)
+    value = {"format": points.FORMAT, **job.text, "space": found.space, "distances": found.distances}
+    value |= {"latent": found.latent.tolist(), "losses": found.losses}
+    write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
+    job.files.append(path)
+    job.report(as_json, distances=found.distances, seconds=found.seconds)

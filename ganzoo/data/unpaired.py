@@ -1,0 +1,130 @@
+"""Task shape "unpaired": {"a": (B, H, W, Ca), "b": (B, H, W, C)}, two sets of pictures that know nothing of each other.
+
+Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands beside an A is chance, and an
+epoch of one domain does not end with the other's. Both have a split of their own, named as in TFDS's `cycle_gan`:
+
+    folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/` or `A/train/`; sub-folders are walked
+    TFDS      `tfds:cycle_gan/horse2zebra`: the splits trainA, trainB, testA, testB
+    bundled   `emoji_64`: A is Fluent 3D and B is Noto. No glyph is in both of trainA and trainB; testA and testB hold the
+              same glyphs in one order, pairs that training never sees, so that a translation can be measured
+"""
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganzoo.data.images import image_key
+from ganzoo.data.shapes import TaskShape, pipeline
+from ganzoo.data.source import Source
+from ganzoo.data.sources.layouts import SPLITS, Item, Layout, place
+from ganzoo.errors import GanzooError
+
+if TYPE_CHECKING:
+    from ganzoo.presets import DataConfig
+
+DOMAINS = ("a", "b")
+FOLDER = re.compile(rf"^({'|'.join(SPLITS)})[-_]?([ab])$", re.IGNORECASE)
+LAYOUTS = "two folders trainA/ and trainB/ (and testA/, testB/), or A/ and B/, with any number of pictures each"
+
+
+def unpaired_layout(names: list[str]) -> Layout:
+    """Every picture of both domains, by the splits trainA, trainB, testA, ..."""
+    placed, problems = place(names)
+    items = []
+    for name, (split, rest) in placed.items():
+        top, slash, _ = rest.partition("/")
+        match = FOLDER.match(top)
+        if slash and match:
+            items.append(Item(name, (name,), SPLITS[match[1].lower()] + match[2].upper()))
+        elif slash and top.lower() in DOMAINS:
+            items.append(Item(name, (name,), split + top.upper()))
+        else:
+            problems.append((name, "unmatched", "belongs to neither A nor B"))
+    return Layout("unpaired", items, problems)
+
+
+def _shape(columns: tuple[str, ...], what: str, channels) -> TaskShape:
+    return TaskShape(
+        name="unpaired",
+        columns=columns,
+        what=what,
+        layouts=LAYOUTS,
+        channels=channels,
+        layout=unpaired_layout,
+        parts=lambda pictures, files, fit: pictures,
+        arrange=lambda parts, config: parts,
+        tfds_keys=image_key,
+    )
+
+
+UNPAIRED = pipeline(_shape(DOMAINS, "pictures", lambda config: (config.input_channels, config.channels)))
+SIDES = {
+    "a": _shape(("a",), "pictures of domain A", lambda config: (config.input_channels,)),
+    "b": _shape(("b",), "pictures of domain B", lambda config: (config.channels,)),
+}
+
+
+class UnpairedSource:
+    """One split of two domains: `sides` holds a `Source` for each. The rest reads as in `Source`.
+
+    A config's `direction = "b2a"` exchanges the domains.
+    """
+
+    def __init__(self, config: "DataConfig", split: str | None = None):
+        self.config = config
+        self.split = split or config.split
+        self.shape, self.columns, self.channels = UNPAIRED, DOMAINS, UNPAIRED.channels(config)
+        self.size, self.load_size = config.size, config.load_size or config.size
+        folders = DOMAINS if config.direction == "a2b" else DOMAINS[::-1]
+        self.sides = {
+            domain: Source(config, side_split(self.split, folder), SIDES[domain])
+            for domain, folder in zip(DOMAINS, folders, strict=True)
+        }
+
+    def __len__(self) -> int:
+        """Pictures of the larger domain: the batches of one picture each that make an epoch."""
+        return max(len(source) for source in self.sides.values())
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(file, reason) of every file of either domain that is left out."""
+        return list(dict.fromkeys(entry for source in self.sides.values() for entry in source.skipped))
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether both domains are."""
+        return all(source.in_memory for source in self.sides.values())
+
+    def take(self, n: int) -> dict[str, np.ndarray]:
+        """The first `n` of each domain (as many as the smaller one has at most), without augmentation."""
+        n = min([n, *(len(source) for source in self.sides.values())])
+        return {domain: source.take(n)[domain] for domain, source in self.sides.items()}
+
+    def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
+        """Item `i` of each domain, the smaller one from its start again: uint8 (size, size, channels) twice."""
+        return tuple(source.fetch(i % len(source), size)[0] for source in self.sides.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the fingerprints of both domains."""
+        joined = "".join(source.fingerprint for source in self.sides.values())
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    def summary(self) -> dict:
+        """As `Source.summary`, with the counts of both domains."""
+        a, b = (source.summary() for source in self.sides.values())
+        counts = {"count": len(self), "counts": {"a": a["count"], "b": b["count"]}}
+        files = [list(entry) for entry in self.skipped[:100]]
+        found = {"split": self.split, "skipped": len(self.skipped), "skipped_files": files}
+        return a | counts | found | {"channels": list(self.channels), "fingerprint": self.fingerprint}
+
+
+def side_split(split: str, folder: str) -> str:
+    """The splits of one folder's side: "train+test" of "a" is "trainA+testA", "all" is "allA"."""
+    parts = [part.strip() for part in split.split("+")]
+    for part in parts:
+        if part.lower().endswith(tuple(f"{s}{d}" for s in SPLITS.values() for d in DOMAINS)):
+            raise GanzooError(f'Unpaired data take both domains of a split: write "{part[:-1]}" instead of "{part}".')
+    return "+".join(f"{part}{folder.upper()}" for part in parts)

@@ -1,0 +1,321 @@
+"""Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks.
+
+Jun-Yan Zhu, Taesung Park, Phillip Isola, Alexei A. Efros, 2017. arXiv 1703.10593. Official code:
+github.com/junyanz/CycleGAN (Lua) and github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
+
+Objective (equation 3):  L(G, F, D_X, D_Y) = L_GAN(G, D_Y, X, Y) + L_GAN(F, D_X, Y, X) + lambda L_cyc(G, F),
+L_cyc = E|F(G(x)) - x|_1 + E|G(F(y)) - y|_1;  L_GAN with least squares (section 4):  G minimises E (D(G(x)) - 1)^2,
+D minimises E (D(y) - 1)^2 + E D(G(x))^2.
+
+| paper | here |
+|---|---|
+| X, Y; x, y | domains A, B; `a`, `b` of a batch |
+| G: X -> Y, F: Y -> X | `generator_ab`, `generator_ba` |
+| D_X, D_Y | `discriminator_a`, `discriminator_b` |
+| c7s1-k, dk, Rk, uk (appendix 7.2) | `in_`, `downN_`, `resN_`, `upN_`, `out_` + `pad`, `conv`, `norm`, `relu` |
+| Ck (appendix 7.2) | `convN`, `normN`, `lreluN` |
+| lambda | `cycle_weight`, 10 |
+| L_identity (section 5.2) | `identity_weight`, 0.5, times lambda; 0 for none |
+| history of 50 images (section 4) | `pool_a`, `pool_b`: `pool_size` |
+
+Deviations: the identity loss is on by default as in both codes; the paper has it for painting -> photo only. The update
+order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does not).
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from ganzoo import blocks, losses
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError, nearest
+from ganzoo.layers import DropFirst, ImagePool, InstanceNorm, ReflectPad, Zeroed
+from ganzoo.registry import register
+
+DIRECTIONS = ("a2b", "b2a")
+STRIDE = 4  # of the generator: two stride-2 convolutions
+
+
+def _init():
+    return keras.initializers.RandomNormal(stddev=0.02)  # section 7.1
+
+
+def build_generator(*, input_channels=3, output_channels=3, ngf=64, n_blocks=9) -> keras.Model:
+    """ResNet: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
+
+    H and W are multiples of 4 and at least 8. All norms are instance norms without parameters; the biases before them
+    are kept at zero, since they would cancel.
+
+    Args:
+        ngf: width of the outermost level, 64: c7s1-64, d128, d256, R256 ..., u128, u64, c7s1-3.
+        n_blocks: residual blocks: 9 for 256 pixels and more, 6 for 128.
+    """
+    image = keras.Input((None, None, input_channels), name="image")
+
+    def conv(x, filters, size, strides, name):
+        return layers.Conv2D(
+            filters, size, strides, kernel_initializer=_init(), bias_constraint=Zeroed(), name=f"{name}_conv"
+        )(x)
+
+    def normed(x, name):
+        return layers.ReLU(name=f"{name}_relu")(InstanceNorm(fused=True, name=f"{name}_norm")(x))
+
+    x = ReflectPad(3, name="in_pad")(image)
+    x = normed(conv(x, ngf, 7, 1, "in"), "in")
+    for level in (1, 2):
+        x = layers.ZeroPadding2D(1, name=f"down{level}_pad")(x)  # torch pads both sides, `same` one
+        x = normed(conv(x, ngf * 2**level, 3, 2, f"down{level}"), f"down{level}")
+    for block in range(1, n_blocks + 1):
+        y = ReflectPad(1, name=f"res{block}_pad1")(x)
+        y = layers.Conv2D(4 * ngf, 3, kernel_initializer=_init(), bias_constraint=Zeroed(), name=f"res{block}_conv1")(y)
+        y = layers.ReLU(name=f"res{block}_relu")(InstanceNorm(fused=True, name=f"res{block}_norm1")(y))
+        y = ReflectPad(1, name=f"res{block}_pad2")(y)
+        y = layers.Conv2D(4 * ngf, 3, kernel_initializer=_init(), bias_constraint=Zeroed(), name=f"res{block}_conv2")(y)
+        y = InstanceNorm(fused=True, name=f"res{block}_norm2")(y)
+        x = layers.Add(name=f"res{block}_add")([x, y])  # no activation after it
+    for level, width in ((2, 2 * ngf), (1, ngf)):
+        x = layers.Conv2DTranspose(
+            width, 3, 2, kernel_initializer=_init(), bias_constraint=Zeroed(), name=f"up{level}_conv"
+        )(x)
+        # Torch's padding 1, output padding 1 drops the first row and column; `same` would drop the last.
+        x = DropFirst(name=f"up{level}_crop")(x)
+        x = normed(x, f"up{level}")
+    x = ReflectPad(3, name="out_pad")(x)
+    x = layers.Conv2D(output_channels, 7, kernel_initializer=_init(), name="out_conv")(x)
+    x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
+    return keras.Model(image, x, name="generator")
+
+
+def build_discriminator(*, channels=3, ndf=64, n_layers=3) -> keras.Model:
+    """PatchGAN: images (N, H, W, channels) -> logits (N, h, w, 1), one for each patch; C64-C128-C256-C512.
+
+    Args:
+        n_layers: stride-2 layers; the patch is 16, 34, 70 px for 1, 2, 3.
+    """
+    image = keras.Input((None, None, channels), name="image")
+    x = image
+    for layer in range(1, n_layers + 2):
+        # Torch's padding 1: `same` would keep the size in the last two layers (stride 1), which shrink it by one.
+        x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
+        x = layers.Conv2D(
+            ndf * min(2 ** (layer - 1), 8),
+            4,
+            2 if layer <= n_layers else 1,
+            kernel_initializer=_init(),
+            bias_constraint=Zeroed() if layer > 1 else None,
+            name=f"conv{layer}",
+        )(x)
+        if layer > 1:  # no norm on the first layer
+            x = InstanceNorm(fused=True, name=f"norm{layer}")(x)
+        x = layers.LeakyReLU(0.2, name=f"lrelu{layer}")(x)
+    x = layers.ZeroPadding2D(1, name="pad_logits")(x)
+    x = layers.Conv2D(1, 4, kernel_initializer=_init(), name="logits", dtype="float32")(x)
+    return keras.Model(image, x, name="discriminator")
+
+
+@register("cyclegan")
+class CycleGAN(BaseGAN):
+    """Two generators that undo each other and two PatchGANs, trained on two sets of images without pairs.
+
+    Args:
+        input_channels, output_channels: of domain A and of domain B.
+        ngf, ndf: base widths of the generators and discriminators, 64.
+        n_blocks: residual blocks of the generators: 9 for 256 px, 6 for 128 px (section 7.2).
+        n_layers: of the PatchGANs, 3 = 70x70.
+        image_size: side of the training images, which the history stores; the networks take any size.
+        cycle_weight: lambda, 10 (section 4).
+        identity_weight: weight of the identity loss relative to lambda, 0.5 (section 5.2); 0 for none. It needs domains
+            of equal channel counts.
+        pool_size: images in each domain's history, 50 (section 4); 0 for none. Each replica of `tf.distribute` has its own,
+            so that a run resumes on as many replicas as it began on.
+        ema_decay: decay of averaged copies of the generators, 0 for none as in the paper.
+    """
+
+    task = "image"
+    directions = DIRECTIONS
+    logs = ("d_loss", "g_loss", "cycle", "identity", "fooled")
+    players = {  # noqa: RUF012  (as in the base)
+        "g_optimizer": ("generator_ab", "generator_ba"),
+        "d_optimizer": ("discriminator_a", "discriminator_b"),
+    }
+
+    def __init__(
+        self,
+        *,
+        input_channels=3,
+        output_channels=3,
+        ngf=64,
+        ndf=64,
+        n_blocks=9,
+        n_layers=3,
+        image_size=256,
+        cycle_weight=10.0,
+        identity_weight=0.5,
+        pool_size=50,
+        ema_decay=0.0,
+    ):
+        super().__init__(ema_decay=ema_decay)
+        if identity_weight and input_channels != output_channels:
+            raise GanzooError(
+                f"The identity loss feeds images of domain B ({output_channels} channels) to the generator of domain A "
+                f"({input_channels}): give both domains one channel count, or set identity_weight = 0."
+            )
+        self.input_channels, self.output_channels = input_channels, output_channels
+        self.ngf, self.ndf, self.n_blocks, self.n_layers = ngf, ndf, n_blocks, n_layers
+        self.image_size, self.pool_size = image_size, pool_size
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
+
+        def generator(source, target):
+            return build_generator(input_channels=source, output_channels=target, ngf=ngf, n_blocks=n_blocks)
+
+        ab, ba = (input_channels, output_channels), (output_channels, input_channels)
+        ema = {"ema_generator_ab": generator(*ab), "ema_generator_ba": generator(*ba)} if ema_decay else {}
+        self.pool_a, self.pool_b = ImagePool(pool_size, name="pool_a"), ImagePool(pool_size, name="pool_b")
+        self.pool_a.build((None, image_size, image_size, input_channels))
+        self.pool_b.build((None, image_size, image_size, output_channels))
+        self.finish(
+            generator_ab=generator(*ab),
+            generator_ba=generator(*ba),
+            discriminator_a=build_discriminator(channels=input_channels, ndf=ndf, n_layers=n_layers),
+            discriminator_b=build_discriminator(channels=output_channels, ndf=ndf, n_layers=n_layers),
+            **ema,
+        )
+
+    # ---- training: G and F, then D_X and D_Y on images from the histories ------------------------------------------
+    def generator_step(self, a, b):
+        """G and F together. Returns the losses and (G(a), F(b)), which the discriminators are shown next."""
+        identity = bool(self.identity_weight)
+        with tf.GradientTape() as tape:
+            # Instance norm mixes no rows, so that one pass takes all that a generator is given: three passes, not six.
+            fake_b, *same_b = tf.split(
+                self.generator_ab(_rows(a, b if identity else None), training=True), 1 + identity
+            )
+            made = self.generator_ba(_rows(b, fake_b, a if identity else None), training=True)
+            fake_a, cycled_a, *same_a = tf.split(made, 2 + identity)
+            cycled_b = self.generator_ab(fake_a, training=True)
+            loss = losses.least_squares_g(self.discriminator_b(fake_b, training=True))  # (D_Y(G(x)) - 1)^2
+            loss += losses.least_squares_g(self.discriminator_a(fake_a, training=True))  # (D_X(F(y)) - 1)^2
+            cycle = losses.l1(a, cycled_a) + losses.l1(b, cycled_b)
+            same = losses.l1(a, same_a[0]) + losses.l1(b, same_b[0]) if identity else tf.zeros([])
+            loss += self.cycle_weight * (cycle + self.identity_weight * same)
+        self.minimize(tape, loss, "g_optimizer")
+        return loss, cycle, same, fake_a, fake_b
+
+    def discriminator_step(self, a, b, fake_a, fake_b):
+        """D_X and D_Y on the real images and on fakes from the histories, one pass each."""
+        shown_a, shown_b = self.recall(self.pool_a, fake_a), self.recall(self.pool_b, fake_b)
+        with tf.GradientTape() as tape:
+            real_a, old_a = tf.split(self.discriminator_a(_rows(a, shown_a), training=True), 2)
+            real_b, old_b = tf.split(self.discriminator_b(_rows(b, shown_b), training=True), 2)
+            # 1/2 [(D(y) - 1)^2 + D(G(x))^2]: section 4 divides D's objective by 2
+            loss = losses.least_squares_d(real_a, old_a) + losses.least_squares_d(real_b, old_b)
+        self.minimize(tape, loss, "d_optimizer")
+        fooled = tf.reduce_mean(tf.cast(tf.concat([old_a, old_b], 0) > 0.5, tf.float32))
+        return loss, fooled
+
+    def recall(self, pool, images):
+        """Images from a domain's history; the draws belong to (run seed, domain, step) as all noise does."""
+
+        def places(shape, seed):
+            return tf.random.stateless_uniform(shape, seed, 0, max(self.pool_size, 1), tf.int32)
+
+        rows = tf.shape(images)[0]
+        uniform = self.noise(tf.random.stateless_uniform, f"{pool.name}/uniform", rows)
+        return tf.stop_gradient(pool(images, uniform, self.noise(places, f"{pool.name}/index", rows)))
+
+    def train_step(self, data):
+        a, b = self.unpack(data)
+        g_loss, cycle, identity, fake_a, fake_b = self.generator_step(a, b)
+        d_loss, fooled = self.discriminator_step(a, b, fake_a, fake_b)
+        self.update_ema()
+        return self.log(d_loss=d_loss, g_loss=g_loss, cycle=cycle, identity=identity, fooled=fooled)
+
+    def batch_signature(self):
+        return {
+            "a": tf.TensorSpec([None, self.image_size, self.image_size, self.input_channels], tf.float32),
+            "b": tf.TensorSpec([None, self.image_size, self.image_size, self.output_channels], tf.float32),
+        }
+
+    def training_state(self):
+        return super().training_state() | self.pool_a.state() | self.pool_b.state()
+
+    # ---- sampling ------------------------------------------------------------------------------------------------
+    def translator(self, direction="a2b") -> keras.Model:
+        """The generator that samples in a direction: its average if there is one."""
+        if direction not in DIRECTIONS:
+            raise GanzooError(f'direction is "a2b" or "b2a"; received {direction!r}.{nearest(direction, DIRECTIONS)}')
+        return getattr(self, f"{'ema_' if self.ema_decay else ''}generator_{direction.replace('2', '')}")
+
+    @property
+    def sampler(self):
+        return self.translator()
+
+    def generate(self, images, *, direction="a2b", seed=0):
+        """Translates images of any size, padded to a multiple of 4 and cropped back.
+
+        Args:
+            images: uint8 (N, H, W, C) 0..255, or floats in [-1, 1]; gray or RGB is converted to the domain's channels.
+            direction: "a2b" for G, "b2a" for F.
+            seed: without effect, since nothing is drawn; all image models take one.
+
+        Returns:
+            uint8 (N, H, W, channels of the other domain).
+        """
+        generator = self.translator(direction)
+        channels = generator.input_shape[-1]
+        x = blocks.images_in(images, channels)
+        blocks.row_seeds(seed, 1)  # a bad one is refused here as anywhere
+
+        def traced():
+            shape = tf.TensorSpec([1, None, None, channels])
+            return tf.function(lambda x: blocks.to_uint8(self.padded(generator, x)), input_signature=[shape])
+
+        run = self.once(f"generate_{direction}", traced)
+        # One image at a time: the result cannot depend on the neighbours, not even by rounding.
+        return np.concatenate([run(x[i : i + 1]).numpy() for i in range(x.shape[0])])
+
+    def padded(self, generator, x):
+        """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
+        height, width = tf.shape(x)[1], tf.shape(x)[2]
+        rows, columns = (  # at least 8: the residual blocks mirror one pixel at a quarter of the size
+            tf.minimum(tf.range(tf.maximum(-(-side // STRIDE) * STRIDE, 2 * STRIDE)), side - 1)
+            for side in (height, width)
+        )
+        x = tf.gather(tf.gather(x, rows, axis=1), columns, axis=2)
+        return generator(x, training=False)[:, :height, :width]
+
+    # ---- serving -------------------------------------------------------------------------------------------------
+    def serving_signature(self):
+        endpoints = {}
+        for direction, bytes_name, tensors_name in (
+            ("a2b", "serving_default", "tensors"),
+            ("b2a", "b2a", "b2a_tensors"),
+        ):
+            serve, tensors = self._endpoints(self.translator(direction))
+            seed = tf.TensorSpec([None], tf.int64, name="seed")
+            channels = self.translator(direction).input_shape[-1]
+            image = tf.TensorSpec([None, None, None, channels], tf.float32, name="images")
+            image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+            endpoints[bytes_name] = (serve, {"image_bytes": image_bytes, "seed": seed})
+            endpoints[tensors_name] = (tensors, {"images": image, "seed": seed})
+        return endpoints
+
+    def _endpoints(self, generator):
+        def serve_row(image_bytes):
+            x = blocks.decode_image(image_bytes, generator.input_shape[-1])[None]
+            return tf.io.encode_png(blocks.to_uint8(self.padded(generator, x))[0])
+
+        def serve(image_bytes, seed):
+            """PNG, JPEG, GIF or BMP bytes (N,), each of its own size -> PNG bytes; `seed` (N,) is without effect."""
+            return {"image_bytes": tf.map_fn(serve_row, image_bytes, fn_output_signature=tf.string)}
+
+        def tensors(images, seed):
+            """float32 images (N, H, W, C) in [-1, 1] -> float32 images in [-1, 1]; `seed` (N,) is without effect."""
+            return {"images": self.padded(generator, images)}
+
+        return serve, tensors
+
+
+def _rows(*images):
+    return tf.concat([tf.cast(x, images[0].dtype) for x in images if x is not None], axis=0)

@@ -1,0 +1,749 @@
+"""A Style-Based Generator Architecture for Generative Adversarial Networks.
+
+Tero Karras, Samuli Laine, Timo Aila, 2018. arXiv 1812.04948. Official code: github.com/NVlabs/stylegan.
+
+Objective: D: min E[softplus(-D(x))] + E[softplus(D(G(z)))] + gamma/2 E|grad_x D(x)|^2 (R1, on reals);
+G: min E[softplus(-D(G(z)))] (non-saturating logistic loss).
+
+| paper | here |
+|---|---|
+| z, f, w (section 2) | `latents`, `generator.mapping`, `w`; one w for each of the 2 log2(size) - 2 layers |
+| g, synthesis network (figure 1b) | `generator.synthesis`; `res8_up`, `res8_conv`, ... and `to_rgb_8` |
+| A, B, AdaIN | `StyleEpilogue` after each convolution: noise, bias, leaky ReLU, norm, style |
+| D | `discriminator`; `from_rgb_8`, `res8_conv`, `res8_down`, ..., minibatch deviation at 4x4 |
+| mixing regularisation (section 3.1) | `mixing`: a batch's layers from a random one on take a second w |
+| w bar, psi (appendix B) | `generator.w_avg`, `truncation_psi`; layers from `cutoff` on stay untruncated |
+| R1, gamma | `r1_gamma`, every `r1_interval` steps (1 in the paper; lazy: gamma times the interval) |
+| lod (progressive growing, 1710.10196) | `lod`: how often the full size is halved; its fraction fades the next size in |
+| training schedule (appendix C) | `segments`, of the table `train.growth`; without it all steps are of the full size |
+
+Deviations: none in the networks. The official code moves the schedule every fourth step, this one every step; a layer
+whose size is not reached has no update instead of one by a zero gradient. Fakes take the labels of the batch instead of
+others from the training set. `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows, and
+saves a forward pass (the paper draws again). A doubling or halving convolution of any size runs as one 4x4 convolution
+of stride 2, which the official code does from 128 px on ("fused"): the numbers are the same. Samples use each layer's
+stored noise, so that an image is a function of its latent; the official code draws it anew by default. Not of this paper
+are `augment` (DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default.
+"""
+
+import math
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import augment as augmentation
+from ganzoo import blocks, losses, penalties, schedules
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
+from ganzoo.registry import register
+
+
+def _levels(image_size):
+    """log2 of the sizes 4, 8, ..., image_size."""
+    level = int(image_size).bit_length() - 1
+    if level < 3 or 2**level != image_size:
+        raise GanzooError(f"StyleGAN doubles from 4x4: image_size is 8, 16, 32, 64, ...; received {image_size}.")
+    return range(2, level + 1)
+
+
+def _width(level, fmap_base, fmap_max):
+    """Feature maps at size 2^level (appendix C): 512 up to 32 px, then halving."""
+    return min(int(fmap_base / 2 ** (level - 1)), fmap_max)
+
+
+class _Network(keras.Model):
+    """Keeps the constructor's arguments, with which an imported network comes back from a .keras file.
+
+    Computes in float32 itself; the layers in it follow the policy.
+    """
+
+    def __init__(self, name, **arguments):
+        super().__init__(name=name, dtype="float32")
+        self.arguments = arguments
+
+    def get_config(self):
+        return dict(self.arguments) | {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Mapping(_Network):
+    """f: z (N, latent_dim), or [z, labels], -> w (N, w_dim). Labels are int (N,) or one-hot (N, classes).
+
+    z is normalised to unit mean square, together with the label's learned vector if there is one. The learning rate of
+    its dense layers is `lrmul` times the others' (appendix C). All in float32: it is cheap, and everything hangs on w.
+    """
+
+    def __init__(self, *, latent_dim=512, w_dim=512, depth=8, width=512, lrmul=0.01, classes=0, name="mapping"):
+        super().__init__(
+            name, latent_dim=latent_dim, w_dim=w_dim, depth=depth, width=width, lrmul=lrmul, classes=classes
+        )
+        self.classes = classes
+        if classes:  # the gain undoes the equalised scale: the official code has none here
+            self.embedding = EqualizedDense(
+                latent_dim, gain=math.sqrt(classes), use_bias=False, name="label_embedding", dtype="float32"
+            )
+            self.embedding.build((None, classes))
+        self.stack, received = [], latent_dim * (2 if classes else 1)
+        for i in range(depth):
+            units = w_dim if i == depth - 1 else width
+            self.stack.append(EqualizedDense(units, lrmul=lrmul, name=f"dense{i}", dtype="float32"))
+            self.stack[-1].build((None, received))
+            received = units
+        self.built = True
+
+    def call(self, inputs):
+        z = inputs
+        if self.classes:
+            z, labels = inputs
+            labels = tf.one_hot(labels, self.classes) if labels.shape.rank == 1 else labels
+            z = tf.concat([z, tf.cast(self.embedding(labels), z.dtype)], axis=-1)
+        x = z * tf.math.rsqrt(tf.reduce_mean(tf.square(z), -1, keepdims=True) + 1e-8)
+        for dense in self.stack:
+            x = tf.nn.leaky_relu(dense(x), 0.2)
+        return x
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Synthesis(_Network):
+    """g: w (N, layers, w_dim) -> float32 images (N, H, W, channels), about [-1, 1].
+
+    Args:
+        growing: keep a `to_rgb` for every size, as progressive growing needs; else only for the last.
+        noise_inputs: add noise after each convolution.
+    """
+
+    def __init__(
+        self, *, image_size=1024, channels=3, w_dim=512, fmap_base=8192, fmap_max=512, growing=True,
+        noise_inputs=True, name="synthesis",
+    ):  # fmt: skip
+        super().__init__(
+            name, image_size=image_size, channels=channels, w_dim=w_dim, fmap_base=fmap_base, fmap_max=fmap_max,
+            growing=growing, noise_inputs=noise_inputs,
+        )  # fmt: skip
+        self.noisy = noise_inputs
+        self.levels = _levels(image_size)
+        widths = {level: _width(level, fmap_base, fmap_max) for level in self.levels}
+        self.num_layers = 2 * len(self.levels)
+        normal = {"initializer": "ones", "dtype": "float32", "autocast": False}
+        self.const = self.add_weight(name="const", shape=(1, 4, 4, widths[2]), **normal)
+        self.blur = Blur(name="blur")
+        self.convolutions, self.epilogues, self.to_rgb = [], [], {}
+        for level in self.levels:
+            size, width, before = 2**level, widths[level], widths[max(level - 1, 2)]
+            up = None  # at 4x4 the learned constant stands in the place of a convolution
+            if level > 2:
+                up = self._convolution(before, width, f"res{size}_up", resample="up")
+            self._epilogue(size, width, w_dim, f"res{size}_{'up' if up else 'const'}_style")
+            self._convolution(width, width, f"res{size}_conv")
+            self._epilogue(size, width, w_dim, f"res{size}_conv_style")
+            if growing or level == self.levels[-1]:
+                rgb = EqualizedConv2D(channels, kernel_size=1, gain=1.0, name=f"to_rgb_{size}", dtype="float32")
+                rgb.build((None, size, size, width))
+                self.to_rgb[str(level)] = rgb
+        self.built = True
+
+    def _convolution(self, received, width, name, **more):
+        self.convolutions.append(EqualizedConv2D(width, use_bias=False, name=name, **more))
+        self.convolutions[-1].build((None, None, None, received))
+        return self.convolutions[-1]
+
+    def _epilogue(self, size, width, w_dim, name):
+        self.epilogues.append(StyleEpilogue(noisy=self.noisy, name=name))
+        self.epilogues[-1].build((None, size, size, width), (None, w_dim))
+
+    def noise_shapes(self, lod=0):
+        """(H, W) of the noise map of each layer that runs at this lod."""
+        return [(2**level, 2**level) for level in self.levels[: len(self.levels) - lod] for _ in range(2)]
+
+    def call(self, w, lod=0.0, fade=None, noise=None, native=False):
+        """Images of the size `image_size`, whatever the lod, or of the size that it stands for if `native`.
+
+        Args:
+            w: (N, layers, w_dim); layers past the last that runs are not read.
+            lod: how often the full size is halved; a fraction blends in the next smaller size. A Python number.
+            fade: the fraction as a tensor; lod is whole then.
+            noise: one (N or 1, H, W, 1) a layer (`noise_shapes`); None for the stored noise.
+        """
+        whole, fade = _lod(lod, fade, len(self.levels))
+        noise = noise or [None] * self.num_layers
+        last = self.levels[-1] - whole
+        smaller = None
+        convolutions = iter(self.convolutions)
+        for i, epilogue in enumerate(self.epilogues[: 2 * (last - 1)]):
+            level = i // 2 + 2
+            if i == 0:
+                x = tf.tile(tf.cast(self.const.value, self.blur.compute_dtype), [tf.shape(w)[0], 1, 1, 1])
+            elif i % 2 == 0:
+                if level == last and fade is not None:
+                    smaller = self.to_rgb[str(level - 1)](x)
+                x = self.blur(next(convolutions)(x))
+            else:
+                x = next(convolutions)(x)
+            x = epilogue(x, w[:, i], noise[i])
+        image = self.to_rgb[str(last)](x)
+        if smaller is not None:
+            image += (_doubled(smaller, 2) - image) * fade
+        return image if native else _doubled(image, 2**whole)
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Generator(keras.Model):
+    """`mapping`, `synthesis` and the running mean of w, `w_avg`. `generator(z)` is the untruncated image.
+
+    A growing one also keeps the `lod` that its training has reached.
+    """
+
+    def __init__(self, mapping, synthesis, w_dim, growing=False, name="generator"):
+        super().__init__(name=name, dtype="float32")
+        self.mapping, self.synthesis = mapping, synthesis
+        self.w_avg = self.add_weight(
+            name="w_avg", shape=(w_dim,), initializer="zeros", trainable=False, dtype="float32", autocast=False,
+            aggregation="mean",  # replicas see different rows
+        )  # fmt: skip
+        if growing:
+            self.lod = self.add_weight(
+                name="lod", shape=(), initializer="zeros", trainable=False, dtype="float32", autocast=False,
+                aggregation="only_first_replica",
+            )  # fmt: skip
+        self.built = True
+
+    def call(self, inputs):
+        return self.synthesis(self.spread(self.mapping(inputs)))
+
+    def spread(self, w):
+        """(N, w_dim) -> (N, layers, w_dim), the same w for every layer."""
+        return tf.repeat(w[:, None], self.synthesis.num_layers, axis=1)
+
+    def truncated(self, w, psi, cutoff):
+        """w_avg + psi (w - w_avg) for layers before `cutoff` (appendix B); psi is a number or (N,)."""
+        psi = tf.reshape(tf.cast(psi, w.dtype), [-1, 1, 1])
+        kept = (tf.range(self.synthesis.num_layers) >= cutoff)[None, :, None]
+        # psi = 1 must give w itself, not w to rounding.
+        return tf.where(kept | (psi == 1), w, self.w_avg.value + (w - self.w_avg.value) * psi)
+
+    def get_config(self):
+        parts = {"mapping": self.mapping, "synthesis": self.synthesis}
+        parts = {name: keras.saving.serialize_keras_object(part) for name, part in parts.items()}
+        return parts | {"w_dim": self.w_avg.shape[0], "growing": hasattr(self, "lod"), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("mapping", "synthesis")}
+        return cls(**(config | parts))
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Discriminator(_Network):
+    """D: images (N, H, W, channels), or [images, labels], -> logits (N, 1). Labels as in `Mapping`."""
+
+    def __init__(
+        self, *, image_size=1024, channels=3, fmap_base=8192, fmap_max=512, classes=0, stddev_group=4, growing=True,
+        name="discriminator",
+    ):  # fmt: skip
+        super().__init__(
+            name, image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, classes=classes,
+            stddev_group=stddev_group, growing=growing,
+        )  # fmt: skip
+        self.classes, self.levels = classes, _levels(image_size)
+        widths = {level: _width(level, fmap_base, fmap_max) for level in range(1, self.levels[-1] + 1)}
+        self.blur, self.stddev = Blur(name="blur"), MinibatchStddev(stddev_group, name="stddev")
+        self.from_rgb, self.blocks = {}, {}
+        for level in reversed(self.levels):
+            size, width = 2**level, widths[level]
+            if growing or level == self.levels[-1]:
+                self.from_rgb[str(level)] = EqualizedConv2D(width, kernel_size=1, name=f"from_rgb_{size}")
+                self.from_rgb[str(level)].build((None, size, size, channels))
+            if level > 2:
+                convolution = EqualizedConv2D(width, name=f"res{size}_conv")
+                down = EqualizedConv2D(widths[level - 1], resample="down", name=f"res{size}_down")
+                for layer in (convolution, down):
+                    layer.build((None, size, size, width))
+                self.blocks[str(level)] = [convolution, down]
+        self.convolution = EqualizedConv2D(widths[2], name="res4_conv")
+        self.convolution.build((None, 4, 4, widths[2] + 1))
+        self.dense = EqualizedDense(widths[1], name="res4_dense")
+        self.dense.build((None, 16 * widths[2]))
+        self.logit = EqualizedDense(max(classes, 1), gain=1.0, name="logit", dtype="float32")
+        self.logit.build((None, widths[1]))
+        self.built = True
+
+    def call(self, inputs, lod=0.0, fade=None, native=False):
+        """Arguments as in `Synthesis`: images have the full size, or the size of the lod if `native`."""
+        images, labels = inputs if self.classes else (inputs, None)
+        whole, fade = _lod(lod, fade, len(self.levels))
+        images = images if native else _halved(images, 2**whole)
+        last = self.levels[-1] - whole
+        x = self._features(images, last)
+        for level in range(last, 2, -1):
+            convolution, down = self.blocks[str(level)]
+            x = tf.nn.leaky_relu(convolution(x), 0.2)
+            x = tf.nn.leaky_relu(down(self.blur(x)), 0.2)
+            if level == last and fade is not None:
+                x += (self._features(_halved(images, 2), level - 1) - x) * tf.cast(fade, x.dtype)
+        x = tf.nn.leaky_relu(self.convolution(self.stddev(x)), 0.2)
+        x = tf.nn.leaky_relu(self.dense(tf.reshape(x, [-1, 16 * x.shape[-1]])), 0.2)
+        logits = self.logit(x)
+        if not self.classes:
+            return logits
+        labels = tf.one_hot(labels, self.classes) if labels.shape.rank == 1 else labels
+        return tf.reduce_sum(logits * labels, axis=1, keepdims=True)
+
+    def _features(self, images, level):
+        return tf.nn.leaky_relu(self.from_rgb[str(level)](images), 0.2)
+
+
+def _lod(lod, fade, levels):
+    """(whole halvings, fraction or None)."""
+    if not 0 <= lod <= levels - 1:
+        raise GanzooError(f"lod lies between 0 (full size) and {levels - 1} (4x4); received {lod}.")
+    whole = int(lod)
+    return whole, fade if fade is not None else (lod - whole or None)
+
+
+def _doubled(images, factor):
+    """Nearest upsampling."""
+    return tf.repeat(tf.repeat(images, factor, 1), factor, 2) if factor > 1 else images
+
+
+def _halved(images, factor):
+    """Means of factor x factor pixels."""
+    return tf.nn.avg_pool2d(images, factor, factor, "VALID") if factor > 1 else images
+
+
+def build_generator(
+    *, image_size=1024, channels=3, latent_dim=512, w_dim=512, mapping_layers=8, mapping_width=512, lrmul=0.01,
+    fmap_base=8192, fmap_max=512, classes=0, growing=True, noise_inputs=True,
+) -> Generator:  # fmt: skip
+    """z (N, latent_dim), or [z, labels], -> images (N, image_size, image_size, channels), untruncated.
+
+    Args:
+        w_dim, mapping_layers, mapping_width, lrmul: of the mapping network.
+        fmap_base, fmap_max: size 2^k has min(fmap_base / 2^(k - 1), fmap_max) feature maps.
+        classes: of labels, 0 for none.
+        growing: keep the output layers of all sizes.
+        noise_inputs: add noise after each convolution.
+    """
+    if mapping_layers < 1 or min(latent_dim, w_dim, mapping_width, fmap_max, channels) < 1 or classes < 0:
+        raise GanzooError("StyleGAN's layers and widths are whole numbers of at least 1, classes of at least 0.")
+    if fmap_base < 2 ** (_levels(image_size)[-1] - 1):
+        raise GanzooError(f"fmap_base {fmap_base} leaves no feature map at {image_size} px.")
+    shared = {"w_dim": w_dim, "name": None}
+    mapping = Mapping(
+        latent_dim=latent_dim, depth=mapping_layers, width=mapping_width, lrmul=lrmul, classes=classes,
+        **shared | {"name": "mapping"},
+    )  # fmt: skip
+    synthesis = Synthesis(
+        image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, growing=growing,
+        noise_inputs=noise_inputs, **shared | {"name": "synthesis"},
+    )  # fmt: skip
+    return Generator(mapping, synthesis, w_dim, growing)
+
+
+def build_discriminator(
+    *, image_size=1024, channels=3, fmap_base=8192, fmap_max=512, classes=0, stddev_group=4, growing=True
+) -> Discriminator:
+    """images (N, image_size, image_size, channels), or [images, labels], -> logits (N, 1)."""
+    return Discriminator(
+        image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, classes=classes,
+        stddev_group=stddev_group, growing=growing,
+    )  # fmt: skip
+
+
+@register("stylegan-lite")
+class StyleGAN(BaseGAN):
+    """Style-based generator and the discriminator of progressive growing, at any power-of-two size.
+
+    Args:
+        image_size: 8, 16, ..., 1024.
+        channels: of the images.
+        latent_dim, w_dim: widths of z and w, 512.
+        mapping_layers, mapping_width, lrmul: of the mapping network: 8, 512, learning rate x 0.01 (appendix C).
+        fmap_base, fmap_max: size 2^k has min(fmap_base / 2^(k - 1), fmap_max) feature maps.
+        classes: of labels, 0 for none.
+        growing: progressive growing: a layer to and from RGB for every size.
+        noise_inputs: a noise map for each layer (section 2); False is the generator before configuration E of table 1.
+        mixing: share of batches with style mixing, 0.9 (section 3.1).
+        w_decay: of the running mean of w, 0.995.
+        r1_gamma: 10 (appendix C).
+        r1_interval: R1 every so many steps with so many times its weight; 1 in the paper.
+        stddev_group: images a group of the minibatch deviation.
+        fresh_latents: draw z again for G's step, as the paper; False saves a forward pass.
+        ema_decay: of the averaged generator: half-life of 10,000 images, 0.5 ** (batch / 10_000); sizes with another
+            batch size than `train.batch_size` have the same half-life in images.
+        augment: what D sees is augmented (`ganzoo.augment`): "color,translation,cutout" or a part of it; "" for nothing.
+        ada_target: of mean sign(D(real)), 0.6 in 2006.06676: the chance of each transformation follows it, from 0 on. 0:
+            every image has every transformation (DiffAugment).
+        ada_images: images in which the chance goes from 0 to 1 at most.
+    """
+
+    task = "latent"
+    measured = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
+    logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+
+    def __init__(
+        self,
+        *,
+        image_size=1024,
+        channels=3,
+        latent_dim=512,
+        w_dim=512,
+        mapping_layers=8,
+        mapping_width=512,
+        lrmul=0.01,
+        fmap_base=8192,
+        fmap_max=512,
+        classes=0,
+        growing=True,
+        noise_inputs=True,
+        mixing=0.9,
+        w_decay=0.995,
+        r1_gamma=10.0,
+        r1_interval=1,
+        stddev_group=4,
+        fresh_latents=True,
+        ema_decay=0.9978,
+        augment="",
+        ada_target=0.0,
+        ada_images=500_000,
+    ):
+        super().__init__(ema_decay=ema_decay)
+        if not (0 <= mixing <= 1 and 0 <= w_decay < 1 and r1_gamma >= 0 and r1_interval >= 1 and stddev_group >= 1):
+            raise GanzooError(
+                "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
+                f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
+            )
+        if not (0 <= ada_target < 1 and ada_images >= 1) or (ada_target and not augmentation.steps_of(augment)):
+            raise GanzooError(
+                "ada_target lies in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
+                f"received {ada_target}, {augment!r}, {ada_images}."
+            )
+        augmentation.steps_of(augment)  # refuses an unknown name
+        self.augment, self.ada_target, self.ada_images = augment, ada_target, ada_images
+        self.image_size, self.channels, self.classes, self.growing = image_size, channels, classes, growing
+        self.latent_dim, self.w_dim = latent_dim, w_dim
+        self.mapping_layers, self.mapping_width, self.lrmul = mapping_layers, mapping_width, lrmul
+        self.fmap_base, self.fmap_max = fmap_base, fmap_max
+        self.noise_inputs = noise_inputs
+        self.mixing, self.w_decay, self.fresh_latents = mixing, w_decay, fresh_latents
+        self.r1_gamma, self.r1_interval, self.stddev_group = r1_gamma, r1_interval, stddev_group
+        shared = {
+            "image_size": image_size, "channels": channels, "fmap_base": fmap_base, "fmap_max": fmap_max,
+            "classes": classes, "growing": growing,
+        }  # fmt: skip
+
+        def generator():
+            return build_generator(
+                latent_dim=latent_dim, w_dim=w_dim, mapping_layers=mapping_layers, mapping_width=mapping_width,
+                lrmul=lrmul, noise_inputs=noise_inputs, **shared,
+            )  # fmt: skip
+
+        if ada_target:
+            self.augment_p = keras.Variable(
+                0.0, trainable=False, dtype="float32", aggregation="only_first_replica", name="augment_p"
+            )
+            self.augment_signs = keras.Variable(  # since p was last adjusted; replicas see different rows
+                0.0, trainable=False, dtype="float32", aggregation="mean", name="augment_signs"
+            )
+            self.logs = (*self.logs, "augment_p")
+            self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
+        ema = {"ema_generator": generator()} if ema_decay else {}
+        self.finish(
+            generator=generator(), discriminator=build_discriminator(stddev_group=stddev_group, **shared), **ema
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that take a style: two a size."""
+        return self.generator.synthesis.num_layers
+
+    def training_state(self):
+        ada = {"augment_p": self.augment_p, "augment_signs": self.augment_signs} if self.ada_target else {}
+        return super().training_state() | ada
+
+    # ---- progressive growing ---------------------------------------------------------------------------------------
+    def segments(self, train):
+        """One `fit` for each size that stands or fades in, by `train.growth`."""
+        grows = train.growth is not None
+        if grows and not self.growing:
+            raise GanzooError("train.growth needs a layer to and from RGB for every size: set model.growing = true.")
+        found = schedules.growing_segments(train, self.image_size) if grows else super().segments(train)
+        for segment in found:
+            self.discriminator.stddev.check(segment.batch_size)
+        return found
+
+    def enter(self, segment):
+        super().enter(segment)
+        if self.growing:
+            whole, fade = self.stage()
+            for network in {self.generator, self.sampler}:
+                network.lod.assign(whole + (0.0 if fade is None else fade))
+
+    def stage(self):
+        """(whole part of lod, its fraction as a tensor or None) of this step: functions of the step alone."""
+        segment = self.segment
+        if segment is None or segment.size is None:
+            return 0, None
+        whole = (self.image_size // segment.size).bit_length() - 1
+        return whole, segment.faded(self.step.value) if segment.fade else None
+
+    def updated(self, player):
+        """Without the layers of sizes that the lod leaves out: no gradient reaches them."""
+        whole, fade = self.stage()
+        size = self.image_size >> whole
+        rgb = (size,) if fade is None else (size, size // 2)
+
+        def runs(variable):
+            found = re.search(r"(res|rgb_)(\d+)", variable.path)
+            return not found or (int(found[2]) <= size if found[1] == "res" else int(found[2]) in rgb)
+
+        return [variable for variable in super().updated(player) if runs(variable)]
+
+    def faded(self, real):
+        """Reals as G draws them while a size fades in: blended with their own halves (the code's process_reals)."""
+        fade = self.stage()[1]
+        return real if fade is None else real + (_doubled(_halved(real, 2), 2) - real) * fade
+
+    # ---- augmentation of what D sees -------------------------------------------------------------------------------
+    def view(self, stream, images):
+        """A function that augments a batch like `images`, the same at every call of this step."""
+        if not self.augment:
+            return lambda images: images
+        columns = augmentation.width(self.augment)
+        numbers = self.noise(tf.random.stateless_uniform, f"augment {stream}", tf.shape(images)[0], [columns])
+        p = self.augment_p.value if self.ada_target else 1.0
+        return lambda images: augmentation.diff_augment(images, numbers, self.augment, p)
+
+    def adapt_p(self, real_logits):
+        """ADA's controller: every few steps p goes towards the target of mean sign(D(real))."""
+        steps = augmentation.INTERVAL
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.augment_signs.assign(self.augment_signs.value + tf.reduce_mean(tf.sign(real_logits)))
+        sign, images = self.augment_signs.value / steps, steps * replicas * tf.shape(real_logits)[0]
+        p = augmentation.adjusted(self.augment_p.value, sign, images, target=self.ada_target, span=self.ada_images)
+        due = tf.equal((self.step.value + 1) % steps, 0)
+        self.augment_p.assign(tf.where(due, p, self.augment_p.value))
+        self.augment_signs.assign(tf.where(due, 0.0, self.augment_signs.value))
+
+    # ---- training: D, then G against the updated D -----------------------------------------------------------------
+    def fakes(self, rows, labels, stream):
+        """G's images of fresh z, noise and style mixing, and the tape that recorded them."""
+        z = self.noise(tf.random.stateless_normal, f"latents {stream}", rows, [2, self.latent_dim])
+        lod, fade = self.stage()
+        shapes, noise = self.generator.synthesis.noise_shapes(lod), None
+        if self.noise_inputs:
+            flat = self.noise(tf.random.stateless_normal, f"noise {stream}", rows, [sum(h * w for h, w in shapes)])
+            maps = tf.split(flat, [h * w for h, w in shapes], axis=1)
+            noise = [tf.reshape(m, [-1, h, w, 1]) for m, (h, w) in zip(maps, shapes, strict=True)]
+        with tf.GradientTape() as tape:
+            w, other = tf.split(self.map(tf.concat([z[:, 0], z[:, 1]], 0), labels, 2), 2)
+            average = self.generator.w_avg
+            average.assign(self.w_decay * average.value + (1 - self.w_decay) * tf.reduce_mean(w, axis=0))
+            styles = self.mixed(w, other, len(shapes), stream)
+            fake = self.generator.synthesis(styles, lod=lod, fade=fade, noise=noise, native=True)
+        return fake, tape
+
+    def map(self, z, labels, repeats=1):
+        """w of z, and of the labels if the model has classes, said `repeats` times."""
+        return self.generator.mapping([z, tf.tile(labels, [repeats])] if self.classes else z)
+
+    def mixed(self, w, other, active, stream):
+        """(N, layers, w_dim): in `mixing` of the batches the layers from a random one on take the other w."""
+        chance, place = tf.unstack(tf.random.stateless_uniform([2], self.stream_seed(f"mixing {stream}")))
+        crossover = 1 + tf.cast(place * (active - 1), tf.int32)  # in [1, active), one for the whole batch
+        crossover = tf.where(chance < self.mixing, crossover, active)
+        first = (tf.range(self.num_layers) < crossover)[None, :, None]
+        return tf.where(first, w[:, None], other[:, None])
+
+    def judge(self, images, labels):
+        lod, fade = self.stage()
+        inputs = [images, labels] if self.classes else images
+        return self.discriminator(inputs, lod=lod, fade=fade, native=True)
+
+    def judge_real(self, real, labels):
+        """Logits of the reals and, at its interval, R1 from the same forward pass (else 0); R1 is of the reals as they
+        come, through the augmentation."""
+        view = self.view("real", real)
+
+        def critic(images):
+            return self.judge(view(images), labels)
+
+        def penalised():
+            return penalties.logits_and_r1(critic, real)
+
+        if self.r1_interval == 1:
+            return penalised()
+        due = tf.equal(self.step.value % self.r1_interval, 0)
+        return tf.cond(due, penalised, lambda: (critic(real), tf.constant(0.0)))
+
+    def discriminator_step(self, real, fake, labels):
+        view = self.view("fake d", fake)
+        with tf.GradientTape() as tape:
+            real_logits, r1 = self.judge_real(real, labels)
+            r1 *= self.r1_interval
+            fake_logits = self.judge(view(tf.stop_gradient(fake)), labels)
+            loss = losses.non_saturating_d(real_logits, fake_logits)
+            penalised = loss + self.r1_gamma / 2 * r1
+        self.minimize(tape, penalised, "d_optimizer")
+        if self.ada_target:
+            self.adapt_p(real_logits)
+        return loss, r1, blocks.judgement(real_logits, fake_logits)
+
+    def generator_step(self, fake, tape, labels):
+        view = self.view("fake g", fake)
+        with tape:
+            loss = losses.non_saturating_g(self.judge(view(fake), labels))
+        self.minimize(tape, loss, "g_optimizer")
+        return loss
+
+    def train_step(self, data):
+        real, *labels = self.unpack(data)
+        labels = labels[0] if labels else None
+        rows = tf.shape(real)[0]
+        real = self.faded(real)
+        fake, tape = self.fakes(rows, labels, "d")
+        d_loss, r1, judgement = self.discriminator_step(real, fake, labels)
+        if self.fresh_latents:
+            fake, tape = self.fakes(rows, labels, "g")
+        g_loss = self.generator_step(fake, tape, labels)
+        whole, fade = self.stage()
+        if fade is not None:
+            self.generator.lod.assign(whole + fade)
+        self.update_ema(self.ema_decay ** (self.segment.pace if self.segment else 1.0))
+        if self.ada_target:
+            judgement["augment_p"] = self.augment_p.value
+        return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement)
+
+    def batch_signature(self):
+        """Images of the size that trains now: the full one, but in a segment of progressive growing."""
+        size = self.image_size >> self.stage()[0]
+        image = tf.TensorSpec([None, size, size, self.channels], tf.float32)
+        return {"image": image} | ({"label": tf.TensorSpec([None], tf.int64)} if self.classes else {})
+
+    # ---- sampling ------------------------------------------------------------------------------------------------
+    def latents(self, seeds):
+        """Rows of z ~ N(0, 1) for int32 seeds (N, 2)."""
+        return blocks.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
+
+    def styles_of(self, latents, labels=None, truncation_psi=1.0, cutoff=None):
+        """float32 (N, layers, w_dim) of latents (N, latent_dim) [and labels]; psi a number or (N,)."""
+        generator = self.sampler
+        w = generator.spread(generator.mapping([latents, labels] if self.classes else latents))
+        return generator.truncated(w, truncation_psi, self.num_layers if cutoff is None else cutoff)
+
+    def images_of_styles(self, w):
+        """float32 images (N, H, W, C) of w (N, layers, w_dim); not clipped. While a model grows: of the lod that it has
+        reached, in the full size."""
+        whole, fades = self.reached()
+        return self.sampler.synthesis(w, lod=whole, fade=self.sampler.lod.value - whole if fades else None)
+
+    def reached(self):
+        """(whole part of the sampler's lod, whether it has a fraction): what a traced function is made for."""
+        if not self.growing:
+            return 0, False
+        with tf.init_scope():  # the value itself, also while a graph is traced
+            lod = float(self.sampler.lod.numpy())
+        return int(lod), lod > int(lod)
+
+    def images_of(self, latents, labels=None):
+        """float32 images (N, H, W, C) of latents (N, latent_dim) [and labels], untruncated."""
+        return self.images_of_styles(self.styles_of(latents, labels))
+
+    def styles(self, n=16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
+        """w of each layer, float32 (n, layers, w_dim), that `generate` shows with the same arguments."""
+        latents = blocks.latent_rows(self, n, seed, latents)
+        labels = self.checked_labels(labels, latents.shape[0])
+        psi, cutoff = self.checked_truncation(truncation_psi, cutoff)
+
+        def traced():
+            return tf.function(lambda z, y, psi, cutoff: self.styles_of(z, y, psi, cutoff))
+
+        run = self.once("styles", traced)
+        return blocks.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
+
+    def mix(self, coarse, fine, *, layer: int) -> np.ndarray:
+        """Style mixing (section 3.1): layers before `layer` from `coarse`, the others from `fine`.
+
+        Args:
+            coarse, fine: (n, layers, w_dim) as `styles` gives them, or one of them (1, layers, w_dim).
+            layer: 0 (all fine) to the number of layers (all coarse).
+        """
+        if not 0 <= layer <= self.num_layers:
+            raise GanzooError(f"layer lies between 0 and {self.num_layers}; received {layer}.")
+        coarse, fine = (self.checked_styles(w).numpy() for w in (coarse, fine))
+        return np.where((np.arange(self.num_layers) < layer)[:, None], coarse, fine)
+
+    def generate(self, n=16, *, seed=0, latents=None, w=None, labels=None, truncation_psi=0.7, cutoff=None):
+        """uint8 images (n, H, W, C); sample i depends on (seed, i) only.
+
+        Args:
+            latents: (n, latent_dim), in the place of seed.
+            w: (n, w_dim) or (n, layers, w_dim), in the place of seed; taken as it is, without truncation.
+            labels: of a model with classes: one for all, or (n,).
+            truncation_psi: -1 to 1; 1 is G as trained, 0 the average image.
+            cutoff: only the first so many layers are truncated (the paper: 8); all by default.
+        """
+        if w is None:
+            options = {"labels": labels, "truncation_psi": truncation_psi, "cutoff": cutoff}
+            w = self.styles(n, seed=seed, latents=latents, **options)
+        w = self.checked_styles(w)
+        show = self.once(
+            f"show {self.reached()}", lambda: tf.function(lambda w: blocks.to_uint8(self.images_of_styles(w)))
+        )
+        return blocks.in_chunks(show, w)
+
+    def examples(self, n, seed, **options):
+        labels = np.arange(n) % self.classes if self.classes else None
+        return self.generate(n, seed=seed, labels=labels, **options)
+
+    def checked_styles(self, w):
+        w = blocks.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))
+        return self.sampler.spread(w) if len(w.shape) == 2 else w
+
+    def checked_truncation(self, psi, cutoff):
+        if not isinstance(psi, int | float | np.number) or not -1 <= psi <= 1:
+            raise GanzooError(f"truncation_psi lies in [-1, 1]; received {psi!r}.")
+        layers = self.num_layers
+        if cutoff is not None and (not isinstance(cutoff, int | np.integer) or not 0 <= cutoff <= layers):
+            raise GanzooError(f"cutoff is a number of layers, 0 to {layers}; received {cutoff!r}.")
+        return tf.constant(psi, tf.float32), tf.constant(layers if cutoff is None else cutoff, tf.int32)
+
+    def checked_labels(self, labels, rows):
+        """int64 (rows,); zeros, which nothing reads, of a model without classes."""
+        if not self.classes:
+            if labels is not None:
+                raise GanzooError(f"This model was built without classes and takes no labels; received {labels!r}.")
+            return tf.zeros([rows], tf.int64)
+        if labels is None:
+            raise GanzooError(f"This model needs labels: one of 0 to {self.classes - 1}, or one for each image.")
+        given = np.asarray(labels)
+        known = np.issubdtype(given.dtype, np.integer) and given.size and 0 <= given.min() <= given.max() < self.classes
+        if not known or given.shape not in ((), (1,), (rows,)):
+            raise GanzooError(
+                f"labels are whole numbers of 0 to {self.classes - 1}, one for all or {rows}; received {labels!r}."
+            )
+        return tf.constant(np.broadcast_to(given, (rows,)), tf.int64)
+
+    # ---- serving -------------------------------------------------------------------------------------------------
+    def serving_signature(self):
+        def serve(seed, truncation_psi, label=None):
+            """int64 seeds (N,) and float32 psi (N,) [and int64 labels] -> PNG bytes (N,)."""
+            count, (seed, psi, label) = blocks.or_one_row(seed, truncation_psi, label)
+            w = self.styles_of(self.latents(blocks.seeds_of(seed)), label, psi)
+            return {"image_bytes": blocks.png_rows(blocks.to_uint8(self.images_of_styles(w)))[:count]}
+
+        def tensors(latents, truncation_psi, label=None):
+            """float32 latents (N, latent_dim) and psi (N,) [and labels] -> float32 images in [-1, 1]."""
+            count, (latents, psi, label) = blocks.or_one_row(latents, truncation_psi, label)
+            w = self.styles_of(latents, label, psi)
+            return {"images": tf.clip_by_value(self.images_of_styles(w), -1.0, 1.0)[:count]}
+
+        psi = {"truncation_psi": tf.TensorSpec([None], tf.float32, name="truncation_psi")}
+        label = {"label": tf.TensorSpec([None], tf.int64, name="label")} if self.classes else {}
+        latents = {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}
+        return {
+            "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")} | psi | label),
+            "tensors": (tensors, latents | psi | label),
+        }
