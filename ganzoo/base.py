@@ -25,6 +25,7 @@ class BaseGAN(keras.Model):
         task: "latent" (generate(n, seed=)) or "image" (generate(images, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages.
+        exact: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
         measured: arguments of `generate` while samples are measured, where its defaults flatter them.
     """
 
@@ -33,6 +34,7 @@ class BaseGAN(keras.Model):
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
     measured: ClassVar[dict] = {}
+    exact: ClassVar[str] = ""
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,16 +18,18 @@ def to_arrays(variables: Mapping) -> dict[str, np.ndarray]:
     return {key: np.array(variable) for key, variable in variables.items()}
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, dtype=None) -> str:
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, dtype=None, exact: str = "") -> str:
     """Writes the file under a temporary name and renames it. Returns its sha256 as hex.
 
-    `dtype="float16"` halves the weights; `moving_*` statistics stay float32, since a variance may leave float16.
+    `dtype="float16"` halves the weights; `moving_*` statistics stay float32, since a variance may leave float16, and so
+    do keys in which the regular expression `exact` is found.
     `metadata` has one entry at most: safetensors writes several in random order, and equal weights must be equal bytes.
     """
     if metadata and len(metadata) > 1:
         raise ValueError(f"metadata has one entry at most; received {sorted(metadata)}.")
     if dtype:
-        arrays = {k: v if "/moving_" in k or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
+        kept = re.compile(f"/moving_|{exact}" if exact else "/moving_")
+        arrays = {k: v if kept.search(k) or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
     # Not ascontiguousarray, which makes a scalar (1,): the step would not fit when it is read back.
     arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     data = safetensors.numpy.save(arrays, metadata=metadata)

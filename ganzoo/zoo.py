@@ -119,7 +119,8 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     config = config.model_copy(update={"model": model.get_config()})
     path = directory / "weights.safetensors"
     facts = {"model": f"{config.name}/{config.preset}", "ganzoo": __version__}
-    sha256 = weights.write(path, weights.to_arrays(model.state()), metadata={"model": facts["model"]}, dtype=dtype)
+    arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
+    sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, exact=model.exact)
     weights.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
     manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
     weights.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())

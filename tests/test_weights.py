@@ -57,6 +57,8 @@ def test_half_precision_spares_statistics_and_counters(tmp_path):
     found, _ = weights.read(tmp_path / "half")
     assert found["generator/a/kernel"].dtype == np.float16
     assert found["generator/norm/moving_variance"].tolist() == ARRAYS["generator/norm/moving_variance"].tolist()
+    weights.write(tmp_path / "exact", ARRAYS, dtype="float16", exact="/a/ker")
+    assert weights.read(tmp_path / "exact")[0]["generator/a/kernel"].dtype == np.float32
     assert found["step"].dtype == np.int64
     into = variables()
     weights.assign(into, found, "half")
