@@ -38,7 +38,10 @@ class Pictures:
         for batch in self._make(self):
             self.shapes[batch.shape[1:]] = self.shapes.get(batch.shape[1:], 0) + len(batch)
             size += batch.nbytes
-            kept = [*kept, batch] if size <= KEEP else []
+            if size <= KEEP:
+                kept.append(batch)
+            else:
+                kept.clear()
             yield batch
         self._kept = kept if size <= KEEP else None
 

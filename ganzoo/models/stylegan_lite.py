@@ -330,14 +330,12 @@ def build_generator(
         raise GanzooError("StyleGAN's layers and widths are whole numbers of at least 1, classes of at least 0.")
     if fmap_base < 2 ** (_levels(image_size)[-1] - 1):
         raise GanzooError(f"fmap_base {fmap_base} leaves no feature map at {image_size} px.")
-    shared = {"w_dim": w_dim, "name": None}
     mapping = Mapping(
-        latent_dim=latent_dim, depth=mapping_layers, width=mapping_width, lrmul=lrmul, classes=classes,
-        **shared | {"name": "mapping"},
-    )  # fmt: skip
+        latent_dim=latent_dim, w_dim=w_dim, depth=mapping_layers, width=mapping_width, lrmul=lrmul, classes=classes
+    )
     synthesis = Synthesis(
-        image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, growing=growing,
-        noise_inputs=noise_inputs, **shared | {"name": "synthesis"},
+        image_size=image_size, channels=channels, w_dim=w_dim, fmap_base=fmap_base, fmap_max=fmap_max, growing=growing,
+        noise_inputs=noise_inputs,
     )  # fmt: skip
     return Generator(mapping, synthesis, w_dim, growing)
 
