@@ -27,6 +27,7 @@ class BaseGAN(keras.Model):
         logs: names of the values that `log` averages.
         exact: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
         measured: arguments of `generate` while samples are measured, where its defaults flatter them.
+        classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
     """
 
     paper: str
@@ -35,6 +36,7 @@ class BaseGAN(keras.Model):
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
     measured: ClassVar[dict] = {}
     exact: ClassVar[str] = ""
+    classes: int = 0
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)

@@ -1,11 +1,12 @@
 """Pictures out of a loaded model and into PNG files that say where they came from.
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
-`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction` if one
-was asked for.
+`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction`, `psi`,
+`cutoff` and `label` where they were asked for.
 """
 
 import glob
+import inspect
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ganzoo.errors import GanzooError, nearest
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
 GLOB = set("*?[")
+OPTIONS = {"truncation_psi": "truncation", "cutoff": "layers of styles", "labels": "classes"}
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Written:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def png_text(model: Any, seed: int) -> dict[str, str]:
-    """The text chunks of every picture that `model` made with `seed`."""
+def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
+    """The text chunks of every picture that `model` made with `seed` and other arguments of `generate`."""
     text = {"model": model_name(model), "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    text |= {name_of(name): str(value) for name, value in options.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 
 
@@ -51,23 +54,45 @@ def require_task(model: Any, task: str) -> None:
     )
 
 
-def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None) -> np.ndarray:
-    """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C)."""
+def require_options(model: Any, options: dict[str, Any]) -> None:
+    """Raises GanzooError for an option ("truncation_psi", "cutoff", "labels") that the model's `generate` does not take."""
+    takes = inspect.signature(model.generate).parameters
+    for name in options:
+        if name not in takes:
+            raise GanzooError(
+                f"{model_name(model)} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out."
+            )
+
+
+def name_of(option: str) -> str:
+    """What the command line calls an argument of `generate`."""
+    return {"truncation_psi": "psi", "labels": "label"}.get(option, option)
+
+
+def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
+    """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C).
+
+    `options` are arguments of `generate`; without labels a model with classes shows them in turn.
+    """
     require_task(model, "latent")
-    return images.grid(model.generate(n, seed=seed), columns)
+    require_options(model, options)
+    return images.grid(model.examples(n, seed, **options), columns)
 
 
-def write_grid(model: Any, out: Path, n: int = 64, seed: int = 0, columns: int | None = None) -> Written:
+def write_grid(
+    model: Any, out: Path, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any
+) -> Written:
     """Writes `sample_grid` as the PNG `out`."""
-    images.write_png(out, sample_grid(model, n, seed, columns), png_text(model, seed))
+    images.write_png(out, sample_grid(model, n, seed, columns, **options), png_text(model, seed, **options))
     return Written([out])
 
 
-def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0) -> Written:
+def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **options: Any) -> Written:
     """Writes `n` samples as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
     require_task(model, "latent")
-    text, digits, files = png_text(model, seed), max(4, len(str(n - 1))), []
-    for i, picture in enumerate(model.generate(n, seed=seed)):
+    require_options(model, options)
+    text, digits, files = png_text(model, seed, **options), max(4, len(str(n - 1))), []
+    for i, picture in enumerate(model.examples(n, seed, **options)):
         files.append(folder / f"{i:0{digits}d}.png")
         images.write_png(files[-1], picture, text)
     return Written(files)

@@ -96,7 +96,9 @@ def train(
     _same_channels(model, pictures)
     segments = model.segments(config.train)
     for segment in segments:
-        data.check_columns(pictures, size=segment.size, labels="label" in model.batch_signature())
+        data.check_size(pictures, segment.size)
+    if model.classes:
+        data.check_labels(pictures, model.classes)
     start = 0
     if resume:
         start = checkpoint.restore(model, out / "checkpoints")
@@ -152,7 +154,7 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
         log.batch_size = segment.batch_size
         batches = data.batches(
             pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
-            size=segment.size, labels="label" in model.batch_signature(),
+            size=segment.size, labels=bool(model.classes),
         )  # fmt: skip
         steps = segment.steps - done
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)

@@ -37,6 +37,16 @@ def sample(
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Columns of the grid; about square by default.")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One PNG per sample in the folder --out.")] = False,
+    psi: Annotated[
+        float | None, typer.Option(help="Truncation psi of a model with styles, 1 for none; 0.7 by default.")
+    ] = None,
+    cutoff: Annotated[
+        int | None, typer.Option(min=0, help="Truncate the styles of the first so many layers only.")
+    ] = None,
+    label: Annotated[
+        int | None,
+        typer.Option(min=0, help="Class of all samples of a conditional model; the classes in turn by default."),
+    ] = None,
     weights: Annotated[str, typer.Option(help='"default", "random" or a .safetensors file.')] = "default",
     as_json: Json = False,
 ) -> None:
@@ -48,6 +58,8 @@ def sample(
     from ganzoo import sampling
 
     inputs = sampling.find_inputs(input) if input is not None else []
+    given = {"truncation_psi": psi, "cutoff": cutoff, "labels": label}
+    given = {name: value for name, value in given.items() if value is not None}
     if inputs:
         plan = sampling.plan_outputs(inputs, out)
         many = isinstance(plan, dict) and out not in plan.values()
@@ -68,16 +80,23 @@ def sample(
     model = ganzoo.load(name, weights=weights_choice(weights))
     sampling.require_task(model, "image" if inputs else "latent")
     sampling.require_direction(model, direction)
+    sampling.require_options(model, given)
     if inputs:
         written = sampling.translate_files(model, inputs, out, seed, direction)
     elif separate:
-        written = sampling.write_separate(model, out, n, seed)
+        written = sampling.write_separate(model, out, n, seed, **given)
     else:
-        written = sampling.write_grid(model, out, n, seed, columns)
+        written = sampling.write_grid(model, out, n, seed, columns, **given)
     for _, reason in written.skipped:
         say(f"Left out: {reason}")
     files = [str(f) for f in written.files]
-    value = {**sampling.png_text(model, seed), "seed": seed, "files": files, "skipped": written.skipped}
+    value = {
+        **sampling.png_text(model, seed),
+        "seed": seed,
+        **{sampling.name_of(k): v for k, v in given.items()},
+        "files": files,
+        "skipped": written.skipped,
+    }
     value |= {"direction": direction} if direction else {}
     where = files[0] if len(files) == 1 else f"{len(files)} pictures in {out}"
     report(value, f"{where} ({value['model']}, weights {value['weights']}, seed {seed})", as_json=as_json)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ganzoo.data import builders, bundled, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
-from ganzoo.data.pipeline import batches, check_columns
+from ganzoo.data.pipeline import batches, check_labels, check_size
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
@@ -17,11 +17,27 @@ from ganzoo.data.unpaired import UnpairedSource
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
-__all__ = ["Source", "batches", "build", "bundled_names", "check_columns", "has_pairs", "open_source", "synthetic"]
+__all__ = [
+    "Source",
+    "batches",
+    "build",
+    "bundled_names",
+    "check_labels",
+    "check_size",
+    "has_pairs",
+    "open_source",
+    "synthetic",
+]
 
 
 def build(
-    config: "DataConfig", batch_size: int, *, seed: int = 0, start_step: int = 0, split: str | None = None
+    config: "DataConfig",
+    batch_size: int,
+    *,
+    seed: int = 0,
+    start_step: int = 0,
+    split: str | None = None,
+    labels: bool = False,
 ) -> tf.data.Dataset:
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
@@ -34,11 +50,12 @@ def build(
         seed: of order, crops and mirroring.
         start_step: number of the first batch; a resumed run passes its step.
         split: "train", "test", ..., several joined by "+", or "all"; the config's split by default.
+        labels: also "label", int64 (B,), which a model with classes trains on.
 
     Raises:
-        GanzooError: if the source is unknown, has no such split, or holds fewer than two usable items.
+        GanzooError: if the source is unknown, has no such split or no labels, or holds fewer than two usable items.
     """
-    return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step)
+    return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step, labels=labels)
 
 
 def has_pairs(config: "DataConfig") -> bool:

@@ -1,4 +1,4 @@
-"""Task shape "images": single pictures, {"image": (B, H, W, C)}. Sub-folders (classes) are walked."""
+"""Task shape "images": single pictures, {"image": (B, H, W, C)}. Sub-folders are classes: their names, sorted, are the labels 0, 1, ..."""
 
 from ganzoo.data.shapes import TaskShape, pipeline
 from ganzoo.data.sources.layouts import Item, Layout, place
@@ -6,9 +6,13 @@ from ganzoo.images import SUFFIXES
 
 
 def image_layout(names: list[str]) -> Layout:
-    """Every picture file, by split."""
+    """Every picture file, by split; its group is the first folder below the split's."""
     placed, problems = place(names)
-    return Layout("images", [Item(name, (name,), split) for name, (split, _) in placed.items()], problems)
+    items = [
+        Item(name, (name,), split, rest.partition("/")[0] if "/" in rest else None)
+        for name, (split, rest) in placed.items()
+    ]
+    return Layout("images", items, problems)
 
 
 def image_key(features: list[str]) -> tuple[str, ...] | None:

@@ -45,7 +45,9 @@ def batches(
         raise GanzooError(
             f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
         )
-    check_columns(source, size=size, labels=labels)
+    check_size(source, size)
+    if labels:
+        check_labels(source)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
         parts = {
             domain: batches(
@@ -85,14 +87,24 @@ def batches(
     return dataset.with_options(options).prefetch(2)
 
 
-def check_columns(source: Source, *, size: int | None = None, labels: bool = False) -> None:
-    """Refuses a size that the source's pictures do not shrink to, and labels that it does not have."""
+def check_size(source: Source, size: int | None) -> None:
+    """Refuses a size that the source's pictures do not shrink to; None is their own."""
     if size is not None and (size < 1 or source.size % size):
         raise GanzooError(f"Pictures of {source.size} px are halved to sizes that divide it; {size} does not.")
-    if labels and getattr(source, "labels", None) is None:
+
+
+def check_labels(source: Source, classes: int | None = None) -> None:
+    """Refuses a source without labels, or with labels past the last of so many classes."""
+    labels = getattr(source, "labels", None)
+    if labels is None:
         raise GanzooError(
-            f"A model with classes needs labels, and {source.config.source} has none; the bundled set fashion has. "
-            "Others train by `model.fit` on batches of your own."
+            f"A model with classes needs labels, and {source.config.source} has none. Put the pictures of each class into "
+            "a folder of its own; the bundled set fashion, IDX files and most TFDS sets bring theirs."
+        )
+    found = int(labels.max()) + 1
+    if classes is not None and found > classes:
+        raise GanzooError(
+            f"{source.config.source} has {found} classes, the model {classes}: set model.classes = {found}."
         )
 
 

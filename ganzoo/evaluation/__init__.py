@@ -239,7 +239,7 @@ def _scored(protocol: Protocol, sets: Sets, which: str, extractor, seed: int, su
         warnings.simplefilter("always", MetricWarning)
         if protocol.metric == "ppl":
             model = subject.model if which == "fake" else subject.untrained
-            score = perceptual_path_length(model, extractor, subject.n, seed)
+            score = perceptual_path_length(model, extractor, subject.n, seed, subject.train_labels)
         else:
             score = SCORES[protocol.metric](sets, which, extractor, seed)
     said = []

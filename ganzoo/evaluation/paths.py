@@ -16,9 +16,12 @@ EPSILON = 1e-4  # of the paper; float32 bears it: 1e-5 gives the same (tests), w
 ROWS = 32
 
 
-def perceptual_path_length(model, extractor, n: int, seed: int) -> Score:
-    """Mean and std over `n` pairs, a step of `EPSILON` apart at a random place of random paths (floats; -1 to 1)."""
-    lengths = path_features(model, extractor, n, seed, EPSILON)
+def perceptual_path_length(model, extractor, n: int, seed: int, labels=None) -> Score:
+    """Mean and std over `n` pairs, a step of `EPSILON` apart at a random place of random paths (floats; -1 to 1).
+
+    `labels`: of a model with classes, those of the training set, of which each path takes one.
+    """
+    lengths = path_features(model, extractor, n, seed, EPSILON, labels)
     mean, std = metrics.path_length(*lengths, EPSILON)
     kind = "spherical" if spherical(model) else "straight"
     return Score(
@@ -26,19 +29,20 @@ def perceptual_path_length(model, extractor, n: int, seed: int) -> Score:
     )
 
 
-def path_features(model, extractor, n: int, seed: int, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+def path_features(model, extractor, n: int, seed: int, epsilon: float, labels=None) -> tuple[np.ndarray, np.ndarray]:
     """float32 (n, D) twice: features at t and at t + epsilon of `n` paths, which depend on the seed alone."""
     ends = blocks.latents_of(model, blocks.row_seeds(seed, 2 * n))
     first, second = ends[:n], ends[n:]
     t = tf.random.stateless_uniform([n, 1], [seed & 0x7FFFFFFF, 1])
     between = slerp if spherical(model) else lerp
     network = extractor.network
-    seen = tf.function(lambda latents: network.forward(_prepared(model.images_of(latents), extractor, network))[0])
+    given = () if labels is None else (tf.constant(np.random.default_rng(seed).choice(labels, n)),)
+    seen = tf.function(lambda *z: network.forward(_prepared(model.images_of(*z), extractor, network))[0])
     rows = [[], []]
     for start in range(0, n, ROWS):
         part = slice(start, start + ROWS)
         for out, place in zip(rows, (t[part], t[part] + epsilon), strict=True):
-            out.append(seen(between(first[part], second[part], place)).numpy())
+            out.append(seen(between(first[part], second[part], place), *(y[part] for y in given)).numpy())
     return np.concatenate(rows[0]), np.concatenate(rows[1])
 
 

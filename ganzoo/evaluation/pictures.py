@@ -62,13 +62,19 @@ class Pictures:
         return ", ".join(f"{w} x {h} {'gray' if c == 1 else 'RGB'} ({n})" for (h, w, c), n in ordered)
 
 
-def generated(model, n: int, seed: int) -> Pictures:
-    """`model.generate(n, seed=seed)` of an unconditional model as it is measured, chunk by chunk."""
+def generated(model, n: int, seed: int, labels: np.ndarray | None = None) -> Pictures:
+    """`model.generate(n, seed=seed)` as the model is measured, chunk by chunk.
+
+    `labels`: of a model with classes, those of the training set, of which as many as there are samples are drawn.
+    """
+    drawn = None if labels is None else np.random.default_rng(seed).choice(labels, n)
 
     def make(_):
         latents = blocks.latents_of(model, blocks.row_seeds(seed, n))
         for start in range(0, n, CHUNK):
-            yield model.generate(latents=latents[start : start + CHUNK], **model.measured)
+            rows = slice(start, start + CHUNK)
+            given = {} if drawn is None else {"labels": drawn[rows]}
+            yield model.generate(latents=latents[rows], **given, **model.measured)
 
     return Pictures(n, make)
 

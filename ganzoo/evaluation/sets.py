@@ -178,6 +178,14 @@ class Subject:
         """What the model was trained on, if the data are its own."""
         return self._opened(self.config.split, self.column)
 
+    @property
+    def train_labels(self) -> np.ndarray | None:
+        """int64 classes of the training pictures, of which those of a conditional model's samples are drawn; else None."""
+        if not self.model.classes:
+            return None
+        data_layer.check_labels(self.train, self.model.classes)
+        return self.train.labels
+
     def _opened(self, split: str, column: str):
         source = data_layer.open_source(self.config, split)
         return source.sides[column] if self.direction else source
@@ -190,7 +198,7 @@ class Subject:
 
     def _samples(self, model: BaseGAN) -> Pictures:
         if model.task == "latent":
-            return made.generated(model, self.n, self.seed)
+            return made.generated(model, self.n, self.seed, self.train_labels)
         options = {"direction": self.direction} if self.direction else {}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 

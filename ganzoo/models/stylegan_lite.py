@@ -378,6 +378,7 @@ class StyleGAN(BaseGAN):
     """
 
     task = "latent"
+    latent_distribution = "normal"
     exact = r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     measured = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
@@ -693,9 +694,9 @@ class StyleGAN(BaseGAN):
         )
         return blocks.in_chunks(show, w)
 
-    def examples(self, n, seed, **options):
-        labels = np.arange(n) % self.classes if self.classes else None
-        return self.generate(n, seed=seed, labels=labels, **options)
+    def examples(self, n, seed, *, labels=None, **options):
+        in_turn = np.arange(n) % self.classes if self.classes else None
+        return self.generate(n, seed=seed, labels=in_turn if labels is None else labels, **options)
 
     def checked_styles(self, w):
         w = blocks.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))

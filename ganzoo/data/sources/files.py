@@ -1,5 +1,7 @@
 """Folders and zip files as `Records`."""
 
+import numpy as np
+
 from ganzoo.data.shapes import Parts, TaskShape
 from ganzoo.data.sources.idx import idx_records, is_idx
 from ganzoo.data.sources.records import Records, choose_splits
@@ -29,12 +31,15 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
             tuple(read_image(tree.read(n), name=m) for n, m in zip(files, labels, strict=True)), labels, fit
         )
 
+    groups = layout.groups
+    classes = {"classes": groups} if groups else {}
     return Records(
         source=source,
         split=split,
         ids=[shown(item.files[0]) for item in items],
         read=read,
         content=lambda i: (tree.read(name) for name in items[i].files),
+        labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
-        about={"layout": layout.kind, "splits": layout.splits},
+        about={"layout": layout.kind, "splits": layout.splits} | classes,
     )

@@ -65,6 +65,8 @@ def idx_records(
     if len({p.shape[1:] for p in pictures}) > 1 or pictures[0].ndim != 3:
         raise GanzooError(f"The IDX files of {source} do not hold pictures of one size.")
     images = np.concatenate(pictures)[..., None]
+    classes = [arrays.get(f"{s}_labels", np.empty(0)) for s in chosen]
+    known = [len(c) for c in classes] == [len(p) for p in pictures]
     return Records(
         source=source,
         split=split,
@@ -72,5 +74,6 @@ def idx_records(
         read=lambda i, fit: (images[i],),
         content=lambda i: (images[i].tobytes(),),
         trusted=True,
+        labels=np.concatenate(classes).astype(np.int64) if known else None,
         about={"layout": "idx"},
     )

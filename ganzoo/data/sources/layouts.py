@@ -25,11 +25,12 @@ UNREAD = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".
 
 @dataclass
 class Item:
-    """One picture (one file), a pair in two files (A, B), or a pair in one file."""
+    """One picture (one file), a pair in two files (A, B), or a pair in one file. `group`: its class, if it has one."""
 
     id: str
     files: tuple[str, ...]
     split: str
+    group: str | None = None
 
 
 @dataclass
@@ -39,6 +40,12 @@ class Layout:
     kind: str
     items: list[Item]
     problems: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the classes of all splits, sorted; none unless every item has one and there are two or more."""
+        found = {item.group for item in self.items}
+        return [] if None in found or len(found) < 2 else sorted(found)
 
     @property
     def splits(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 import os
 
+import numpy as np
+
 from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError
@@ -19,20 +21,25 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
             f"The TFDS set {name} is not prepared in {builder.data_dir}. Prepare it once: python -c 'import ganzoo.data, "
             f'tensorflow_datasets as tfds; tfds.builder("{builder.name}").download_and_prepare()\'.'
         )
-    keys = _image_keys(tfds, builder.info.features, name, shape)
-    items, ids = [], []
+    features = builder.info.features
+    keys = _image_keys(tfds, features, name, shape)
+    labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    read = [*keys, "label"] if labelled else keys
+    items, ids, labels = [], [], []
     for part in choose_splits(builder.info.splits, split, source):
         decoders = {key: tfds.decode.SkipDecoding() for key in keys}
         dataset = builder.as_dataset(split=part, decoders=decoders, shuffle_files=False)
-        for row in tfds.as_numpy(dataset.map(lambda r: [r[k] for k in keys])):
+        for row in tfds.as_numpy(dataset.map(lambda r: [r[k] for k in read])):
             ids.append(f"{part}/{len(ids):06d}")
-            items.append(tuple(row))
+            items.append(tuple(row[: len(keys)]))
+            labels += row[len(keys) :]
     return Records(
         source=source,
         split=split,
         ids=ids,
         read=lambda i, fit: shape.parts(tuple(read_image(d, name=f"{source} {ids[i]}") for d in items[i]), keys, fit),
         content=lambda i: items[i],
+        labels=np.array(labels, np.int64) if labels else None,
         about={
             "licence": builder.info.as_proto.redistribution_info.license or "not stated by TFDS",
             "attribution": builder.info.citation,
