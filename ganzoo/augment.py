@@ -14,9 +14,12 @@ ADA: Karras et al. 2020, arXiv 2006.06676, section 3: each transformation with a
 the training set than `target` says and falls otherwise (`adjusted`). ADA's own eighteen transformations are not offered:
 the controller drives DiffAugment's.
 
-Pure functions of given random numbers: whoever calls draws them (`BaseGAN.noise`) and keeps p.
+Pure functions of given random numbers, and `Augmenter`, which keeps p for a model.
 """
 
+from collections.abc import Callable
+
+import keras
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError, nearest
@@ -122,3 +125,53 @@ def adjusted(p, sign, images, *, target=0.6, span=500_000) -> tf.Tensor:
     """
     step = tf.cast(images, tf.float32) / span
     return tf.clip_by_value(p + tf.sign(sign - target) * step, 0.0, 1.0)
+
+
+class Augmenter:
+    """A model's augmentation: its policy, and with a target the chance p, which is state of the training.
+
+    Args:
+        policy: as for `steps_of`; "" leaves all images as they are.
+        target: of ADA's controller, 0.6 in 2006.06676, p from 0 on; 0 for DiffAugment, which always applies the policy.
+        span: images in which p goes from 0 to 1 at most.
+
+    Raises:
+        GanzooError: an unknown policy, a number out of range, or a target for no policy.
+    """
+
+    def __init__(self, policy: str = "", target: float = 0.0, span: int = 500_000):
+        if not (0 <= target < 1 and span >= 1) or (target and not steps_of(policy)):
+            raise GanzooError(
+                "ada_target lies in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
+                f"received {target}, {policy!r}, {span}."
+            )
+        self.columns = width(policy)  # refuses an unknown name
+        self.policy, self.target, self.span = policy, target, span
+        if target:
+            kept = {"trainable": False, "dtype": "float32"}
+            self.p = keras.Variable(0.0, aggregation="only_first_replica", name="augment_p", **kept)
+            # Of the steps since p was last adjusted; replicas see different rows.
+            self.signs = keras.Variable(0.0, aggregation="mean", name="augment_signs", **kept)
+
+    def state(self) -> dict[str, keras.Variable]:
+        """What a checkpoint keeps."""
+        return {"augment_p": self.p, "augment_signs": self.signs} if self.target else {}
+
+    def view(self, draw: Callable[[int], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+        """A function that augments images, alike at every call; `draw(columns)` gives their numbers, U[0, 1) (N, columns)."""
+        if not self.columns:
+            return lambda images: images
+        numbers, p = draw(self.columns), self.p.value if self.target else 1.0
+        return lambda images: diff_augment(images, numbers, self.policy, p)
+
+    def adapt(self, real_logits: tf.Tensor, step: tf.Tensor) -> None:
+        """Every few steps moves p towards the target of mean sign(D(real)); nothing without a target."""
+        if not self.target:
+            return
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self.signs.assign(self.signs.value + tf.reduce_mean(tf.sign(real_logits)))
+        images = INTERVAL * replicas * tf.shape(real_logits)[0]
+        p = adjusted(self.p.value, self.signs.value / INTERVAL, images, target=self.target, span=self.span)
+        due = tf.equal((step + 1) % INTERVAL, 0)
+        self.p.assign(tf.where(due, p, self.p.value))
+        self.signs.assign(tf.where(due, 0.0, self.signs.value))

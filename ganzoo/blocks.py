@@ -83,6 +83,27 @@ def finite_rows(values, what: str, *shapes: tuple[int, ...]) -> tf.Tensor:
     return tf.constant(values, tf.float32)
 
 
+def checked_labels(labels, rows: int, classes: int) -> tf.Tensor:
+    """int64 (rows,) of a label for all or one a row; of a model without classes zeros, which nothing reads.
+
+    Raises:
+        GanzooError: none of a model with classes, some of a model without, or numbers that are no classes.
+    """
+    if not classes:
+        if labels is not None:
+            raise GanzooError(f"This model was built without classes and takes no labels; received {labels!r}.")
+        return tf.zeros([rows], tf.int64)
+    if labels is None:
+        raise GanzooError(f"This model needs labels: one of 0 to {classes - 1}, or one for each image.")
+    given = np.asarray(labels)
+    known = np.issubdtype(given.dtype, np.integer) and given.size and 0 <= given.min() <= given.max() < classes
+    if not known or given.shape not in ((), (1,), (rows,)):
+        raise GanzooError(
+            f"labels are whole numbers of 0 to {classes - 1}, one for all or {rows}; received {labels!r}."
+        )
+    return tf.constant(np.broadcast_to(given, (rows,)), tf.int64)
+
+
 def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
     """`function(*rows)` on chunks of one fixed size, the last one padded by zeros.
 

@@ -174,10 +174,10 @@ def test_p_is_adjusted_every_fourth_step_by_all_four_batches_and_is_state():
     assert {"augment_p", "augment_signs"} <= model.training_state().keys()
     assert not {"augment_p", "augment_signs"} & model.state().keys(), "weights files are those of a model without it"
     for sign, p in [(1, 0), (1, 0), (1, 0), (1, 0.1), (1, 0.1), (1, 0.1), (-1, 0.1), (1, 0.0)]:  # 3 of 4: mean 0.5
-        model.adapt_p(tf.constant([[3.0 * sign]] * 4))
+        model.augmenter.adapt(tf.constant([[3.0 * sign]] * 4), model.step.value)
         model.step.assign_add(1)
-        assert float(model.augment_p.numpy()) == pytest.approx(p)
-    assert float(model.augment_signs.numpy()) == 0
+        assert float(model.augmenter.p.numpy()) == pytest.approx(p)
+    assert float(model.augmenter.signs.numpy()) == 0
     assert "augment_p" not in built(augment="color").training_state()
 
 

@@ -141,7 +141,7 @@ class Styles(Noise):
     def __init__(self, model, *, truncation_psi: float = 0.7, cutoff: int | None = None, label: int | None = None):
         super().__init__(model)
         model.checked_truncation(truncation_psi, cutoff)
-        model.checked_labels(label, 1)
+        blocks.checked_labels(label, 1, model.classes)
         self.layers, self.psi, self.cutoff, self.label = model.num_layers, truncation_psi, cutoff, label
 
     @property

@@ -33,8 +33,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import augment as augmentation
 from ganzoo import blocks, losses, penalties, schedules
+from ganzoo.augment import Augmenter
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -415,12 +415,7 @@ class StyleGAN(BaseGAN):
                 "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
                 f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
             )
-        if not (0 <= ada_target < 1 and ada_images >= 1) or (ada_target and not augmentation.steps_of(augment)):
-            raise GanzooError(
-                "ada_target lies in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
-                f"received {ada_target}, {augment!r}, {ada_images}."
-            )
-        augmentation.steps_of(augment)  # refuses an unknown name
+        self.augmenter = Augmenter(augment, ada_target, ada_images)
         self.augment, self.ada_target, self.ada_images = augment, ada_target, ada_images
         self.image_size, self.channels, self.classes, self.growing = image_size, channels, classes, growing
         self.latent_dim, self.w_dim = latent_dim, w_dim
@@ -441,12 +436,6 @@ class StyleGAN(BaseGAN):
             )  # fmt: skip
 
         if ada_target:
-            self.augment_p = keras.Variable(
-                0.0, trainable=False, dtype="float32", aggregation="only_first_replica", name="augment_p"
-            )
-            self.augment_signs = keras.Variable(  # since p was last adjusted; replicas see different rows
-                0.0, trainable=False, dtype="float32", aggregation="mean", name="augment_signs"
-            )
             self.logs = (*self.logs, "augment_p")
             self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
         ema = {"ema_generator": generator()} if ema_decay else {}
@@ -460,8 +449,7 @@ class StyleGAN(BaseGAN):
         return self.generator.synthesis.num_layers
 
     def training_state(self):
-        ada = {"augment_p": self.augment_p, "augment_signs": self.augment_signs} if self.ada_target else {}
-        return super().training_state() | ada
+        return super().training_state() | self.augmenter.state()
 
     # ---- progressive growing ---------------------------------------------------------------------------------------
     def segments(self, train):
@@ -506,28 +494,13 @@ class StyleGAN(BaseGAN):
         fade = self.stage()[1]
         return real if fade is None else real + (_doubled(_halved(real, 2), 2) - real) * fade
 
-    # ---- augmentation of what D sees -------------------------------------------------------------------------------
-    def view(self, stream, images):
-        """A function that augments a batch like `images`, the same at every call of this step."""
-        if not self.augment:
-            return lambda images: images
-        columns = augmentation.width(self.augment)
-        numbers = self.noise(tf.random.stateless_uniform, f"augment {stream}", tf.shape(images)[0], [columns])
-        p = self.augment_p.value if self.ada_target else 1.0
-        return lambda images: augmentation.diff_augment(images, numbers, self.augment, p)
-
-    def adapt_p(self, real_logits):
-        """ADA's controller: every few steps p goes towards the target of mean sign(D(real))."""
-        steps = augmentation.INTERVAL
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self.augment_signs.assign(self.augment_signs.value + tf.reduce_mean(tf.sign(real_logits)))
-        sign, images = self.augment_signs.value / steps, steps * replicas * tf.shape(real_logits)[0]
-        p = augmentation.adjusted(self.augment_p.value, sign, images, target=self.ada_target, span=self.ada_images)
-        due = tf.equal((self.step.value + 1) % steps, 0)
-        self.augment_p.assign(tf.where(due, p, self.augment_p.value))
-        self.augment_signs.assign(tf.where(due, 0.0, self.augment_signs.value))
-
     # ---- training: D, then G against the updated D -----------------------------------------------------------------
+    def view(self, stream, images):
+        """A function that augments a batch like `images` for D, the same at every call of this step."""
+        return self.augmenter.view(
+            lambda columns: self.noise(tf.random.stateless_uniform, f"augment {stream}", tf.shape(images)[0], [columns])
+        )
+
     def fakes(self, rows, labels, stream):
         """G's images of fresh z, noise and style mixing, and the tape that recorded them."""
         z = self.noise(tf.random.stateless_normal, f"latents {stream}", rows, [2, self.latent_dim])
@@ -587,8 +560,7 @@ class StyleGAN(BaseGAN):
             loss = losses.non_saturating_d(real_logits, fake_logits)
             penalised = loss + self.r1_gamma / 2 * r1
         self.minimize(tape, penalised, "d_optimizer")
-        if self.ada_target:
-            self.adapt_p(real_logits)
+        self.augmenter.adapt(real_logits, self.step.value)
         return loss, r1, blocks.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape, labels):
@@ -613,7 +585,7 @@ class StyleGAN(BaseGAN):
             self.generator.lod.assign(whole + fade)
         self.update_ema(self.ema_decay ** (self.segment.pace if self.segment else 1.0))
         if self.ada_target:
-            judgement["augment_p"] = self.augment_p.value
+            judgement["augment_p"] = self.augmenter.p.value
         return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement)
 
     def batch_signature(self):
@@ -654,7 +626,7 @@ class StyleGAN(BaseGAN):
     def styles(self, n=16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
         """w of each layer, float32 (n, layers, w_dim), that `generate` shows with the same arguments."""
         latents = blocks.latent_rows(self, n, seed, latents)
-        labels = self.checked_labels(labels, latents.shape[0])
+        labels = blocks.checked_labels(labels, latents.shape[0], self.classes)
         psi, cutoff = self.checked_truncation(truncation_psi, cutoff)
 
         def traced():
@@ -709,22 +681,6 @@ class StyleGAN(BaseGAN):
         if cutoff is not None and (not isinstance(cutoff, int | np.integer) or not 0 <= cutoff <= layers):
             raise GanzooError(f"cutoff is a number of layers, 0 to {layers}; received {cutoff!r}.")
         return tf.constant(psi, tf.float32), tf.constant(layers if cutoff is None else cutoff, tf.int32)
-
-    def checked_labels(self, labels, rows):
-        """int64 (rows,); zeros, which nothing reads, of a model without classes."""
-        if not self.classes:
-            if labels is not None:
-                raise GanzooError(f"This model was built without classes and takes no labels; received {labels!r}.")
-            return tf.zeros([rows], tf.int64)
-        if labels is None:
-            raise GanzooError(f"This model needs labels: one of 0 to {self.classes - 1}, or one for each image.")
-        given = np.asarray(labels)
-        known = np.issubdtype(given.dtype, np.integer) and given.size and 0 <= given.min() <= given.max() < self.classes
-        if not known or given.shape not in ((), (1,), (rows,)):
-            raise GanzooError(
-                f"labels are whole numbers of 0 to {self.classes - 1}, one for all or {rows}; received {labels!r}."
-            )
-        return tf.constant(np.broadcast_to(given, (rows,)), tf.int64)
 
     # ---- serving -------------------------------------------------------------------------------------------------
     def serving_signature(self):
