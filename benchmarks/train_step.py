@@ -7,7 +7,6 @@ README.md in this folder says what the columns mean.
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import timing
 from ganzoo import presets
+from ganzoo.cli.quiet import environment
 
 PRESETS = (
     "gan/fashion-28",
@@ -70,8 +70,7 @@ def child(kind: str, case: dict, seconds: float) -> dict:
     """One measurement in a process of its own; {"error": its last words} if it failed."""
     root = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-m", "benchmarks.measure", kind, json.dumps(case | {"seconds": seconds})]
-    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, cwd=root, env=quiet, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, errors="replace")
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         return {"error": words[-1]}

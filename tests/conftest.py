@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line has it
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the golden numbers are float32 of a CPU, not TF32
 os.environ.pop("GANZOO_DATA", None)  # the bundled sets, not somebody's full ones
 
