@@ -54,7 +54,7 @@ def require_task(model: Any, task: str) -> None:
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None) -> np.ndarray:
     """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C)."""
     require_task(model, "latent")
-    return images.grid(model.generate(n, seed=seed), columns)
+    return images.grid(model.pictures(model.generate(n, seed=seed)), columns)
 
 
 def write_grid(model: Any, out: Path, n: int = 64, seed: int = 0, columns: int | None = None) -> Written:
@@ -67,7 +67,7 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0) -> Writ
     """Writes `n` samples as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
     require_task(model, "latent")
     text, digits, files = png_text(model, seed), max(4, len(str(n - 1))), []
-    for i, picture in enumerate(model.generate(n, seed=seed)):
+    for i, picture in enumerate(model.pictures(model.generate(n, seed=seed))):
         files.append(folder / f"{i:0{digits}d}.png")
         images.write_png(files[-1], picture, text)
     return Written(files)

@@ -46,6 +46,8 @@ def batches(
             f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
         )
     check_columns(source, size=size, labels=labels)
+    if hasattr(source, "batches"):  # shapes
+        return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
         parts = {
             domain: batches(
