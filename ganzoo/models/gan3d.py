@@ -186,8 +186,11 @@ class GAN3D(BaseGAN):
     # ---- training: D if it was not too good, E if there is one, then G against the updated D ----------------------
     def unpack(self, data):
         """As the base, but grids of bool or uint8 are occupancies 0 and 1, not pixels."""
-        grids_as_floats = lambda x: tf.cast(x, tf.float32) if len(x.shape) == 5 else x  # noqa: E731
-        return super().unpack(tf.nest.map_structure(grids_as_floats, data))
+
+        def as_floats(x):
+            return tf.cast(x, tf.float32) if len(x.shape) == 5 else x
+
+        return super().unpack(tf.nest.map_structure(as_floats, data))
 
     def forward(self, data):
         """The real shapes with their pictures (none without an encoder), the fakes of this step, and their tape."""

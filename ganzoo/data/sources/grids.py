@@ -4,6 +4,7 @@ Grids are bool (S, S, S) with the axes x, y (up), z. What a voxelised mesh came 
 ~/.cache/ganzoo: a file may be deleted at any time.
 """
 
+import contextlib
 import hashlib
 import io
 import math
@@ -135,10 +136,8 @@ def _cached_mesh(data: bytes, name: str, suffix: str, size: int, up: str) -> tup
     if up == "z":
         vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
     grid, closed = voxelise(vertices, faces, size, name), is_closed(vertices, faces)
-    try:
+    with contextlib.suppress(OSError):  # a read-only or full disk: the grid is right, it is only not kept
         weights.write_bytes(path, bytes([closed]) + np.packbits(grid).tobytes())
-    except OSError:  # a read-only or full disk: the grid is right, it is only not kept
-        pass
     return grid, closed
 
 
