@@ -91,6 +91,13 @@ def turntable(shapes, frames: int = 36, side: int | None = None, **options) -> n
     return np.stack([render(shapes, side, azimuth=angle, **options) for angle in angles])
 
 
+def shrunk(shapes, size: int) -> np.ndarray:
+    """float32 (n, size, size, size): means of k x k x k voxels, k = S / size; as they are where S is not larger."""
+    grids = as_grids(shapes)
+    k = max(1, grids.shape[1] // size)
+    return grids.reshape(len(grids), *[n for side in grids.shape[1:] for n in (side // k, k)]).mean((2, 4, 6))
+
+
 def as_grids(shapes) -> np.ndarray:
     """float32 (n, S, S, S) of an array with or without the last axis of one channel. Raises GanzooError for others."""
     array = np.asarray(shapes)
@@ -203,9 +210,7 @@ def write_meshes(path: str | Path, shapes, *, threshold: float = THRESHOLD, fact
         GanzooError: another suffix, nothing filled in any of them, or a file that cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in MESHES:
-        raise GanzooError(f'A mesh is a file that ends in {", ".join(MESHES)}; received "{path}".')
-    trimesh, _ = _packages()
+    trimesh = check_mesh_name(path)
     grids = as_grids(shapes)
     columns = int(np.ceil(len(grids) ** 0.5))
     meshes = []
@@ -225,6 +230,13 @@ def write_meshes(path: str | Path, shapes, *, threshold: float = THRESHOLD, fact
         whole.export(path)
     except OSError as error:
         raise GanzooError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def check_mesh_name(path: Path):
+    """trimesh, if a mesh can be written under this name here; else raises GanzooError."""
+    if path.suffix.lower() not in MESHES:
+        raise GanzooError(f'A mesh is a file that ends in {", ".join(MESHES)}; received "{path}".')
+    return _packages()[0]
 
 
 def _packages():

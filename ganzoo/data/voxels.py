@@ -142,7 +142,7 @@ class VoxelSource:
 
     def _batch(self, positions: tf.Tensor, bits: tf.Tensor, seed: int) -> dict[str, tf.Tensor]:
         config, size = self.config, self.size
-        shifts = tf.range(7, -1, -1, dtype=tf.uint8)
+        shifts = tf.constant([7, 6, 5, 4, 3, 2, 1, 0], tf.uint8)
         voxels = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits[..., None], shifts), tf.constant(1, tf.uint8))
         voxels = tf.reshape(tf.reshape(voxels, [tf.shape(bits)[0], -1])[:, : size**3], [-1, size, size, size, 1])
         if config.mirror:
