@@ -20,6 +20,7 @@ from benchmarks import timing
 from ganzoo import presets
 
 PRESETS = (
+    "3d-gan/furniture-32",
     "gan/fashion-28",
     "dcgan/fashion-32",
     "dcgan/lorelei-64",

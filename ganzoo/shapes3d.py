@@ -4,6 +4,7 @@ A shape is a grid of numbers in [0, 1], axes x (right), y (up), z (towards the v
 threshold is filled. No display and no graphics library is needed: a picture is a few hundred thousand look-ups.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ HALF_VIEW = 0.74  # of the grid's side: from this elevation a full cube just fit
 STEP = 0.5  # voxels between two look-ups along a ray
 COLOUR = np.array([0.93, 0.72, 0.47])  # of the material
 WHITE = 250
+KEPT = 2**23  # bytes of a view, about, up to which it is kept
 LIGHT = np.array([-0.45, 0.75, 0.55])  # from the upper left, turns with the camera
 MESHES = (".glb", ".obj", ".stl")
 
@@ -75,12 +77,12 @@ def render(
     grids = as_grids(shapes)
     size = grids.shape[1]
     side = side or picture_side(size)
-    starts, direction, steps = rays(size, side * smooth, azimuth, elevation)
+    view = _kept_view if 8 * (side * smooth) ** 2 * size <= KEPT else _view
+    rays_and_places = view(size, side * smooth, azimuth, elevation)
     axes = camera(azimuth, elevation)
     lamp = LIGHT @ np.stack(axes)
     lamp /= np.linalg.norm(lamp)
-    places = _places(starts, direction, steps, size)
-    pictures = [_picture(grid, starts, direction, steps, places, lamp, threshold) for grid in grids]
+    pictures = [_picture(grid, *rays_and_places, lamp, threshold) for grid in grids]
     pictures = np.stack(pictures).reshape(len(grids), side, smooth, side, smooth, 3).mean((2, 4))
     return np.rint(pictures).astype(np.uint8)
 
@@ -110,6 +112,15 @@ def as_grids(shapes) -> np.ndarray:
     if not np.isfinite(grids).all():
         raise GanzooError("A voxel is a number in [0, 1]; the shapes hold NaN or infinity.")
     return grids
+
+
+def _view(size: int, side: int, azimuth: float, elevation: float):
+    """The rays of a view and the voxels on their way: all that does not depend on the shape."""
+    starts, direction, steps = rays(size, side, azimuth, elevation)
+    return starts, direction, steps, _places(starts, direction, steps, size)
+
+
+_kept_view = functools.lru_cache(maxsize=16)(_view)  # training pairs come back to the same few views
 
 
 def _places(starts, direction, steps, size: int) -> np.ndarray:
