@@ -190,13 +190,13 @@ def test_other_depths_zero_biases_and_a_bare_first_layer_are_imported():
     z = np.random.default_rng(0).random((2, 20)).astype(np.float32)
     network = importers.build("gan3d.generator", g | {"0.bias": np.zeros(32), "12.bias": np.zeros(1)})
     np.testing.assert_array_equal(network(z), network(z[:, None, None, None]))
-    with pytest.raises(GanzooError, match="unknown: 0.bias"):
+    with pytest.raises(GanzooError, match=r"unknown: 0\.bias"):
         importers.build("3d-gan.generator", g | {"0.bias": np.ones(32)})
-    with pytest.raises(GanzooError, match="Missing: 4.weight"):
+    with pytest.raises(GanzooError, match=r"Missing: 4\.weight"):
         importers.build("3d-gan.discriminator", {k: v for k, v in d.items() if k != "4.weight"})
-    with pytest.raises(GanzooError, match="not one of 3d-gan.discriminator"):
+    with pytest.raises(GanzooError, match="not one of 3d-gan"):
         importers.build("3d-gan.discriminator", g)
-    with pytest.raises(GanzooError, match="not one of 3d-gan.generator"):
+    with pytest.raises(GanzooError, match="not one of 3d-gan"):
         importers.build("3d-gan.generator", d)
     # DCGAN's rule: no batch norm behind the first layer, so every later number is one lower.
     bare = {"0.weight": d["0.weight"]}
