@@ -24,8 +24,10 @@ def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
 
 
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
-    """One batch of random pictures in [-1, 1], (N, H, W, C), by column."""
+    """One batch of random pictures in [-1, 1], (N, H, W, C), by column; or of voxels 0 and 1, (N, S, S, S, 1)."""
     data, rng = config.data, np.random.default_rng(0)
+    if data.shape == "voxels":
+        return {"voxels": (rng.random((config.train.batch_size, *[data.size] * 3, 1)) < 0.1).astype(np.float32)}
     channels = {"image": data.channels}
     if data.shape != "images":
         first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
@@ -152,7 +154,7 @@ def torch_step(preset: str, precision: str, batch_size: int, seconds: float) -> 
     torch.set_num_threads(timing.cores())
     config = options(preset, precision, batch_size)
     update = torch_models.Update(config)
-    batch = {name: torch.from_numpy(a).permute(0, 3, 1, 2).contiguous() for name, a in arrays(config).items()}
+    batch = {name: torch.from_numpy(np.moveaxis(a, -1, 1).copy()) for name, a in arrays(config).items()}
 
     def call():
         return update.step(batch)["d_loss"].item()

@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN and StyleGAN in PyTorch, written from the papers for comparison.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN and 3D-GAN in PyTorch, written from the papers for comparison.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -63,6 +63,26 @@ def dcgan(*, image_size=64, channels=3, latent_dim=100, ngf=64, ndf=64, kernel_s
         layers.append(nn.LeakyReLU(0.2))
         before = ndf << stage
     return generator, nn.Sequential(*layers, nn.Conv2d(before, 1, 4, bias=False), nn.Flatten())
+
+
+def gan3d(*, grid_size=64, latent_dim=200, ngf=64, ndf=64, bn_first=True):
+    """(G, D) of Wu et al. 2016; z is (N, latent_dim), shapes are (N, 1, S, S, S)."""
+    stages = (grid_size // 4).bit_length() - 1
+    width = ngf << (stages - 1)
+    layers = [nn.Unflatten(1, (-1, 1, 1, 1)), nn.ConvTranspose3d(latent_dim, width, 4, bias=False)]
+    for stage in range(1, stages + 1):
+        out = 1 if stage == stages else width >> stage
+        layers += [nn.BatchNorm3d(width >> (stage - 1)), nn.ReLU()]
+        layers.append(nn.ConvTranspose3d(width >> (stage - 1), out, 4, 2, 1, bias=False))
+    generator = nn.Sequential(*layers, nn.Sigmoid())
+
+    layers, before = [], 1
+    for stage in range(stages):
+        layers.append(nn.Conv3d(before, ndf << stage, 4, 2, 1, bias=False))
+        layers += [nn.BatchNorm3d(ndf << stage)] if stage or bn_first else []
+        layers.append(nn.LeakyReLU(0.2))
+        before = ndf << stage
+    return generator, nn.Sequential(*layers, nn.Conv3d(before, 1, 4, bias=False), nn.Flatten())
 
 
 def _norm(norm, width):
@@ -214,6 +234,7 @@ class Update:
         model = dict(config.model)
         self.ema_decay = model.pop("ema_decay", 0.0)
         self.uniform = model.pop("latent_distribution", "normal") == "uniform"
+        self.unit = config.name == "3d-gan"
         self.l1_weight = model.pop("l1_weight", 100.0)
         self.bfloat16 = config.train.precision == "bfloat16"
         self.latent_dim = model.get("latent_dim", 100)
@@ -226,6 +247,7 @@ class Update:
             "r1_interval": 1,
             "fresh_latents": True,
         } | model
+        self.accuracy, self.accuracy_limit = 0.0, model.pop("accuracy_limit", 0.8)
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -234,7 +256,7 @@ class Update:
         self.g = Player(config.train.g_optimizer, *sides["gen"])
         self.d = Player(config.train.d_optimizer, *sides["dis"])
         steps = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix, "cyclegan": self._cyclegan}
-        self.losses: Callable = (steps | {"stylegan-lite": self._stylegan})[config.name]
+        self.losses: Callable = (steps | {"stylegan-lite": self._stylegan, "3d-gan": self._gan3d})[config.name]
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -244,6 +266,8 @@ class Update:
         return logs
 
     def latents(self, rows: int) -> torch.Tensor:
+        if self.unit:
+            return torch.rand(rows, self.latent_dim)
         return torch.rand(rows, self.latent_dim) * 2 - 1 if self.uniform else torch.randn(rows, self.latent_dim)
 
     @torch.no_grad()
@@ -326,6 +350,21 @@ class Update:
         fooled = (torch.cat(old) > 0.5).float().mean()
         return {name: value.detach() for name, value in logs.items()} | {"fooled": fooled}
 
+    def _gan3d(self, batch):
+        """D only if its accuracy in the last batch was not above the limit; its backward pass is left out otherwise."""
+        real = batch["voxels"]
+        fake = self.generator(self.latents(len(real)))
+        due = self.accuracy <= self.accuracy_limit
+        with torch.set_grad_enabled(due):
+            real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
+            d_loss = _d_loss(real_logits, fake_logits)
+        if due:
+            self.d.minimize(d_loss)
+        self.accuracy = float(torch.cat([real_logits > 0, fake_logits < 0]).float().mean())
+        g_loss = _g_loss(self._judge_frozen(fake))
+        self.g.minimize(g_loss)
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": (fake_logits > 0).float().mean()}
+
     def normal(self, *shape: int) -> torch.Tensor:
         return torch.randn(*shape)
 
@@ -365,7 +404,7 @@ class Update:
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:
     """The networks of a paper by the attribute names of ganzoo's model, from the constructor's sizes alone."""
-    latent = {"gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
+    latent = {"3d-gan": gan3d, "gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
     if paper in latent:
         return dict(zip(("generator", "discriminator"), latent[paper](**model), strict=True))
     known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}

@@ -20,6 +20,7 @@ from ganzoo import presets
 from ganzoo.cli.quiet import environment
 
 PRESETS = (
+    "3d-gan/furniture-32",
     "gan/fashion-28",
     "dcgan/fashion-32",
     "dcgan/lorelei-64",

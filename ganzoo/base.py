@@ -225,6 +225,10 @@ class BaseGAN(keras.Model):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
 
+    def pictures(self, samples):
+        """uint8 pictures (n, H, W, C) that show samples of `generate`: themselves, where these are pictures."""
+        return samples
+
     def examples(self, n: int, seed: int, **options):
         """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
         return self.generate(n, seed=seed, **options)

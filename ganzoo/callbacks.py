@@ -121,7 +121,7 @@ class SampleGrid(keras.callbacks.Callback):
             # touched: the next step copies the running statistics over again.
             model.finalize()
         if self.inputs is None:
-            picture = images.grid(model.examples(64, self.seed), columns=8)
+            picture = images.grid(model.pictures(model.examples(64, self.seed)), columns=8)
         else:
             columns = translations(model, self.inputs, self.seed)
             channels = max(column.shape[-1] for column in columns)

@@ -53,9 +53,7 @@ def _facts(name: str, paper: Paper) -> str:
 def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
     lines = [f"## {paper}/{name}" + (" (default)" if default else ""), "", f"{preset.about}.", ""]
     data, train = preset.data, preset.train
-    lines.append(
-        f"- Data: `{data.source}` ({data.split}), {data.size} px, {data.channels} channel(s), shape {data.shape}"
-    )
+    lines.append(f"- Data: `{data.source}` ({data.split}), {_size(data)}, shape {data.shape}")
     rates = " and ".join(
         f"{t} {o.name} {o.learning_rate:g}" for t, o in (("G", train.g_optimizer), ("D", train.d_optimizer))
     )
@@ -71,6 +69,12 @@ def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
     if weights.attribution:
         lines.append(f"- Attribution: {weights.attribution}")
     return "\n".join([*lines, *_results(preset)])
+
+
+def _size(data: presets.DataConfig) -> str:
+    if data.shape == "voxels":
+        return f"{data.size}x{data.size}x{data.size} voxels"
+    return f"{data.size} px, {data.channels} channel(s)"
 
 
 def _results(preset: Preset) -> list[str]:
@@ -91,7 +95,12 @@ def _results(preset: Preset) -> list[str]:
             "pictures). Ceiling: an untrained model.",
         ]
     for r in preset.results:
-        if r.sheet is not None:
+        if r.sheet is not None and r.metric.startswith("voxel-iou"):
+            lines += [
+                "",
+                f"Did it copy? Samples beside the training shapes that they overlap most: `ganzoo/assets/{r.sheet}`.",
+            ]
+        elif r.sheet is not None:
             lines += [
                 "",
                 f"Did it copy? {r.value:.1%} of the samples lie nearer to a training picture than these to each other, and "

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ganzoo import callbacks, checkpoint, health, images, metrics, protocols, zoo
+from ganzoo import callbacks, checkpoint, health, images, metrics, protocols, shapes3d, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import StopConfig
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
         raise NotImplementedError
 
     def samples(self, n: int) -> np.ndarray:
-        """uint8 pictures, the same noise or inputs at every step."""
+        """uint8 pictures (or voxels), the same noise or inputs at every step."""
         if self.inputs is None:
             return self.model.examples(n, self.seed, **self.model.measured)
         return self.model.generate(self.inputs[:n], seed=self.seed)
@@ -107,7 +107,7 @@ class HealthMonitor(Watch):
 
     A row holds `diversity`, the mean pairwise distance of 64 samples as a share of that of 64 real pictures; `coverage`,
     the share of 256 real pictures with a sample among their 5 nearest; `real_coverage`, the same for the 64 real ones.
-    Distances are of pixels, pictures shrunk to 16 x 16; image tasks take half of all counts. These rows and the log's
+    Distances are of pixels, pictures shrunk to 16 x 16 (shapes to 8 x 8 x 8); image tasks take half of all counts. These rows and the log's
     (logits, `fooled`, losses) go through the rules of `ganzoo.health`; each new finding is said once on stderr.
 
     Args:
@@ -164,6 +164,8 @@ def spread(source, n: int) -> dict[str, np.ndarray]:
 
 
 def _pixels(pictures: np.ndarray) -> np.ndarray:
+    if pictures.ndim == 5:
+        return shapes3d.shrunk(pictures, 8).reshape(len(pictures), -1)
     small = [images.fit_image(picture, min(SIDE, *picture.shape[:2]), "stretch") for picture in pictures]
     return np.stack(small).reshape(len(small), -1) / 255.0
 

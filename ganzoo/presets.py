@@ -36,14 +36,18 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired" or "unpaired". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
+    shape: "images", "paired", "unpaired" or "voxels". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
     size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
     domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
     `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
     unpaired domains.
+
+    Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
+    quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
+    that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired"]
+    shape: Literal["images", "paired", "unpaired", "voxels"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -54,11 +58,25 @@ class DataConfig(Record):
     mirror: bool = False
     load_size: pydantic.PositiveInt | None = None
     direction: Literal["a2b", "b2a"] = "a2b"
+    classes: tuple[str, ...] = pydantic.Field((), strict=False)
+    turns: bool = False
+    squeeze: float = pydantic.Field(0.0, ge=0, le=0.5)
+    up: Literal["auto", "y", "z"] = "auto"
+    render_size: pydantic.PositiveInt | None = None
 
     @pydantic.model_validator(mode="after")
     def _crop_fits(self):
         if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _voxels_alone(self):
+        if self.shape == "voxels":
+            if self.channels != 1 or self.load_size is not None:
+                raise ValueError("voxels have channels = 1 and no load_size")
+        elif self.classes or self.turns or self.squeeze or self.render_size:
+            raise ValueError('classes, turns, squeeze and render_size are for shape = "voxels"')
         return self
 
 
@@ -160,6 +178,7 @@ class TrainConfig(Record):
     growth: GrowthConfig | None = None
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
+    e_optimizer: OptimizerConfig | None = None  # of models with an encoder
 
     @pydantic.model_validator(mode="after")
     def _stop_is_measured(self):

@@ -40,6 +40,9 @@ OTHER_METRICS = {
     "ms-ssim": "higher",
     "parzen": "higher",
     "linear-d-features": "higher",
+    "voxel-iou": "higher",
+    "voxel-coverage": "higher",
+    "voxel-1nn": "",
     "fooled": "",
 }
 SHAPE = (

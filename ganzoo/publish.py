@@ -108,13 +108,15 @@ def _place(metric: str, listed: list[str]) -> int:
 def _measured(model: BaseGAN, run_facts: dict, metrics: list[str] | None = None) -> list[dict]:
     """The preset's metrics with both anchors, as `[[results]]`, and its nearest-neighbour sheet among the assets."""
     sheet = zoo.ASSETS.parent / "pictures" / "nearest" / f"{model.paper}-{model.preset}.png"
-    drawn = sheet if metrics is None or any(m.startswith("near-copies") for m in metrics) else None
+    drawn = sheet if metrics is None or any(m.startswith(("near-copies", "voxel-iou")) for m in metrics) else None
     results = []
     for r in evaluation.evaluate(model, metrics=metrics, anchors=True, sheet=drawn, progress=True):
         numbers = {key: float(f"{r[key]:.4g}") for key in ("value", "std", "full", "floor", "ceiling") if key in r}
         same = {key: r[key] for key in ("n_reference", "data_sha256", "extractor_sha256") if key in r}
         # Of two domains the sheet shows the first direction.
-        first = protocols.parse(r["metric"]).metric == "near-copies" and not any("sheet" in done for done in results)
+        first = protocols.parse(r["metric"]).metric in ("near-copies", "voxel-iou") and not any(
+            "sheet" in done for done in results
+        )
         shown = {"sheet": f"pictures/nearest/{sheet.name}"} if first else {}
         facts = {"source": "measured", **run_facts, "note": r.get("note", "")}
         results.append({"metric": r["metric"], **numbers, **same, **shown, **facts})
@@ -131,7 +133,7 @@ def _probe(model: BaseGAN) -> np.ndarray:
         else tf.random.stateless_uniform(shapes[key], [1, 2], -1.0, 1.0, signature[key].dtype)
         for key in signature
     }
-    return function(**inputs)["images"].numpy()
+    return next(iter(function(**inputs).values())).numpy()
 
 
 def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__, images
+from ganzoo import __version__, images, shapes3d
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.explore import media
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
 GLOB = set("*?[")
@@ -45,7 +46,7 @@ def model_name(model: Any) -> str:
 
 def require_task(model: Any, task: str) -> None:
     """Raises GanzooError unless `model` turns noise ("latent") or pictures ("image") into pictures, as asked."""
-    if type(model).task == task:
+    if type(model).task == task or (task == "image" and has_encoder(model)):
         return
     if task == "image":
         raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
@@ -69,6 +70,11 @@ def name_of(option: str) -> str:
     return {"truncation_psi": "psi", "labels": "label"}.get(option, option)
 
 
+def has_encoder(model: Any) -> bool:
+    """Whether a latent model also takes pictures, which it turns into shapes."""
+    return bool(getattr(model, "encoder_size", 0))
+
+
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
     """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C).
 
@@ -76,7 +82,7 @@ def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = No
     """
     require_task(model, "latent")
     require_options(model, options)
-    return images.grid(model.examples(n, seed, **options), columns)
+    return images.grid(model.pictures(model.examples(n, seed, **options)), columns)
 
 
 def write_grid(
@@ -92,10 +98,38 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     require_task(model, "latent")
     require_options(model, options)
     text, digits, files = png_text(model, seed, **options), max(4, len(str(n - 1))), []
-    for i, picture in enumerate(model.examples(n, seed, **options)):
+    for i, picture in enumerate(model.pictures(model.examples(n, seed, **options))):
         files.append(folder / f"{i:0{digits}d}.png")
         images.write_png(files[-1], picture, text)
     return Written(files)
+
+
+def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndarray:
+    """Shapes for a mesh or a turntable: `n` samples, or those of input pictures.
+
+    Raises:
+        GanzooError: a model that makes pictures, or an input that cannot be read.
+    """
+    if not hasattr(model, "voxels_of"):
+        raise GanzooError(
+            f"{model_name(model)} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
+        )
+    if inputs:
+        return np.concatenate([model.generate(images=images.read_image(path)[None]) for path in inputs])
+    return model.generate(n, seed=seed)
+
+
+def write_turntable(model: Any, path: Path, shapes: np.ndarray, seed: int, columns: int | None = None) -> Written:
+    """Writes shapes that turn once around as the animation `path`."""
+    frames = [images.grid(frame, columns) for frame in shapes3d.turntable(shapes)]
+    media.write_animation(path, np.stack(frames), png_text(model, seed), fps=12)
+    return Written([path])
+
+
+def write_mesh(model: Any, path: Path, shapes: np.ndarray, seed: int) -> Written:
+    """Writes the surfaces of shapes as one .glb, .obj or .stl file."""
+    shapes3d.write_meshes(path, shapes, facts=png_text(model, seed))
+    return Written([path])
 
 
 def find_inputs(pattern: str) -> list[Path]:
@@ -155,6 +189,8 @@ def translate(model: Any, picture: np.ndarray, seed: int = 0, direction: str | N
 
     `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one.
     """
+    if has_encoder(model):
+        return model.pictures(model.generate(images=picture[None]))[0]
     way = {} if direction is None else {"direction": direction}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
 

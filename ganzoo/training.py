@@ -81,6 +81,8 @@ def train(
     config = presets.run_config(source, (overrides or {}) | more)
     _claim(out, resume, config)
 
+    if config.train.metric_every and config.data.shape == "voxels":
+        raise GanzooError("train.metric_every measures pictures, and this model makes voxels: set it to 0.")
     if config.train.metric_every:
         # An unknown one is refused before anything is written; and a network built after the seed would draw from it.
         monitors.measured_by(config.train.metric)

@@ -17,7 +17,7 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors images pages registry layers losses penalties schedules augment protocols presets weights health",
+    1: "errors images pages registry layers losses penalties schedules augment protocols presets weights health shapes3d",
     2: "base blocks",
     3: "models data metrics",
     4: "zoo strategies checkpoint callbacks monitors report cards",

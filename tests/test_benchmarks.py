@@ -11,6 +11,14 @@ from ganzoo import presets, zoo
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 TINY = {
+    "3d-gan/furniture-32": {
+        "grid_size": 16,
+        "latent_dim": 6,
+        "ngf": 3,
+        "ndf": 4,
+        "accuracy_limit": 0.6,
+        "ema_decay": 0.9,
+    },
     "gan/fashion-28": {"image_size": 6, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3},
     "dcgan/fashion-32": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.9},
     "dcgan/pytorch-64": {"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
@@ -42,7 +50,7 @@ def tiny(name):
 
 def copy_weights(network, module, torch):
     """Trainable variables of the Keras network into the PyTorch module, in order, by layout."""
-    layouts = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    layouts = {5: (4, 3, 0, 1, 2), 4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     for variable, parameter in zip(network.trainable_variables, module.parameters(), strict=True):
         array = np.array(variable)
         if variable.path.endswith("const"):  # one image, not a kernel
@@ -67,7 +75,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     size = TINY[name].get("image_size", 32)
     shapes = {key: [4, *(n or size for n in spec.shape[1:])] for key, spec in model.batch_signature().items()}
     batch = {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
-    torch_batch = {key: torch.from_numpy(array).permute(0, 3, 1, 2).contiguous() for key, array in batch.items()}
+    torch_batch = {key: torch.from_numpy(np.moveaxis(array, -1, 1).copy()) for key, array in batch.items()}
     uniform = rng.uniform(0, 1, (4, TINY[name].get("latent_dim", 1))).astype(np.float32)
     without_chance(model, update, uniform, torch, monkeypatch)
 
@@ -98,7 +106,7 @@ def without_chance(model, update, uniform, torch, monkeypatch):
         update.generator.synthesis.constant.data.copy_(torch.from_numpy(value.transpose(0, 3, 1, 2)))
         model.ema_generator.set_weights(model.generator.get_weights())
         update.average.load_state_dict(update.generator.state_dict())
-    if model.paper == "dcgan":
+    if model.paper in ("3d-gan", "dcgan"):
         monkeypatch.setattr(model, "noise", lambda *_: tf.constant(uniform))
         monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))
     if model.paper == "gan":
@@ -120,6 +128,7 @@ def test_pytorch_has_the_parameters_of_the_preset(name):
 
     config = presets.run_config(name)
     others = ("ema_decay", "latent_distribution", "l1_weight", "cycle_weight", "identity_weight", "pool_size")
+    others += ("accuracy_limit",)
     sizes = {key: value for key, value in config.model.items() if key not in others}
     with torch.device("meta"):
         modules = torch_models.networks(config.name, sizes)

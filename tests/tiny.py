@@ -13,6 +13,7 @@ import tensorflow as tf
 from ganzoo import data, presets, zoo
 
 TINY = {
+    "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
@@ -22,6 +23,7 @@ TINY = {
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
+    "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "cyclegan": [
         {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
     ],
@@ -42,6 +44,7 @@ SIZES = {"pix2pix": 64}
 
 # Parameters that no step moves, by the end of their key.
 STILL = {
+    "3d-gan": r"code[1-4]_conv/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
     "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)
     "stylegan-lite": r"(to|from)_rgb_[48]/(kernel|bias)",  # of sizes that only progressive growing trains
@@ -52,6 +55,7 @@ SINGULAR = {"stylegan-lite": r"const|noise_strength"}  # an instance norm divide
 
 # Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
 MIXES = {
+    "3d-gan": "batch norm",
     "cyclegan": "the image pool: each replica has its own history",
     "dcgan": "batch norm: each replica takes the statistics of its own rows",
     "pix2pix": "batch norm",
@@ -62,6 +66,9 @@ UNMIXED = {
     "pix2pix": {"norm": "instance", "num_downs": 2},
     "stylegan-lite": {"stddev_group": 1},
 }
+
+# Mean and deviation of the latents, where they are not 0 and 1.
+MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]
 
 BATCH = 4
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]

@@ -76,6 +76,35 @@ def interpolate(
     job.report(as_json)
 
 
+@app.command("arithmetic")
+def arithmetic(
+    name: Name,
+    out: Out,
+    seeds: Seeds = None,
+    seed: Seed = 0,
+    space: Annotated[str | None, typer.Option(help='"z" or, of models with styles, "w".')] = None,
+    psi: Psi = None,
+    cutoff: Cutoff = None,
+    label: Label = None,
+    scale: Scale = None,
+    fps: Fps = 1,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Calculate with samples: of each three points a, b, c show a - b + c, which gives c what tells a from b."""
+    job = Job("arithmetic", name, out, seed, weights, scale, fps)
+    points = job.points(seeds, 3)
+    job.load()
+    from ganzoo.explore import paths
+
+    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    table = paths.arithmetic(job.model, points, space=space, **style)
+    job.note(points=points, space=space, **style)
+    rows = [f"{a.name} - {b.name} + {c.name}" for a, b, c in zip(*[iter(points)] * 3, strict=True)]
+    job.write_sweep(table, rows=rows, columns=["a", "b", "c", "a - b + c"])
+    job.report(as_json)
+
+
 @app.command("truncate")
 def truncate(
     name: Name,

@@ -47,13 +47,19 @@ def sample(
         int | None,
         typer.Option(min=0, help="Class of all samples of a conditional model; the classes in turn by default."),
     ] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="Of models of shapes: also a turntable, a .gif or .mp4 file.")
+    ] = None,
+    mesh: Annotated[
+        Path | None, typer.Option(help="Of models of shapes: also the surfaces, a .glb, .obj or .stl file.")
+    ] = None,
     weights: Annotated[str, typer.Option(help='"default", "random" or a .safetensors file.')] = "default",
     as_json: Json = False,
 ) -> None:
     """Write pictures: a grid of samples, or the translation of input pictures.
 
     One input gives its translation at the input's own size; several give one PNG each in the folder --out, or a grid if --out
-    ends in .png. Each PNG says in its text chunks which model, weights and seed made it.
+    ends in .png. Each PNG says in its text chunks which model, weights and seed made it. Shapes are shown as shaded pictures.
     """
     from ganzoo import sampling
 
@@ -74,6 +80,7 @@ def sample(
     else:
         writable_file(out)
 
+    _shape_outputs(gif, mesh)
     load_tensorflow(seed)
     import ganzoo
 
@@ -81,12 +88,17 @@ def sample(
     sampling.require_task(model, "image" if inputs else "latent")
     sampling.require_direction(model, direction)
     sampling.require_options(model, given)
+    shapes = sampling.shapes_of(model, n, seed, inputs) if gif or mesh else None
     if inputs:
         written = sampling.translate_files(model, inputs, out, seed, direction)
     elif separate:
         written = sampling.write_separate(model, out, n, seed, **given)
     else:
         written = sampling.write_grid(model, out, n, seed, columns, **given)
+    if gif:
+        written.files.extend(sampling.write_turntable(model, gif, shapes, seed, columns).files)
+    if mesh:
+        written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
     for _, reason in written.skipped:
         say(f"Left out: {reason}")
     files = [str(f) for f in written.files]
@@ -98,5 +110,23 @@ def sample(
         "skipped": written.skipped,
     }
     value |= {"direction": direction} if direction else {}
-    where = files[0] if len(files) == 1 else f"{len(files)} pictures in {out}"
+    pictures = len(files) - bool(gif) - bool(mesh)
+    where = files[0] if pictures == 1 else f"{pictures} pictures in {out}"
+    where = ", ".join([where, *files[pictures:]])
     report(value, f"{where} ({value['model']}, weights {value['weights']}, seed {seed})", as_json=as_json)
+
+
+def _shape_outputs(gif: Path | None, mesh: Path | None) -> None:
+    """Refuses names of a turntable and a mesh that could not be written, before the model is read."""
+    from ganzoo import shapes3d
+    from ganzoo.explore import media
+
+    if gif is not None:
+        if gif.suffix.lower() not in media.ANIMATIONS:
+            raise GanzooError(f'The turntable is a {" or ".join(media.ANIMATIONS)} file; received "{gif}".')
+        if gif.suffix.lower() == ".mp4":
+            media.require_video()
+        writable_file(gif)
+    if mesh is not None:
+        shapes3d.check_mesh_name(mesh)
+        writable_file(mesh)

@@ -13,6 +13,7 @@ from ganzoo.data.pipeline import batches, check_labels, check_size
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
+from ganzoo.data.voxels import VoxelSource
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
@@ -42,7 +43,7 @@ def build(
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
     The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
-    "unpaired" gives {"a": ..., "b": ...}.
+    "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1.
 
     Args:
         config: what to read and how to fit it.
@@ -64,6 +65,8 @@ def has_pairs(config: "DataConfig") -> bool:
     return config.shape == "paired" or (config.shape == "unpaired" and bundled.canonical(config.source) == "emoji_64")
 
 
-def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource:
-    """The pictures of `config` themselves: length, first items, skipped files, fingerprint, summary."""
+def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource | VoxelSource:
+    """The pictures or shapes of `config` themselves: length, first items, skipped files, fingerprint, summary."""
+    if config.shape == "voxels":
+        return VoxelSource(config, split)
     return (UnpairedSource if config.shape == "unpaired" else Source)(config, split)

@@ -48,6 +48,8 @@ def batches(
     check_size(source, size)
     if labels:
         check_labels(source)
+    if hasattr(source, "batches"):  # shapes
+        return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
         parts = {
             domain: batches(

@@ -20,7 +20,7 @@ from ganzoo.data.bundled import canonical
 from ganzoo.data.shapes import task_shape
 from ganzoo.data.sources.opening import open_records
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import choice, own, records, scores
+from ganzoo.evaluation import choice, own, records, scores, shapes
 from ganzoo.evaluation.paths import perceptual_path_length
 from ganzoo.evaluation.progress import bar
 from ganzoo.evaluation.scores import SCORES, Score
@@ -82,13 +82,18 @@ def evaluate(
                 "weights_sha256": sha256,
                 "data": config.source,
                 "data_sha256": subject.test.fingerprint,
-                "pictures": f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}",
+                "pictures": _described(config),
                 "split": subject.split,
             }
             found += [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
         if sheet is not None:
             text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
-            images.write_png(sheet, scores.sheet(subjects[0], choice.for_copies(asked, subjects[0].model)), text)
+            first = subjects[0]
+            if first.config.shape == "voxels":
+                drawn = shapes.sheet(first)
+            else:
+                drawn = scores.sheet(first, choice.for_copies(asked, first.model))
+            images.write_png(sheet, drawn, text)
     if out is not None:
         protocols.append(out, found)
     return found
@@ -159,6 +164,13 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     return subjects, asked, items
 
 
+def _described(config: presets.DataConfig) -> str:
+    """The size of what is measured, for records: numbers of other sizes are of other pictures."""
+    if config.shape == "voxels":
+        return f"{config.size}x{config.size}x{config.size} voxels"
+    return f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}"
+
+
 def _count(n):
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 2):
         raise GanzooError(f"n is the number of samples, a whole number of at least 2; received {n!r}.")
@@ -197,7 +209,7 @@ def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | No
         measured = measure(subject, anchor, protocol.metric, protocol.n or items)
         limits |= {anchor: measured[2].value} if measured else {}
     full = Protocol(name, count, None, None, subject.split)
-    more = facts | {"n": count, "n_reference": count, "seed": subject.seed}
+    more = facts | {"n": count, "n_reference": score.n_reference or count, "seed": subject.seed}
     return _record(full, score, more, limits, began)
 
 

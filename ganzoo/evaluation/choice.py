@@ -16,6 +16,7 @@ FOLDER_METRICS = (*SET_METRICS, "is", "diversity")
 PAIRED_METRICS = ("feature-distance", "feature-distance-copy")
 DEFAULTS = {
     "latent": (*SET_METRICS, "near-copies"),
+    "voxels": ("voxel-iou", "voxel-coverage", "voxel-1nn"),
     "image": ("l1", "psnr", "ssim", "ms-ssim", "l1-copy", "feature-distance", "feature-distance-copy", "near-copies"),
 }
 EXTRACTOR = "efficientnet-lite0"  # where neither the user nor the preset names one
@@ -33,6 +34,8 @@ def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
     own_data = preset.data.source == config.source
     if preset.eval.metrics and own_data:
         return preset.eval.metrics
+    if config.shape == "voxels":
+        return DEFAULTS["voxels"]
     return DEFAULTS[model.task if data_layer.has_pairs(config) else "latent"]
 
 
@@ -65,6 +68,8 @@ def for_model(asked: list[Protocol], model: BaseGAN, config: presets.DataConfig)
     fitting = [m for m in FEATURE_METRICS if m in SCORES or (m == "ppl" and model.task == "latent")]
     if not data_layer.has_pairs(config):
         fitting = [m for m in fitting if m not in PAIRED_METRICS]
+    if config.shape == "voxels":  # extractors look at pictures
+        fitting = []
     listed = list(map(parse_stem, preset_of(model).eval.metrics))
     fill = partial(_filled, who=model.paper, fitting=fitting, others=[*own.of(model, config)], listed=listed)
     return list(dict.fromkeys(map(fill, asked)))

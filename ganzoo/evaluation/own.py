@@ -5,6 +5,7 @@
 | pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input in the place of the output |
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
 | dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
+| voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`, `linear-d-features` | see `ganzoo.evaluation.shapes` |
 
 Each takes the subject, which set is measured ("fake", "floor" or "ceiling"), the metric's name, and the number of test
 items (None: all); it returns the name with the counts that belong into it, the items used and a `Score`, or None where
@@ -20,7 +21,7 @@ import numpy as np
 from ganzoo import blocks, images, metrics
 from ganzoo import data as data_layer
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import pictures
+from ganzoo.evaluation import pictures, shapes
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
 
@@ -123,6 +124,8 @@ PAPERS: dict[str, dict[str, Callable]] = {"gan": {"parzen": parzen}, "dcgan": {"
 
 def of(model, config) -> dict[str, Callable]:
     """The metrics without an extractor that fit a model and its data, by the name without counts."""
+    if config.shape == "voxels":
+        return shapes.METRICS
     return (PAIRED if data_layer.has_pairs(config) else {}) | PAPERS.get(model.paper, {})
 
 

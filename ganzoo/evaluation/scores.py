@@ -15,13 +15,14 @@ SMALL = 5_000  # samples below which the bias of FID is said
 
 @dataclass(frozen=True)
 class Score:
-    """A number with what belongs to it; `floor` and `n` where the metric brings its own."""
+    """A number with what belongs to it; `floor`, `n` and `n_reference` where the metric brings its own."""
 
     value: float
     std: float | None = None
     full: float | None = None
     floor: float | None = None
     n: int | None = None
+    n_reference: int | None = None
     note: str = ""
 
     def also(self, *sentences: str) -> "Score":

@@ -135,7 +135,8 @@ class Subject:
         if direction:
             self.given, self.column = direction[0], direction[-1]
         else:
-            self.given, self.column = ("input", "target") if config.shape == "paired" else (None, "image")
+            columns = {"paired": ("input", "target"), "voxels": (None, "voxels")}
+            self.given, self.column = columns.get(config.shape, (None, "image"))
         if model.task == "image":
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:

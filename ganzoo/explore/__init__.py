@@ -13,6 +13,7 @@ import importlib
 
 _HOME = {
     "interpolate": "ganzoo.explore.paths",
+    "arithmetic": "ganzoo.explore.paths",
     "truncate": "ganzoo.explore.paths",
     "mix": "ganzoo.explore.paths",
     "walk": "ganzoo.explore.paths",

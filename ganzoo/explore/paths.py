@@ -44,6 +44,29 @@ def interpolate(model, wanted="0:0-3", *, steps: int = 8, loop: bool = False, sp
     return _table(home, path, steps)
 
 
+def arithmetic(model, wanted="0:0-2", *, space: str | None = None, **options):
+    """Row i shows a, b, c of the i-th three points, and a - b + c: what tells a from b is given to c.
+
+    Radford et al. 2015, section 6.3.2, for faces; Wu et al. 2016, figure 8, for shapes.
+
+    Args:
+        model: any latent model.
+        wanted: three points, or six, nine, ...
+        space: "z", or "w" where the model has styles. z where all points are samples.
+        options: of models with styles: truncation_psi, cutoff, label.
+
+    Raises:
+        GanzooError: another number of points, or a space or option that the model does not have.
+    """
+    found = any(point.file for point in points(wanted))
+    home = open_space(model, space, prefer="w" if found else "z", **options)
+    known = home.read(wanted)
+    if len(known) % 3:
+        raise GanzooError(f"Arithmetic takes points in threes, a - b + c; received {len(known)}.")
+    path = [x for a, b, c in known.reshape(-1, 3, *known.shape[1:]) for x in (a, b, c, a - b + c)]
+    return _table(home, path, 4)
+
+
 def truncate(model, wanted="0:0-3", *, psis: Sequence[float] = PSIS, cutoff: int | None = None, label=None):
     """Row i is point i at each psi: w moves towards the average of all styles, which psi = 0 shows (figure 8).
 

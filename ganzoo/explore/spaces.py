@@ -86,7 +86,7 @@ class Noise:
         """uint8 (n, H, W, C) of points."""
         if self.styles is not None:
             return self.styles.pictures(self.styles.of_noise(latents))
-        return self.model.generate(latents=latents)
+        return self.model.pictures(self.model.generate(latents=latents))
 
     def images_of(self, latents: tf.Tensor) -> tf.Tensor:
         """float32 images in [-1, 1] of points (n, width), through which a gradient flows."""

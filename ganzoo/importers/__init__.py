@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "import_checkpoint", "kinds", "read_state"]
 
 _FILES = {
+    "3d-gan": "gan3d",
     "cyclegan": "cyclegan",
     "dcgan": "dcgan",
     "pix2pix": "pix2pix",

@@ -26,7 +26,7 @@ class _Around(keras.Model):
 
 @keras.saving.register_keras_serializable("ganzoo")
 class FlatLatents(_Around):
-    """Takes latents (N, z) as well as (N, 1, 1, z), which is torch's (N, z, 1, 1) with the channels last."""
+    """Takes latents (N, z) as well as (N, 1, 1[, 1], z), which is torch's (N, z, 1, 1[, 1]) with the channels last."""
 
     def call(self, inputs, training=None):
         z = tf.convert_to_tensor(inputs)

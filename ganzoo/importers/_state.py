@@ -40,8 +40,8 @@ Places = Mapping[str, str] | Callable[[keras.Model], Mapping[str, Place]]
 
 
 # Torch keeps convolutions as (out, in, kh, kw) and transposed ones as (in, out, kh, kw); Keras has (kh, kw, in, out)
-# and (kh, kw, out, in): one permutation, no flip.
-_KERNEL = (2, 3, 1, 0)
+# and (kh, kw, out, in): one permutation, no flip. The same in three dimensions, with kd before kh.
+_KERNEL = {4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 _BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
@@ -134,9 +134,11 @@ def _torch_places(layer: keras.Layer, prefix: str) -> dict[str, Place]:
 
 def _torch_place(variable: keras.Variable) -> Place:
     shape = tuple(variable.shape)
-    if len(shape) != 4:
+    order = _KERNEL.get(len(shape))
+    if order is None:
         return Place(variable, shape)
-    return Place(variable, tuple(shape[axis] for axis in (3, 2, 0, 1)), lambda array: np.transpose(array, _KERNEL))
+    theirs = tuple(shape[axis] for axis in np.argsort(order))
+    return Place(variable, theirs, lambda array: np.transpose(array, order))
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:

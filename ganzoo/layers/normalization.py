@@ -18,7 +18,7 @@ class BatchNorm(keras.layers.Layer):
         epsilon: added to the variance.
         gamma_initializer: initial gain; DCGAN and pix2pix draw it from N(1, 0.02).
 
-    Call arguments: `inputs` (N, C) or (N, H, W, C) float; `training`; `per_image`, rank 4 only.
+    Call arguments: `inputs` (N, C), (N, H, W, C) or (N, D, H, W, C) float; `training`; `per_image`, rank 4 only.
     """
 
     def __init__(self, *, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", **kwargs):
@@ -42,8 +42,12 @@ class BatchNorm(keras.layers.Layer):
     def call(self, inputs, training=None, per_image=False):
         if per_image:
             return self._normalise_each(inputs)
-        flat = inputs.shape.rank == 2
-        x = inputs[:, None, None, :] if flat else inputs
+        flat, x = inputs.shape.rank == 2, inputs
+        if flat:
+            x = inputs[:, None, None, :]
+        elif inputs.shape.rank == 5:  # the kernel knows four axes
+            shape = tf.shape(inputs)
+            x = tf.reshape(inputs, [-1, shape[2], shape[3], inputs.shape[4]])
         moments = (tf.zeros([0]), tf.zeros([0])) if training else (self.moving_mean.value, self.moving_variance.value)
         y, mean, unbiased_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
@@ -58,7 +62,9 @@ class BatchNorm(keras.layers.Layer):
             keep = self.momentum
             self.moving_mean.assign(keep * self.moving_mean.value + (1 - keep) * mean)
             self.moving_variance.assign(keep * self.moving_variance.value + (1 - keep) * unbiased_variance)
-        return y[:, 0, 0, :] if flat else y
+        if flat:
+            return y[:, 0, 0, :]
+        return tf.ensure_shape(tf.reshape(y, tf.shape(inputs)), inputs.shape) if inputs.shape.rank == 5 else y
 
     def _normalise_each(self, inputs):
         x = tf.cast(inputs, tf.float32)

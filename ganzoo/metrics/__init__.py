@@ -14,6 +14,7 @@ from ganzoo.metrics.neighbours import density_coverage, nearest, precision_recal
 from ganzoo.metrics.paired import feature_distance, l1, ms_ssim, ms_ssim_scales, psnr, ssim
 from ganzoo.metrics.parzen import parzen_log_likelihood
 from ganzoo.metrics.path_length import path_length
+from ganzoo.metrics.voxels import nearest_iou, nearest_neighbour_accuracy, voxel_coverage, voxel_iou
 
 __all__ = [
     "ConstantRows",
@@ -33,10 +34,14 @@ __all__ = [
     "ms_ssim_scales",
     "near_copies",
     "nearest",
+    "nearest_iou",
+    "nearest_neighbour_accuracy",
     "pairwise_diversity",
     "parzen_log_likelihood",
     "path_length",
     "precision_recall",
     "psnr",
     "ssim",
+    "voxel_coverage",
+    "voxel_iou",
 ]
