@@ -36,14 +36,14 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired" or "unpaired". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
+    shape: "images", "paired", "unpaired" or "captions". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
     size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
     domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
     `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
-    unpaired domains.
+    unpaired domains. captions: how many texts of an image a batch holds (their embeddings are averaged).
     """
 
-    shape: Literal["images", "paired", "unpaired"]
+    shape: Literal["images", "paired", "unpaired", "captions"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -54,6 +54,7 @@ class DataConfig(Record):
     mirror: bool = False
     load_size: pydantic.PositiveInt | None = None
     direction: Literal["a2b", "b2a"] = "a2b"
+    captions: pydantic.PositiveInt = 1
 
     @pydantic.model_validator(mode="after")
     def _crop_fits(self):
@@ -141,7 +142,8 @@ class TrainConfig(Record):
 
     health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
-    growth: for papers that grow; without it all steps are of one size.
+    growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image, the first steps of
+    a run, which train its text encoder; e_optimizer is for them.
     """
 
     batch_size: pydantic.PositiveInt
@@ -158,8 +160,10 @@ class TrainConfig(Record):
     stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
     growth: GrowthConfig | None = None
+    encoder_steps: pydantic.NonNegativeInt = 0
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
+    e_optimizer: OptimizerConfig | None = None
 
     @pydantic.model_validator(mode="after")
     def _stop_is_measured(self):

@@ -40,6 +40,10 @@ OTHER_METRICS = {
     "ms-ssim": "higher",
     "parzen": "higher",
     "linear-d-features": "higher",
+    "text-hair-colour": "higher",
+    "text-hair-style": "higher",
+    "text-glasses": "higher",
+    "text-mouth": "higher",
     "fooled": "",
 }
 SHAPE = (

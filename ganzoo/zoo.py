@@ -58,6 +58,9 @@ def build(config: RunConfig) -> BaseGAN:
     model.run_config = config
     model.preset = config.preset
     model.seed = config.train.seed
+    for name in model.players:
+        if getattr(config.train, name) is None:
+            raise GanzooError(f"{config.name} needs the optimizer table train.{name} with a learning_rate.")
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
     return model
 

@@ -134,6 +134,8 @@ def _torch_places(layer: keras.Layer, prefix: str) -> dict[str, Place]:
 
 def _torch_place(variable: keras.Variable) -> Place:
     shape = tuple(variable.shape)
+    if len(shape) == 2:  # a linear layer is (out, in) there
+        return Place(variable, shape[::-1], np.transpose)
     if len(shape) != 4:
         return Place(variable, shape)
     return Place(variable, tuple(shape[axis] for axis in (3, 2, 0, 1)), lambda array: np.transpose(array, _KERNEL))
