@@ -7,6 +7,7 @@ was asked for.
 
 import glob
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,9 +42,15 @@ def model_name(model: Any) -> str:
 
 
 def require_task(model: Any, task: str) -> None:
-    """Raises GanzooError unless `model` turns noise ("latent") or pictures ("image") into pictures, as asked."""
+    """Raises GanzooError unless `model` turns noise ("latent"), pictures ("image") or "text" into pictures, as asked."""
     if type(model).task == task:
         return
+    if type(model).task == "text":
+        raise GanzooError(
+            f'{model_name(model)} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
+        )
+    if task == "text":
+        raise GanzooError(f"{model_name(model)} reads no text; leave --text out.")
     if task == "image":
         raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
     raise GanzooError(
@@ -71,6 +78,36 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0) -> Writ
         files.append(folder / f"{i:0{digits}d}.png")
         images.write_png(files[-1], picture, text)
     return Written(files)
+
+
+def write_texts(
+    model: Any,
+    out: Path,
+    texts: list[str],
+    n: int = 4,
+    seed: int = 0,
+    columns: int | None = None,
+    separate: bool = False,
+) -> Written:
+    """Writes `n` pictures of each sentence: the PNG `out`, a row for each of several, or out/0000.png, 0001.png, ...
+
+    `skipped` of the result holds what the model remarked on the sentences, each as (sentence, remark).
+    """
+    require_task(model, "text")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        made = model.generate(texts, seed=seed, n_per_text=n)
+    text = png_text(model, seed)
+    said = [(one.message.args[0].partition(":")[0], str(one.message)) for one in heard]
+    if separate:
+        digits, files = max(4, len(str(len(made) - 1))), []
+        for i, picture in enumerate(made):
+            files.append(out / f"{i:0{digits}d}.png")
+            images.write_png(files[-1], picture, text | {"text": texts[i // n]})
+        return Written(files, said)
+    columns = columns or (n if len(texts) > 1 else None)
+    images.write_png(out, images.grid(made, columns), text | {"text": "\n".join(texts)})
+    return Written([out], said)
 
 
 def find_inputs(pattern: str) -> list[Path]:

@@ -50,7 +50,9 @@ def describe(tree: Tree, layout: Layout) -> dict[str, Described]:
         if name in found:
             kept.append(item)
         else:
-            why = f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
+            why = (
+                f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
+            )
             layout.problems.append((name, "unmatched", why))
     layout.items[:] = kept
     return found
@@ -88,10 +90,14 @@ def _from_metadata(tree: Tree, files: list[str]) -> dict[str, Described]:
     counts = {name: len(rows) for name, rows in vectors.items()}
     for name, count in counts.items():
         if count not in (1, len(texts[name])):
-            raise GanzooError(f"{shown(name)} has {count} embeddings and {len(texts[name])} sentences: give one for each.")
+            raise GanzooError(
+                f"{shown(name)} has {count} embeddings and {len(texts[name])} sentences: give one for each."
+            )
     widths = {len(vector) for rows in vectors.values() for vector in rows}
     if len(widths) > 1 or (vectors and set(vectors) != set(texts)):
-        raise GanzooError(f"{shown(files[0])}: every picture needs embeddings of one width; there are {sorted(widths)}.")
+        raise GanzooError(
+            f"{shown(files[0])}: every picture needs embeddings of one width; there are {sorted(widths)}."
+        )
     arrays = {name: np.array(rows, np.float32) for name, rows in vectors.items()}
     return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}
 

@@ -71,7 +71,6 @@ def batches(
             arrays = [tf.constant(array) for array in source.arrays]
         dataset = positions.batch(batch_size, drop_remainder=True)
 
-
         def read(p):
             parts = tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)
             return (p, parts, tf.gather(arrays[0], wrong_items(source, p, seed)) if texts else ())
@@ -100,9 +99,7 @@ def batches(
     return dataset.with_options(options).prefetch(2)
 
 
-def check_columns(
-    source: Source, *, size: int | None = None, labels: bool = False, texts: str | None = None
-) -> None:
+def check_columns(source: Source, *, size: int | None = None, labels: bool = False, texts: str | None = None) -> None:
     """Refuses a size that the source's pictures do not shrink to, and labels or texts that it does not have."""
     if size is not None and (size < 1 or source.size % size):
         raise GanzooError(f"Pictures of {source.size} px are halved to sizes that divide it; {size} does not.")

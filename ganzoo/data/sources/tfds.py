@@ -10,7 +10,14 @@ from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError
 from ganzoo.images import read_image
 
-TEXTS = ("captions", "caption", "texts", "text", "descriptions", "description")  # names of text features, likeliest first
+TEXTS = (
+    "captions",
+    "caption",
+    "texts",
+    "text",
+    "descriptions",
+    "description",
+)  # names of text features, likeliest first
 
 
 def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
