@@ -153,7 +153,7 @@ def test_bad_input_is_said_in_a_sentence(given, word, model):
 def test_long_and_strange_texts_are_drawn_with_a_note(model):
     with pytest.warns(UserWarning, match=r"has 10,000 characters; the encoder reads the first 90"):
         long = model.generate("long hair " * 1000)
-    np.testing.assert_array_equal(long, model.generate(("long hair " * 9)))
+    np.testing.assert_array_equal(long, model.generate("long hair " * 9))
     with pytest.warns(UserWarning, match="No character of text 1 is known"):
         assert model.generate(["a", "微笑"]).shape[0] == 2
     with warnings.catch_warnings():
