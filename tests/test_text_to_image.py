@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from cli_runs import refused, run
+from PIL import Image
 
 import ganzoo
 from ganzoo import blocks, callbacks, explore, exporting, presets, schedules, training, zoo
@@ -239,8 +241,6 @@ def test_a_run_trains_the_encoder_and_then_freezes_it(run_of, tmp_path):
     assert samples == ["000000.png", "000008.png"], "while the encoder trains there is nothing new to see"
     model = ganzoo.load(tmp_path / "run")
     held_back = ganzoo.data.open_source(model.run_config.data, "test").sentences(8)
-    from PIL import Image
-
     with Image.open(tmp_path / "run" / "samples" / "000008.png") as picture:
         assert picture.text["text"] == "\n".join(held_back)
 
@@ -345,3 +345,70 @@ def test_the_config_of_a_run_is_json():
     model = tiny.build("text-to-image")
     assert json.loads(json.dumps(model.get_config()))["encoder"] == "char-cnn-rnn"
     assert keras.saving.get_registered_name(type(model)) == "ganzoo>text-to-image"
+
+
+# ---- command line, evaluation, export --------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved model of 64 px colour pictures, untrained."""
+    sizes = {"image_size": 64, "channels": 3, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4}
+    model = zoo.load("text-to-image", weights=None, encoder_width=8, **sizes)
+    return zoo.save(model, tmp_path_factory.mktemp("t2i") / "model")
+
+
+def test_sentences_on_the_command_line(saved, tmp_path):
+    grid, sheet = tmp_path / "grid.png", tmp_path / "between.png"
+    said = run("sample", saved, "--text", TEXTS[0], "--text", "x" * 300, "-n", 3, "-o", grid)
+    assert "Note: Text 1 has 300 characters; the encoder reads the first 201." in said.stderr
+    with Image.open(grid) as picture:
+        assert picture.text["text"] == f"{TEXTS[0]}\n{'x' * 300}"
+        assert picture.size[0] > picture.size[1], "a row of three for each sentence"
+    run("sample", saved, "--text", TEXTS[0], "-n", 2, "-o", tmp_path / "many", "--separate")
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["0000.png", "0001.png"]
+    run("explore", "interpolate", saved, "--text", TEXTS[0], "--text", TEXTS[1], "--steps", 4, "-o", sheet)
+    assert sheet.is_file()
+    for words, sentence in (
+        (("sample", saved, "-o", grid), 'give it one, as --text "a girl with long pink hair"'),
+        (("sample", saved, "--text", " ", "-o", grid), "Text 0 is empty"),
+        (("sample", "dcgan", "--text", "a girl", "-o", grid), "reads no text; leave --text out"),
+        (("explore", "walk", saved, "-o", grid), "needs sentences beside its noise"),
+    ):
+        assert sentence in refused(*words)
+
+
+def test_samples_are_read_for_what_was_asked(saved, monkeypatch):
+    from ganzoo.metrics.features import lorelei_cnn
+
+    model = ganzoo.load(saved)
+    monkeypatch.setattr(lorelei_cnn, "load", lorelei_cnn.build)
+    found = ganzoo.evaluate(model, metrics=["text-hair-colour", "text-glasses"], n=20, anchors=True)
+    assert [row["metric"] for row in found] == ["text-hair-colour_n20_test", "text-glasses_n20_test"]
+    for row in found:
+        assert 0 <= row["value"] <= 1
+        assert "chance" in row["note"]
+        assert {"floor", "ceiling"} <= set(row)
+    monkeypatch.setattr(lorelei_cnn, "read", lambda images: {"glasses": np.where(images.mean((1, 2, 3)) > 0, "0", "1")})
+    (all_without,) = ganzoo.evaluate(model, metrics=["text-glasses"], n=600)
+    columns = ganzoo.data.bundled.columns("lorelei_64")
+    assert all_without["value"] == pytest.approx(np.mean(columns["glasses"][columns["split"] == "test"] == 0))
+    with pytest.raises(GanzooError, match='no metric "text-hair-color"'):
+        ganzoo.evaluate(model, metrics=["text-hair-color"])
+
+
+def test_the_reader_with_folded_norms_computes_the_same():
+    from ganzoo.metrics.features import lorelei_cnn, train_lorelei_cnn
+
+    model = lorelei_cnn.build(training=True)
+    for variable in model.weights:
+        if "norm" in variable.path:
+            variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
+    plain = lorelei_cnn.build()
+    ganzoo.weights.assign({v.path: v for v in plain.weights}, train_lorelei_cnn.folded(model), "folded")
+    x = np.random.default_rng(1).uniform(0, 1, (2, 64, 64, 3)).astype(np.float32)
+    for column, logits in plain(x).items():
+        np.testing.assert_allclose(logits, model(x, training=False)[column], atol=1e-4)
+    with pytest.raises(GanzooError, match="64, 64, 3"):
+        lorelei_cnn.read(np.zeros((1, 32, 32, 3), np.uint8))
+    assert {
+        column: len(np.unique(ganzoo.data.bundled.columns("lorelei_64")[column])) for column in lorelei_cnn.HEADS
+    } == {column: len(classes) for column, classes in lorelei_cnn.HEADS.items()}
