@@ -91,14 +91,14 @@ def write_texts(
 ) -> Written:
     """Writes `n` pictures of each sentence: the PNG `out`, a row for each of several, or out/0000.png, 0001.png, ...
 
-    `skipped` of the result holds what the model remarked on the sentences, each as (sentence, remark).
+    `skipped` of the result holds what the model remarked on the sentences, each as ("--text", remark).
     """
     require_task(model, "text")
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", UserWarning)
         made = model.generate(texts, seed=seed, n_per_text=n)
     text = png_text(model, seed)
-    said = [(one.message.args[0].partition(":")[0], str(one.message)) for one in heard]
+    said = [("--text", str(one.message)) for one in heard]
     if separate:
         digits, files = max(4, len(str(len(made) - 1))), []
         for i, picture in enumerate(made):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ganzoo import data, images, presets
 from ganzoo.data.captions import Described, Texts, normalised
+from ganzoo.data.check import check
 from ganzoo.data.pipeline import shuffled
 from ganzoo.errors import GanzooError
 
@@ -256,3 +257,14 @@ def test_tfds_sets_with_text(tmp_path, monkeypatch):
     for picture, text, wrong in rows(source):
         assert text.startswith(f"picture {picture} way")
         assert wrong != picture
+
+
+def test_data_check_names_pictures_without_sentences(beside):
+    (beside / "2.txt").unlink()
+    found = check(beside, shape="captions")
+    assert found.usable == N - 1
+    assert [(row.file, row.status, row.detail) for row in found.problems] == [
+        ("2.png", "unmatched", "has no 2.txt with text")
+    ]
+    (beside / "metadata.jsonl").write_text("{")
+    assert any("no JSON" in text for text in check(beside, shape="captions").advice)
