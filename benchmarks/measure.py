@@ -24,16 +24,22 @@ def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
 
 
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
-    """One batch of random pictures in [-1, 1], (N, H, W, C), by column; or of voxels 0 and 1, (N, S, S, S, 1)."""
+    """One batch of random pictures in [-1, 1], (N, H, W, C), by column, with sentences (N,); or of voxels 0 and 1, (N, S, S, S, 1)."""
     data, rng = config.data, np.random.default_rng(0)
     if data.shape == "voxels":
         return {"voxels": (rng.random((config.train.batch_size, *[data.size] * 3, 1)) < 0.1).astype(np.float32)}
     channels = {"image": data.channels}
-    if data.shape != "images":
+    if data.shape == "captions":
+        channels["wrong"] = data.channels
+    elif data.shape != "images":
         first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
         channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)
-    return {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
+    batch = {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
+    if data.shape == "captions":
+        sentence = "A cheerful cartoon character with tan skin, pink hair tied up and green eyes, number"
+        batch["text"] = np.array([f"{sentence} {i}".encode() for i in range(config.train.batch_size)], object)
+    return batch
 
 
 # ---- ganzoo ----------------------------------------------------------------------------------------------------------
@@ -46,7 +52,9 @@ def keras_model(config: presets.RunConfig):
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
-    return zoo.build(config), {name: tf.constant(array) for name, array in arrays(config).items()}
+    model = zoo.build(config)
+    model.enter(model.segments(config.train)[-1])  # of text-to-image the second: its encoder is trained
+    return model, {name: tf.constant(array) for name, array in arrays(config).items()}
 
 
 def bare_step(model, batch):
@@ -120,7 +128,8 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
         except GanzooError:
             made = config.model_copy(update={"source": made_up_set(config, Path(folder))})
             source, stand_in = zoo_data.open_source(made), True
-        iterator = iter(zoo_data.batches(source, batch_size))
+        texts = "text" if config.shape == "captions" else None
+        iterator = iter(zoo_data.batches(source, batch_size, texts=texts))
         call = lambda: next(iterator)  # noqa: E731
         timing.warm_up(call)
         durations = timing.timed(call, min(seconds, 5.0))
@@ -138,6 +147,8 @@ def made_up_set(config: presets.DataConfig, folder: Path) -> str:
         picture = np.kron(coarse, np.ones((config.size // 16, config.size // 16, 1), np.uint8))
         domain = "AB"[i % 2] if config.shape == "unpaired" else ""
         images.write_png(folder / f"train{domain}" / f"{i}.png", picture)
+        if config.shape == "captions":
+            (folder / "train" / f"{i}.txt").write_text(f"picture {i}")
     return str(folder)
 
 
@@ -154,7 +165,10 @@ def torch_step(preset: str, precision: str, batch_size: int, seconds: float) -> 
     torch.set_num_threads(timing.cores())
     config = options(preset, precision, batch_size)
     update = torch_models.Update(config)
-    batch = {name: torch.from_numpy(np.moveaxis(a, -1, 1).copy()) for name, a in arrays(config).items()}
+    batch = {
+        name: a if a.dtype == object else torch.from_numpy(np.moveaxis(a, -1, 1).copy())
+        for name, a in arrays(config).items()
+    }
 
     def call():
         return update.step(batch)["d_loss"].item()

@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN and 3D-GAN in PyTorch, written from the papers for comparison.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN and GAN-CLS in PyTorch, for comparison.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.torch_stylegan import stylegan
+from benchmarks.torch_text import text_to_image, zero_biases
 from ganzoo.presets import OptimizerConfig, RunConfig
 
 
@@ -248,6 +249,7 @@ class Update:
             "fresh_latents": True,
         } | model
         self.accuracy, self.accuracy_limit = 0.0, model.pop("accuracy_limit", 0.8)
+        self.cls = {"cls_weight": 0.5, "interpolate": True, "beta": 0.5, "interpolation_weight": 1.0} | model
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -256,7 +258,8 @@ class Update:
         self.g = Player(config.train.g_optimizer, *sides["gen"])
         self.d = Player(config.train.d_optimizer, *sides["dis"])
         steps = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix, "cyclegan": self._cyclegan}
-        self.losses: Callable = (steps | {"stylegan-lite": self._stylegan, "3d-gan": self._gan3d})[config.name]
+        steps |= {"stylegan-lite": self._stylegan, "3d-gan": self._gan3d, "text-to-image": self._text_to_image}
+        self.losses: Callable = steps[config.name]
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -401,12 +404,38 @@ class Update:
         logs = {"d_loss": d_loss, "g_loss": g_loss, "r1": r1, "fooled": (fake_logits > 0).float().mean()}
         return {name: value.detach() for name, value in logs.items()}
 
+    def _text_to_image(self, batch):
+        """D on real, wrong and fake pairs; then G with fresh noise, on interpolated texts too."""
+        image, wrong, cls = batch["image"], batch["wrong"], self.cls
+        text = self.text_encoder(batch["text"]) if "text" in batch else batch["embedding"]
+        with torch.no_grad():
+            fake = self.generator(self.latents(len(image)), text)
+        real_logits, wrong_logits = self.discriminator(image, text), self.discriminator(wrong, text)
+        fake_logits = self.discriminator(fake, text)
+        c = cls["cls_weight"]
+        d_loss = _g_loss(real_logits) + (1 - c) * _g_loss(-fake_logits) + c * _g_loss(-wrong_logits)
+        self.d.minimize(d_loss)
+        zero_biases(self.discriminator)
+        z, weights = self.latents(len(image)), torch.ones(len(image))
+        if cls["interpolate"]:
+            half = len(image) // 2
+            text = torch.cat([text, cls["beta"] * text[:half] + (1 - cls["beta"]) * text[half : 2 * half]])
+            z = torch.cat([z, self.latents(len(image))])[: len(text)]
+            weights = torch.cat([weights, torch.full((half,), cls["interpolation_weight"])])
+        g_loss = (F.softplus(-self._judge_frozen(self.generator(z, text), text).float().flatten()) * weights).mean()
+        self.g.minimize(g_loss)
+        zero_biases(self.generator)
+        fooled = (fake_logits > 0).float().mean()
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": fooled}
+
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:
     """The networks of a paper by the attribute names of ganzoo's model, from the constructor's sizes alone."""
     latent = {"3d-gan": gan3d, "gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
     if paper in latent:
         return dict(zip(("generator", "discriminator"), latent[paper](**model), strict=True))
+    if paper == "text-to-image":
+        return text_to_image(model)
     known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
     if paper == "cyclegan":
         m = known | {"n_blocks": 9} | model

@@ -31,6 +31,7 @@ PRESETS = (
     "cyclegan/fluent2noto-64",
     "cyclegan/horse2zebra-128",
     "stylegan-lite/lorelei-64",
+    "text-to-image/lorelei-64",
 )
 PAPER_SIZE = (
     "dcgan/pytorch-64",

@@ -22,7 +22,7 @@ class BaseGAN(keras.Model):
 
     Class attributes:
         paper: canonical name, set by `@register`.
-        task: "latent" (generate(n, seed=)) or "image" (generate(images, seed=)).
+        task: "latent" (generate(n, seed=)), "image" (generate(images, seed=)) or "text" (generate(texts, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages.
         exact: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
@@ -123,11 +123,18 @@ class BaseGAN(keras.Model):
         """The parts of a run, one `fit` each: one, but for papers whose training changes on the way.
 
         Raises:
-            GanzooError: `train.growth` for a paper that does not grow.
+            GanzooError: `train.growth` for a paper that does not grow, `train.encoder_steps` for one without a text encoder.
         """
         if train.growth:
             raise GanzooError(f"{self.paper} trains at one size: leave train.growth out.")
+        if train.encoder_steps:
+            raise GanzooError(f"{self.paper} has no text encoder to train first: leave train.encoder_steps out.")
         return schedules.one_segment(train)
+
+    @property
+    def draws(self) -> bool:
+        """Whether steps train the generator now, so that its samples say something of the run."""
+        return True
 
     def enter(self, segment: schedules.Segment) -> None:
         """Called before the `fit` of a segment."""

@@ -96,7 +96,7 @@ class SampleGrid(keras.callbacks.Callback):
     """Writes samples/000500.png every so many steps, always from the same noise or the same inputs.
 
     Args:
-        inputs: for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target; for two
+        inputs: for text {"text": sentences}: a row of eight pictures each; for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target; for two
             domains {"a": ..., "b": ...}: rows of a, a2b, a2b2a, b, b2a, b2a2b.
     """
 
@@ -111,7 +111,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.every and self.step % self.every == 0:
+        if self.every and self.step % self.every == 0 and self.model.draws:
             self.write()
 
     def write(self) -> Path:
@@ -122,13 +122,18 @@ class SampleGrid(keras.callbacks.Callback):
             model.finalize()
         if self.inputs is None:
             picture = images.grid(model.pictures(model.examples(64, self.seed)), columns=8)
+        elif "text" in self.inputs:
+            picture = images.grid(model.generate(self.inputs["text"], seed=self.seed, n_per_text=8), columns=8)
         else:
             columns = translations(model, self.inputs, self.seed)
             channels = max(column.shape[-1] for column in columns)
             columns = [images.to_channels(column, channels) for column in columns]
             picture = images.grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=6)
         path = self.folder / f"{self.step:06d}.png"
-        images.write_png(path, picture, {"model": f"{model.paper}/{model.preset}", "step": str(self.step)})
+        text = {"model": f"{model.paper}/{model.preset}", "step": str(self.step)}
+        if self.inputs is not None and "text" in self.inputs and isinstance(self.inputs["text"], list):
+            text["text"] = "\n".join(self.inputs["text"])
+        images.write_png(path, picture, text)
         return path
 
 

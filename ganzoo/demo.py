@@ -125,6 +125,11 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
     loaded = time.perf_counter()
     if type(model).task == "latent":
         sheet, what = sampling.sample_grid(model, 64, seed), "64 samples"
+    elif type(model).task == "text":
+        config = model.run_config.data
+        texts = data.open_source(config, config.test_split).sentences(ROWS)
+        sheet = images.grid(model.generate(texts, seed=seed, n_per_text=ROWS), ROWS)
+        what = "held-out sentences, a row of samples each"
     else:
         pairs = held_out(model, ROWS)
         if "target" in pairs:

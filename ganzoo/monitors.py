@@ -35,7 +35,7 @@ class Watch(keras.callbacks.Callback):
         every: steps between two measurements, at least 1.
         log: the run's log; after a step whose loss is not finite nothing is measured.
         stop: the rules that may end the run.
-        inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling.
+        inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling; for text: n sentences.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.step % self.every == 0 and self.log.diverged_at is None:
+        if self.step % self.every == 0 and self.log.diverged_at is None and self.model.draws:
             with as_saved(self.model), warnings.catch_warnings():
                 # The same at every step, and a collapse is said by the rules.
                 warnings.simplefilter("ignore", metrics.MetricWarning)

@@ -36,18 +36,18 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired" or "voxels". source: bundled name, folder, zip or "tfds:NAME". split: of the source.
-    size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
+    shape: "images", "paired", "unpaired", "voxels" or "captions". source: bundled name, folder, zip or "tfds:NAME". split:
+    of the source. size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
     domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
     `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
-    unpaired domains.
+    unpaired domains. captions: how many texts of an image a batch holds (their embeddings are averaged).
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
     that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired", "voxels"]
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -63,6 +63,7 @@ class DataConfig(Record):
     squeeze: float = pydantic.Field(0.0, ge=0, le=0.5)
     up: Literal["auto", "y", "z"] = "auto"
     render_size: pydantic.PositiveInt | None = None
+    captions: pydantic.PositiveInt = 1
 
     @pydantic.model_validator(mode="after")
     def _crop_fits(self):
@@ -159,7 +160,8 @@ class TrainConfig(Record):
 
     health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
-    growth: for papers that grow; without it all steps are of one size.
+    growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image, the first steps of
+    a run, which train its text encoder; e_optimizer is for them.
     """
 
     batch_size: pydantic.PositiveInt
@@ -176,6 +178,7 @@ class TrainConfig(Record):
     stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16"] = "float32"
     growth: GrowthConfig | None = None
+    encoder_steps: pydantic.NonNegativeInt = 0
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
     e_optimizer: OptimizerConfig | None = None  # of models with an encoder

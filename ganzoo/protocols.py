@@ -43,6 +43,10 @@ OTHER_METRICS = {
     "voxel-iou": "higher",
     "voxel-coverage": "higher",
     "voxel-1nn": "",
+    "text-hair-colour": "higher",
+    "text-hair-style": "higher",
+    "text-glasses": "higher",
+    "text-mouth": "higher",
     "fooled": "",
 }
 SHAPE = (

@@ -8,6 +8,7 @@ The same model, seed and input give the same bytes. Every PNG's text chunks carr
 import glob
 import inspect
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,9 +46,15 @@ def model_name(model: Any) -> str:
 
 
 def require_task(model: Any, task: str) -> None:
-    """Raises GanzooError unless `model` turns noise ("latent") or pictures ("image") into pictures, as asked."""
+    """Raises GanzooError unless `model` turns noise ("latent"), pictures ("image") or "text" into pictures, as asked."""
     if type(model).task == task or (task == "image" and has_encoder(model)):
         return
+    if type(model).task == "text":
+        raise GanzooError(
+            f'{model_name(model)} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
+        )
+    if task == "text":
+        raise GanzooError(f"{model_name(model)} reads no text; leave --text out.")
     if task == "image":
         raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
     raise GanzooError(
@@ -130,6 +137,36 @@ def write_mesh(model: Any, path: Path, shapes: np.ndarray, seed: int) -> Written
     """Writes the surfaces of shapes as one .glb, .obj or .stl file."""
     shapes3d.write_meshes(path, shapes, facts=png_text(model, seed))
     return Written([path])
+
+
+def write_texts(
+    model: Any,
+    out: Path,
+    texts: list[str],
+    n: int = 4,
+    seed: int = 0,
+    columns: int | None = None,
+    separate: bool = False,
+) -> Written:
+    """Writes `n` pictures of each sentence: the PNG `out`, a row for each of several, or out/0000.png, 0001.png, ...
+
+    `skipped` of the result holds what the model remarked on the sentences, each as ("--text", remark).
+    """
+    require_task(model, "text")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        made = model.generate(texts, seed=seed, n_per_text=n)
+    text = png_text(model, seed)
+    said = [("--text", str(one.message)) for one in heard]
+    if separate:
+        digits, files = max(4, len(str(len(made) - 1))), []
+        for i, picture in enumerate(made):
+            files.append(out / f"{i:0{digits}d}.png")
+            images.write_png(files[-1], picture, text | {"text": texts[i // n]})
+        return Written(files, said)
+    columns = columns or (n if len(texts) > 1 else None)
+    images.write_png(out, images.grid(made, columns), text | {"text": "\n".join(texts)})
+    return Written([out], said)
 
 
 def find_inputs(pattern: str) -> list[Path]:

@@ -79,6 +79,9 @@ def train(
         folder = zoo.model_folder(source)
         source = folder / "config.toml" if folder else source
     config = presets.run_config(source, (overrides or {}) | more)
+    if init is not None and config.train.encoder_steps:
+        # The weights bring a trained text encoder; another one would not be that of the generator.
+        config = presets.run_config(config, {"train.encoder_steps": 0})
     _claim(out, resume, config)
 
     if config.train.metric_every and config.data.shape == "voxels":
@@ -95,12 +98,14 @@ def train(
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
-    _same_channels(model, pictures)
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(pictures, segment.size)
     if model.classes:
         data.check_labels(pictures, model.classes)
+    if (column := _text_column(model)) is not None:
+        data.check_texts(pictures, column)
+    _same_channels(model, pictures)
     start = 0
     if resume:
         start = checkpoint.restore(model, out / "checkpoints")
@@ -138,7 +143,7 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
         every=train.sample_every,
         start_step=start,
         seed=train.seed,
-        inputs=None if model.task == "latent" else held_out.take(8),
+        inputs=_shown(model, held_out, 8),
     )
     saver = callbacks.Checkpoints(
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
@@ -156,7 +161,7 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
         log.batch_size = segment.batch_size
         batches = data.batches(
             pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
-            size=segment.size, labels=bool(model.classes),
+            size=segment.size, labels=bool(model.classes), texts=_text_column(model),
         )  # fmt: skip
         steps = segment.steps - done
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
@@ -173,6 +178,24 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
     if log.step < train.steps:
         stopped = ended[0] if ended else "interrupted"
     return RunResult(out, log.step, log.seconds if left else log.seconds_before, stopped)
+
+
+def _text_column(model: BaseGAN) -> str | None:
+    """Which column of sentences a model reads: "text", "embedding" or none."""
+    return next((column for column in ("text", "embedding") if column in model.batch_signature()), None)
+
+
+def _shown(model: BaseGAN, held_out, n: int):
+    """What the sample grids are made from: nothing, pictures, or held-back sentences (or their embeddings)."""
+    if model.task == "latent":
+        return None
+    return {"text": _texts(model, held_out, n)} if model.task == "text" else held_out.take(n)
+
+
+def _texts(model: BaseGAN, held_out, n: int):
+    if "embedding" not in model.batch_signature():
+        return held_out.sentences(n)
+    return held_out.texts.embeddings[[i % len(held_out) for i in range(n)], 0]
 
 
 def _enter(model: BaseGAN, train, segment: schedules.Segment, *, fresh: bool) -> None:
@@ -200,6 +223,10 @@ def _same_channels(model: BaseGAN, pictures) -> None:
                 f'{model.paper} was built for a "{column}" of {wanted} channels, and the data have {channels}: set '
                 "data.channels (data.input_channels for the input or domain A) or the model's arguments to one number."
             )
+    if "embedding" in signature:
+        wanted, found = signature["embedding"].shape[-1], pictures.texts.embeddings.shape[-1]
+        if wanted != found:
+            raise GanzooError(f"The data bring embeddings of {found} numbers, and model.text_dim is {wanted}.")
 
 
 def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> list[monitors.Watch]:
@@ -210,10 +237,12 @@ def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> lis
         count = monitors.SAMPLES if model.task == "latent" else monitors.SAMPLES // 2  # made one at a time
         real = monitors.spread(held_out, 5 * count)
         inputs = None if model.task == "latent" else real[held_out.columns[0]][::5]
+        inputs = _texts(model, held_out, count) if model.task == "text" else inputs
         options = shared | {"every": train.health_every, "seed": train.seed, "inputs": inputs}
         watches.append(monitors.HealthMonitor(out / "health.jsonl", real=real[held_out.columns[-1]], **options))
     if 0 < train.metric_every <= train.steps:
         inputs = None if model.task == "latent" else held_out.take(train.metric_n)[held_out.columns[0]]
+        inputs = _texts(model, held_out, train.metric_n) if model.task == "text" else inputs
         # Other noise than the sample grids': the best state is not chosen by what is looked at.
         options = shared | {"every": train.metric_every, "seed": train.seed + 1, "inputs": inputs}
         watches.append(monitors.MetricEvery(out, name=train.metric, n=train.metric_n, real=held_out, **options))

@@ -28,6 +28,9 @@ SMALL = {
     "stylegan-lite": {"model.image_size": 16, "model.latent_dim": 8, "model.w_dim": 8, "model.mapping_layers": 2}
     | {"model.mapping_width": 8, "model.fmap_base": 64, "model.fmap_max": 8, "data.size": 16, "data.split": "novel"},
 }
+SMALL["text-to-image"] = {f"model.{key}": value for key, value in
+    {"image_size": 16, "latent_dim": 4, "text_dim": 8, "text_projection": 4, "ngf": 4, "ndf": 4, "encoder_width": 8}.items()
+} | {"data.size": 16, "data.split": "test", "train.encoder_steps": 4}  # fmt: skip
 PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}
 
 

@@ -46,6 +46,8 @@ def with_alpha(image):
 REQUEST = [encoded(picture()), encoded(picture(8, 8).convert("L")), encoded(with_alpha(picture(16, 9)))]
 REQUEST.append(encoded(picture(20, 20), "JPEG"))
 
+TEXTS = ["a girl with long pink hair", "Short BLUE hair, glasses; 微笑", "x" * 150, "sad"]
+
 
 def shown(samples):
     """What `serving_default` shows of samples: pictures as they are, shapes as the picture that the graph draws."""
@@ -68,6 +70,14 @@ def expected_answers(model) -> dict[str, np.ndarray]:
                 len(SEEDS), 0.7, np.float32
             )  # generate's default
             answers["tensors/inputs/truncation_psi"] = np.ones(3, np.float32)
+    elif model.task == "text":
+        made = [model.generate(text, seed=seed)[0] for text, seed in zip(TEXTS, SEEDS, strict=True)]
+        answers["serving_default/inputs/text"] = np.array(TEXTS)
+        answers["embed/inputs/text"] = np.array(TEXTS)
+        answers["embed/outputs/embedding"] = model.embeddings(TEXTS)
+        latents = RNG.normal(size=(len(TEXTS), model.latent_dim)).astype(np.float32)
+        answers |= {"tensors/inputs/latents": latents, "tensors/inputs/embedding": np.array(model.embeddings(TEXTS))}
+        answers["tensors/outputs/images"] = np.clip(model.images_of(latents, model.embeddings(TEXTS)), -1, 1)
     else:
         channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]
@@ -145,6 +155,7 @@ def test_only_the_sampling_network_is_stored(exported, name):
         return Counter((array.shape, array.astype(np.float64).sum()) for array in arrays)
 
     averages = [average for average, _ in model.averages()]
+    averages += [model.text_encoder] if model.task == "text" else []
     weights = {(i, v.path): np.array(v) for i, average in enumerate(averages) for v in average.weights}
     needed = [value for (_, path), value in weights.items() if "/moving_" not in path]  # pix2pix takes an image's own
     assert not marks(stored) - marks(weights.values()), "more than the sampler, or twice"

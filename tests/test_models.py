@@ -290,7 +290,8 @@ def test_half_precision_on_disk_changes_little(name, model, tmp_path):
     again = zoo.load(zoo.save(model(name), tmp_path / "half", dtype="float16"))
     whole = (zoo.save(model(name), tmp_path / "whole") / "weights.safetensors").stat().st_size
     assert (tmp_path / "half/weights.safetensors").stat().st_size < whole
-    given = {"n": 4} if name in LATENT else {"images": pictures(model(name), 2)}
+    given = {"latent": {"n": 4}, "text": {"texts": ["a", "b"]}}.get(model(name).task)
+    given = given or {"images": pictures(model(name), 2)}
     made = model(name).generate(**given)
     difference = again.generate(**given).astype(float) - made.astype(float)
     assert np.abs(difference).max() / (127.5 if made.dtype == np.uint8 else 1) < 1e-2
@@ -334,7 +335,7 @@ def test_a_paper_is_one_class_on_the_base_with_the_contract(name):
     source = inspect.getsource(importlib.import_module(cls.__module__))
     functions = {node.name for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
     assert {"build_generator", "build_discriminator"} <= functions
-    assert cls.task in ("latent", "image")
+    assert cls.task in ("latent", "image", "text")
     kinds = {p.kind for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 

@@ -29,6 +29,8 @@ FILES = {
     "dcgan_d_ndf8_nc3": "dcgan.discriminator",
     "gan3d_g_base4": "3d-gan.generator",
     "gan3d_d_base4": "3d-gan.discriminator",
+    "gancls_g_ngf4": "text-to-image.generator",
+    "gancls_d_ndf4": "text-to-image.discriminator",
 }
 
 
@@ -43,6 +45,8 @@ class Golden:
         self.input = nhwc(self.arrays["z" if "z" in self.arrays else "x"])
         # Of the volumes the file holds every other voxel only.
         self.kept = np.s_[:, ::2, 1::2, ::2] if name == "gan3d_g_base4" else np.s_[:]
+        if "text" in self.arrays:
+            self.input = [self.input, self.arrays["text"]]
         self.probability = name.startswith("dcgan_d")  # the reference ends in a sigmoid, ours in the logit
 
     def output(self, training):
@@ -66,7 +70,7 @@ def matched(network, state):
     for name, array in state.items():
         if name.endswith("num_batches_tracked"):
             continue
-        array = np.moveaxis(array, (1, 0), (-2, -1)) if array.ndim >= 4 else array
+        array = np.moveaxis(array, (1, 0), (-2, -1)) if array.ndim >= 2 else array
         same = [v for v in variables if v.shape == array.shape and np.array_equal(v, array)]
         assert len(same) == 1, f"{name} stands in {len(same)} variables"
         found[name] = same[0]
@@ -90,10 +94,10 @@ def test_golden_network(name, kind):
         golden.close(golden.network(golden.input, training=False), "logit_eval")
 
     training = golden.facts["grad_mode"] == "train"
-    x = tf.constant(golden.input)
+    inputs = [tf.constant(x) for x in (golden.input if isinstance(golden.input, list) else [golden.input])]
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        out = golden.network(x, training=training)
+        tape.watch(inputs)
+        out = golden.network(inputs if len(inputs) > 1 else inputs[0], training=training)
         loss = probe(tf.sigmoid(out) if golden.probability else out)
     if training:
         golden.close(tf.sigmoid(out) if golden.probability else out, "out_train")
@@ -107,13 +111,14 @@ def test_golden_network(name, kind):
 
     parameters = [key[len("grad_norm.") :] for key in golden.arrays if key.startswith("grad_norm.")]
     assert len(parameters) == len(golden.network.trainable_variables)
-    gradients = tape.gradient(loss, [x, *(variables[p].value for p in parameters)])
+    gradients = tape.gradient(loss, [*inputs, *(variables[p].value for p in parameters)])
     norms = [float(tf.norm(g)) for g in gradients]
-    expected = [float(golden.arrays[k]) for k in ("grad_norm_input0", *(f"grad_norm.{p}" for p in parameters))]
+    keys = [f"grad_norm_input{i}" for i in range(len(inputs))] + [f"grad_norm.{p}" for p in parameters]
     total = float(golden.arrays["grad_norm_total"])
-    for parameter, ours, theirs in zip(["input", *parameters], norms, expected, strict=True):
-        assert abs(ours - theirs) <= 2e-3 * theirs + 1e-4 * total, parameter
-    assert np.sqrt(np.sum(np.square(norms[1:]))) == pytest.approx(total, rel=2e-3)
+    for key, ours in zip(keys, norms, strict=True):
+        theirs = float(golden.arrays[key])
+        assert abs(ours - theirs) <= 2e-3 * theirs + 1e-4 * total, key
+    assert np.sqrt(np.sum(np.square(norms[len(inputs) :]))) == pytest.approx(total, rel=2e-3)
 
 
 @pytest.mark.parametrize("name", ["pix2pix_unet128_bn_ngf8", "dcgan_g_ngf8_nc3"])

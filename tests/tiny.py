@@ -19,6 +19,7 @@ TINY = {
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
     "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
+    "text-to-image": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4, "encoder_width": 8, "text_length": 90, "ema_decay": 0.5},
 }  # fmt: skip
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
@@ -37,6 +38,10 @@ VARIANTS = {
         {"classes": 3, "r1_interval": 2, "fresh_latents": False, "mixing": 1.0, "noise_inputs": False},
         {"growing": True, "augment": "color,cutout", "ada_target": 0.6, "ada_images": 400},
     ],
+    "text-to-image": [
+        {"script": "main_cls_int", "beta": 0.25, "interpolation_weight": 0.5, "cls_weight": 0.25},
+        {"encoder": "embedding", "interpolate": False, "cls_weight": 0.0},
+    ],
 }
 
 # Side of the images where a batch_signature leaves it open.
@@ -48,6 +53,7 @@ STILL = {
     "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
     "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)
     "stylegan-lite": r"(to|from)_rgb_[48]/(kernel|bias)",  # of sizes that only progressive growing trains
+    "text-to-image": r"(stem|up\d|out|down\d|res\d?_\d|joint)_conv/bias",  # kept at zero (Zeroed)
 }
 
 # Variables that begin at values where a gradient is rounding noise, by the end of their key: drawn at random instead.
@@ -60,6 +66,7 @@ MIXES = {
     "dcgan": "batch norm: each replica takes the statistics of its own rows",
     "pix2pix": "batch norm",
     "stylegan-lite": "minibatch stddev: each replica compares its own rows",
+    "text-to-image": "batch norm, GAN-INT's pairs of texts, and the joint embedding's",
 }
 UNMIXED = {
     "cyclegan": {"pool_size": 0},

@@ -25,7 +25,9 @@ def data() -> None:
 def check(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A folder or zip file of pictures or pairs.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails to this file.")] = None,
-    shape: Annotated[str | None, typer.Option(help='"images", "paired" or "unpaired"; found out by default.')] = None,
+    shape: Annotated[
+        str | None, typer.Option(help='"images", "paired", "unpaired" or "captions"; found out by default.')
+    ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, help="The size you will train at: smaller files are reported.")
     ] = None,

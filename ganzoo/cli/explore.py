@@ -51,18 +51,25 @@ def interpolate(
     psi: Psi = None,
     cutoff: Cutoff = None,
     label: Label = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Of models that read text: sentences to go between; repeat it.")
+    ] = None,
     scale: Scale = None,
     fps: Fps = 20,
     weights: Weights = "default",
     as_json: Json = False,
 ) -> None:
-    """Go from sample to sample: one row each pair, or one film of all."""
+    """Go from sample to sample, or from sentence to sentence: one row each pair, or one film of all."""
     job = Job("interpolate", name, out, seed, weights, scale, fps)
     points = job.points(seeds, 4)
     job.load()
     from ganzoo.explore import media, paths
 
     steps = steps or (24 if job.animated else 8)
+    if text:
+        _between_sentences(job, [*text, *text[:1]] if loop else text, steps, loop)
+        job.report(as_json)
+        return
     style = options(truncation_psi=psi, cutoff=cutoff, label=label)
     table = paths.interpolate(job.model, points, steps=steps, loop=loop, space=space, **style)
     job.note(points=points, steps=steps, loop=loop, space=space, **style)
@@ -103,6 +110,19 @@ def arithmetic(
     rows = [f"{a.name} - {b.name} + {c.name}" for a, b, c in zip(*[iter(points)] * 3, strict=True)]
     job.write_sweep(table, rows=rows, columns=["a", "b", "c", "a - b + c"])
     job.report(as_json)
+
+
+def _between_sentences(job: Job, texts: list[str], steps: int, loop: bool) -> None:
+    from ganzoo.explore import media, sentences
+
+    table = sentences.between(job.model, texts, steps=steps, seed=job.seed)
+    job.note(text=texts, steps=steps)
+    table = job.enlarge(table, FRAME if job.animated else SHEET)
+    if job.animated:
+        frames = table[:, :-1].reshape(-1, *table.shape[2:])
+        job.write_film(frames if loop else media.there_and_back([*frames, table[-1, -1]]))
+    else:
+        job.write_sheet(table, rows=[f"{a:.40} - {b:.40}" for a, b in itertools.pairwise(texts)])
 
 
 @app.command("truncate")

@@ -27,8 +27,13 @@ def weights_choice(weights: str) -> str | None:
 def sample(
     name: Name,
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG to write, or a folder for many.")],
-    n: Annotated[int, typer.Option("-n", min=1, max=100_000, help="How many samples.")] = 64,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, max=100_000, help="How many samples: 64, or 4 of each --text.")
+    ] = None,
     seed: Seed = 0,
+    text: Annotated[
+        list[str] | None, typer.Option(help="For text models: a sentence that says what to draw; may be repeated.")
+    ] = None,
     input: Annotated[
         str | None, typer.Option(help="For image models: a picture, a folder or a glob; any size.")
     ] = None,
@@ -56,13 +61,16 @@ def sample(
     weights: Annotated[str, typer.Option(help='"default", "random" or a .safetensors file.')] = "default",
     as_json: Json = False,
 ) -> None:
-    """Write pictures: a grid of samples, or the translation of input pictures.
+    """Write pictures: a grid of samples, what a sentence says, or the translation of input pictures.
 
     One input gives its translation at the input's own size; several give one PNG each in the folder --out, or a grid if --out
     ends in .png. Each PNG says in its text chunks which model, weights and seed made it. Shapes are shown as shaded pictures.
     """
     from ganzoo import sampling
 
+    if text and input is not None:
+        raise GanzooError("Give either --text or --input: no model takes both.")
+    n = n or (4 if text else 64)
     inputs = sampling.find_inputs(input) if input is not None else []
     given = {"truncation_psi": psi, "cutoff": cutoff, "labels": label}
     given = {name: value for name, value in given.items() if value is not None}
@@ -85,12 +93,14 @@ def sample(
     import ganzoo
 
     model = ganzoo.load(name, weights=weights_choice(weights))
-    sampling.require_task(model, "image" if inputs else "latent")
+    sampling.require_task(model, "text" if text else "image" if inputs else "latent")
     sampling.require_direction(model, direction)
     sampling.require_options(model, given)
     shapes = sampling.shapes_of(model, n, seed, inputs) if gif or mesh else None
     if inputs:
         written = sampling.translate_files(model, inputs, out, seed, direction)
+    elif text:
+        written = sampling.write_texts(model, out, text, n, seed, columns, separate)
     elif separate:
         written = sampling.write_separate(model, out, n, seed, **given)
     else:
@@ -100,7 +110,7 @@ def sample(
     if mesh:
         written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
     for _, reason in written.skipped:
-        say(f"Left out: {reason}")
+        say(f"Note: {reason}" if text else f"Left out: {reason}")
     files = [str(f) for f in written.files]
     value = {
         **sampling.png_text(model, seed),
@@ -110,6 +120,7 @@ def sample(
         "skipped": written.skipped,
     }
     value |= {"direction": direction} if direction else {}
+    value |= {"text": text} if text else {}
     pictures = len(files) - bool(gif) - bool(mesh)
     where = files[0] if pictures == 1 else f"{pictures} pictures in {out}"
     where = ", ".join([where, *files[pictures:]])

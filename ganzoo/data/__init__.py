@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import builders, bundled, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pipeline import batches, check_labels, check_size
 from ganzoo.data.source import Source
@@ -43,7 +43,8 @@ def build(
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
     The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
-    "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1.
+    "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1, "captions" gives
+    {"image": ..., "text": ..., "wrong": ...}.
 
     Args:
         config: what to read and how to fit it.
@@ -56,7 +57,9 @@ def build(
     Raises:
         GanzooError: if the source is unknown, has no such split or no labels, or holds fewer than two usable items.
     """
-    return batches(open_source(config, split), batch_size, seed=seed, start_step=start_step, labels=labels)
+    source = open_source(config, split)
+    texts = "text" if config.shape == "captions" else None
+    return batches(source, batch_size, seed=seed, start_step=start_step, labels=labels, texts=texts)
 
 
 def has_pairs(config: "DataConfig") -> bool:

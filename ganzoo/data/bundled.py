@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError, nearest
@@ -40,7 +41,7 @@ class BundledSet:
 
 SETS = {
     "fashion": BundledSet("fashion_mnist", 28, {"images": ("images",)}),
-    "lorelei_64": BundledSet("lorelei_64", 64, {"images": ("images",)}),
+    "lorelei_64": BundledSet("lorelei_64", 64, {"images": ("images",), "captions": ("images",)}),
     "adventurer_pairs_64": BundledSet(
         "adventurer_pairs_64", 64, {"paired": ("lines", "colour"), "images": ("colour",)}
     ),
@@ -93,7 +94,7 @@ def class_names() -> list[str]:
 
 
 def bundled_records(name: str, split: str, shape: str) -> Records:
-    """Open a bundled set (a canonical name) for a task shape ("images", "paired" or "unpaired")."""
+    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired" or "captions")."""
     head = name.partition("/")[0]
     if shape not in SETS[head].columns:
         fitting = [n for n, s in SETS.items() if shape in s.columns]
@@ -122,8 +123,13 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
         labels=columns(name)["label"][rows] if head == "fashion" else None,
+        described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,
     )
+
+
+def _described(captions: np.ndarray) -> list[Described]:
+    return [Described(tuple(text for text in row if text)) for row in captions.astype(str).tolist()]
 
 
 class Webp:

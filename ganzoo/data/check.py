@@ -80,7 +80,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
 
     Args:
         path: folder or zip file.
-        shape: "images", "paired" or "unpaired"; found out from the files by default.
+        shape: "images", "paired", "unpaired" or "captions"; found out from the files by default.
         size: the size that training will use; pictures with a side below half of it are called tiny.
 
     Raises:
@@ -96,6 +96,12 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     if wanted is None and _two_domains(tree.names):
         wanted = UNPAIRED
     layout = (wanted or PAIRED).layout(tree.names)
+    broken = ""
+    if wanted and wanted.describe:
+        try:
+            wanted.describe(tree, layout)
+        except GanzooError as error:
+            broken = str(error)
     names = [name for item in layout.items for name in item.files]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         seen = dict(zip(names, pool.map(lambda name: _look(tree, name, size), names), strict=True))
@@ -105,7 +111,9 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     _mark_pairs(layout, seen, wanted)
     _mark_duplicates(layout, seen)
     _mark_modes(layout, seen)
-    return _result(tree, wanted, layout, seen)
+    result = _result(tree, wanted, layout, seen)
+    result.advice += [broken] if broken else []
+    return result
 
 
 def _two_domains(names: list[str]) -> bool:

@@ -18,7 +18,8 @@ from ganzoo.errors import GanzooError
 MASK = 2**64 - 1
 GOLDEN, MIX1, MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64 (Steele et al. 2014)
 INDEX_SHUFFLE_KEY = 498247692
-MIRROR, CROP_Y, CROP_X = 1, 2, 3  # streams of random numbers
+MIRROR, CROP_Y, CROP_X, CAPTION, WRONG = 1, 2, 3, 4, 5  # streams of random numbers; WRONG takes those after it too
+CANDIDATES = 8
 
 
 def batches(
@@ -30,6 +31,7 @@ def batches(
     offset: int = 0,
     size: int | None = None,
     labels: bool = False,
+    texts: str | None = None,
 ) -> tf.data.Dataset:
     """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on.
 
@@ -37,6 +39,8 @@ def batches(
         offset: position of the first picture of batch 0; a segment of a run goes on where the one before ended.
         size: side of the pictures, a divisor of the source's: means of so many pixels, rounded to 8 bits.
         labels: also "label", int64 (B,).
+        texts: also "text", strings (B,), or "embedding", float32 (B, d), each with "wrong", the mismatched pictures; with
+            `data.captions` K above 1 they are (B, K) and (B, K, d).
 
     Raises:
         GanzooError: a number out of range, or no labels in the source.
@@ -48,6 +52,8 @@ def batches(
     check_size(source, size)
     if labels:
         check_labels(source)
+    if texts:
+        check_texts(source, texts)
     if hasattr(source, "batches"):  # shapes
         return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
@@ -70,15 +76,25 @@ def batches(
         with tf.device("CPU:0"):  # the pipeline runs there; a set on the GPU would be copied back for every batch
             arrays = [tf.constant(array) for array in source.arrays]
         dataset = positions.batch(batch_size, drop_remainder=True)
-        dataset = dataset.map(lambda p: (p, tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)))
-    else:
-        dataset = positions.map(
-            lambda p: (p, _decoded(source, shuffled(p[None], len(source), seed)[0], early)), tf.data.AUTOTUNE
-        )
-        dataset = dataset.batch(batch_size, drop_remainder=True)
 
-    def finished(p, parts):
+        def read(p):
+            parts = tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)
+            return (p, parts, tf.gather(arrays[0], wrong_items(source, p, seed)) if texts else ())
+
+        dataset = dataset.map(read)
+    else:
+
+        def read_one(p):
+            parts = _decoded(source, shuffled(p[None], len(source), seed)[0], early)
+            return (p, parts, _decoded(source, wrong_items(source, p[None], seed)[0], early)[0] if texts else ())
+
+        dataset = positions.map(read_one, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+
+    def finished(p, parts, wrong):
         out = _finish(source, seed, p, parts, factor, early)
+        if texts:
+            out["wrong"] = _finish(source, seed, p, (wrong,), factor, early)["image"]
+            out[texts] = picked_texts(source, p, seed, texts)
         return out | ({"label": tf.gather(source.labels, shuffled(p, len(source), seed))} if labels else {})
 
     dataset = dataset.map(finished)
@@ -110,6 +126,16 @@ def check_labels(source: Source, classes: int | None = None) -> None:
         )
 
 
+def check_texts(source: Source, column: str) -> None:
+    """Refuses a source without sentences, and for the column "embedding" one without their embeddings."""
+    if not hasattr(source, "texts"):
+        raise GanzooError('A model that reads text needs pictures with sentences: set data.shape = "captions".')
+    if column == "embedding" and source.texts.embeddings is None:
+        raise GanzooError(
+            f'{source.config.source} brings no embeddings: a metadata.jsonl with "file_name", "text" and "embedding" does.'
+        )
+
+
 def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     """int64 positions (B,) -> item numbers (B,): in each epoch of `count` positions a new permutation."""
     # The raw operation, because tf.random.experimental.index_shuffle (TF 2.21) pads a batch of seeds on the wrong axis; the
@@ -120,6 +146,33 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     )
     last = tf.constant(count - 1, tf.int64)
     return tf.raw_ops.RandomIndexShuffle(index=positions % count, seed=seeds, max_index=last, rounds=4)
+
+
+def picked_texts(source: Source, positions: tf.Tensor, seed: int, column: str) -> tf.Tensor:
+    """The sentence (or embedding) that each position shows: a function of (seed, epoch, item). `data.captions` of them
+    follow each other, from the first one again."""
+    items, count = shuffled(positions, len(source), seed), source.config.captions
+    texts = source.texts
+    visits = positions // len(source) * len(source) + items
+    limit = tf.gather(tf.constant(texts.counts), items)
+    start = tf.cast(random_bits(visits, seed, CAPTION) % tf.cast(limit, tf.uint64), tf.int64)
+    places = (start[:, None] + tf.range(count, dtype=tf.int64)) % limit[:, None]
+    rows = tf.constant(texts.strings if column == "text" else texts.embeddings)
+    chosen = tf.gather(tf.gather(rows, items), places, batch_dims=1)
+    return chosen[:, 0] if count == 1 else chosen
+
+
+def wrong_items(source: Source, positions: tf.Tensor, seed: int) -> tf.Tensor:
+    """For each position another item that shares no sentence with its own: the first of a few random ones that fits, or
+    one that is known to."""
+    items, total, texts = shuffled(positions, len(source), seed), len(source), source.texts
+    drawn = [random_below(positions, seed, WRONG + t, total - 1) for t in range(CANDIDATES)]
+    others = (items[:, None] + 1 + tf.stack(drawn, axis=1)) % total
+    ids = tf.constant(texts.ids)
+    mine, theirs = tf.gather(ids, items)[:, None, :, None], tf.gather(ids, others)[:, :, None, :]
+    fits = tf.logical_not(tf.reduce_any(tf.logical_and(mine == theirs, mine >= 0), axis=[2, 3]))
+    first = tf.gather(others, tf.argmax(tf.cast(fits, tf.int32), axis=1), batch_dims=1)
+    return tf.where(tf.reduce_any(fits, axis=1), first, tf.gather(tf.constant(texts.apart), items))
 
 
 def random_bits(positions: tf.Tensor, seed: int, stream: int) -> tf.Tensor:

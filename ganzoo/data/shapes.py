@@ -30,6 +30,7 @@ class TaskShape:
         parts: (pictures of one item's files, their names, fit policy) -> the item's parts in file order (A, B).
         arrange: (parts, config) -> the parts in the order of `columns`.
         tfds_keys: names of a TFDS set's image features -> those to read, or None.
+        describe: (folder or zip file, layout) -> sentences by picture file, of the shape "captions".
     """
 
     name: str
@@ -41,6 +42,7 @@ class TaskShape:
     parts: Callable[[Parts, tuple[str, ...], str], Parts]
     arrange: Callable[[Parts, "DataConfig"], Parts]
     tfds_keys: Callable[[list[str]], tuple[str, ...] | None]
+    describe: Callable | None = None
 
 
 def pipeline(shape: TaskShape) -> TaskShape:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganzoo.data.captions import Texts
 from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.opening import open_records
 from ganzoo.errors import GanzooError
@@ -95,6 +96,20 @@ class Source:
     def labels(self) -> np.ndarray | None:
         """int64 class of each item, if the source knows them."""
         return None if self.records.labels is None else self.records.labels[self._usable]
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The sentences of all items, of the shape "captions"."""
+        if self.records.described is None:
+            raise GanzooError(
+                f'{self.config.source} is read as {self.shape.what} without sentences: set data.shape = "captions". Accepted: '
+                f"{task_shape('captions').layouts}."
+            )
+        return Texts([self.records.described[row] for row in self._usable], self.config.source)
+
+    def sentences(self, n: int) -> list[str]:
+        """The first sentence of `n` items, from the start again after the last."""
+        return [self.records.described[int(self._usable[i % len(self)])].texts[0] for i in range(n)]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -152,7 +152,7 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     n = _count(choice.one_of("sample count", named, n))
     split = choice.one_of("split", [p.split for p in asked], split) or config.test_split
     asked = choice.for_model(asked, model, config)
-    if model.task == "latent":
+    if model.task != "image":
         n = n or choice.preset_of(model).eval.n
     directions = (None,)
     if config.shape == "unpaired":

@@ -6,6 +6,8 @@
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
 | dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`, `linear-d-features` | see `ganzoo.evaluation.shapes` |
+| text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
+| | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
 
 Each takes the subject, which set is measured ("fake", "floor" or "ceiling"), the metric's name, and the number of test
 items (None: all); it returns the name with the counts that belong into it, the items used and a `Score`, or None where
@@ -112,6 +114,40 @@ def discriminator_features(model, shown: np.ndarray) -> np.ndarray:
     return np.concatenate(rows)
 
 
+def as_asked(column: str) -> Callable:
+    """Share of samples whose `column` lorelei-cnn reads as the sentence asked (the first one names all that is visible)."""
+
+    def run(subject: Subject, which: str, name: str, n: int | None) -> Measured:
+        known = data_layer.bundled.canonical(subject.config.source)
+        if known != "lorelei_64":
+            raise GanzooError(
+                f"{name} is read by a classifier of the bundled set lorelei_64; {subject.config.source} is another."
+            )
+        from ganzoo.metrics.features import lorelei_cnn
+
+        def read(kind: str) -> np.ndarray:
+            return subject.sets.once(
+                ("lorelei-cnn", kind), lambda: lorelei_cnn.read(subject.sets.pictures(kind).array())
+            )
+
+        columns = data_layer.bundled.columns(known)
+        truth = columns[column][subject.rows_of(columns["split"])].astype(str)
+        real = float(np.mean(read("reference")[column] == truth))
+        if which == "floor":
+            return name, len(truth), Score(real)
+        found = read(which)[column][:n]
+        asked = truth[
+            np.arange(len(found)) % len(truth)
+        ]  # sample i shows sentence i, from the first again after the last
+        chance = sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
+        note = (
+            f"chance, with the sentences exchanged, {chance:.4f}; real pictures {real:.4f}, the reader's own accuracy"
+        )
+        return name, len(found), Score(float(np.mean(found == asked)), note=note)
+
+    return run
+
+
 PAIRED: dict[str, Callable] = {
     "l1": paired(metrics.l1, "0..1 scale"),
     "psnr": paired(metrics.psnr, "0..1 scale"),
@@ -119,7 +155,16 @@ PAIRED: dict[str, Callable] = {
     "ms-ssim": ms_ssim,
     "l1-copy": copied,
 }
-PAPERS: dict[str, dict[str, Callable]] = {"gan": {"parzen": parzen}, "dcgan": {"linear-d-features": linear}}
+PAPERS: dict[str, dict[str, Callable]] = {
+    "gan": {"parzen": parzen},
+    "dcgan": {"linear-d-features": linear},
+    "text-to-image": {
+        "text-hair-colour": as_asked("hair_color"),
+        "text-hair-style": as_asked("hair_style"),
+        "text-glasses": as_asked("glasses"),
+        "text-mouth": as_asked("mouth"),
+    },
+}
 
 
 def of(model, config) -> dict[str, Callable]:

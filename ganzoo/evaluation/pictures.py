@@ -79,6 +79,18 @@ def generated(model, n: int, seed: int, labels: np.ndarray | None = None) -> Pic
     return Pictures(n, make)
 
 
+def described(model, texts, seed: int) -> Pictures:
+    """`model.generate(texts, seed=seed)` of a text model, one sample a sentence (or embedding), chunk by chunk."""
+
+    def make(_):
+        latents = blocks.latents_of(model, blocks.row_seeds(seed, len(texts)))
+        for start in range(0, len(texts), CHUNK):
+            shown = slice(start, start + CHUNK)
+            yield model.generate(texts[shown], latents=latents[shown], **model.measured)
+
+    return Pictures(len(texts), make)
+
+
 def translated(model, inputs: Pictures, seed: int, **options) -> Pictures:
     """`model.generate(inputs, seed=seed, **options)` of an image model. The dropout seed of an image is its place in the whole."""
 

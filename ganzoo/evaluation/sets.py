@@ -197,9 +197,20 @@ class Subject:
         keras.utils.set_random_seed(self.seed)
         return zoo.build(self.model.run_config)
 
+    def rows_of(self, splits: np.ndarray) -> np.ndarray:
+        """The rows of a bundled set's columns that the reference shows, by its column `split`."""
+        chosen = dict.fromkeys(splits.tolist()) if self.opened == "all" else self.opened.split("+")
+        return np.flatnonzero(np.isin(splits, [part.strip() for part in chosen]))
+
     def _samples(self, model: BaseGAN) -> Pictures:
         if model.task == "latent":
             return made.generated(model, self.n, self.seed, self.train_labels)
+        if model.task == "text":
+            if "embedding" in model.batch_signature():
+                said = self.test.texts.embeddings[np.arange(self.n) % len(self.test), 0]
+            else:
+                said = self.test.sentences(self.n)
+            return made.described(model, said, self.seed)
         options = {"direction": self.direction} if self.direction else {}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 

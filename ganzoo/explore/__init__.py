@@ -5,6 +5,7 @@
     explore.walk(model, "0:5", directions=[0, 1])        # along the directions that its first weights stretch most
     explore.project(model, picture)                      # the nearest picture that the model can make
     explore.truncate(model, "0:0-5"), explore.mix(...)   # of models with styles, such as stylegan-lite
+    explore.between(model, ["short red hair", "long blue hair"])   # of models that read text, such as text-to-image
 
 `ganzoo explore` writes the same as PNG, GIF or MP4. Names are imported when they are first used, as those of `ganzoo`.
 """
@@ -21,6 +22,9 @@ _HOME = {
     "Projection": "ganzoo.explore.projection",
     "directions": "ganzoo.explore.paths",
     "slerp": "ganzoo.explore.spaces",
+    "between": "ganzoo.explore.sentences",
+    "restyle": "ganzoo.explore.sentences",
+    "train_style_encoder": "ganzoo.explore.sentences",
 }
 
 __all__ = [*_HOME]

@@ -232,6 +232,8 @@ def styles_of(model, what: str, **options) -> Styles:
 
 def has_styles(model) -> bool:
     """True if the generator maps noise to styles. Raises GanzooError for a model that starts from pictures."""
+    if type(model).task == "text":
+        raise GanzooError(f"{model_name(model)} needs sentences beside its noise: use interpolate with --text, twice.")
     if type(model).task != "latent":
         raise GanzooError(f"{model_name(model)} turns pictures into pictures and has no latent space to explore.")
     return hasattr(model, "styles_of")

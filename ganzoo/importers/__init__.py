@@ -30,6 +30,7 @@ _FILES = {
     "dcgan": "dcgan",
     "pix2pix": "pix2pix",
     "stylegan-lite": "stylegan",
+    "text-to-image": "text_to_image",
 }  # canonical paper name -> module beside this one
 
 

@@ -41,7 +41,7 @@ Places = Mapping[str, str] | Callable[[keras.Model], Mapping[str, Place]]
 
 # Torch keeps convolutions as (out, in, kh, kw) and transposed ones as (in, out, kh, kw); Keras has (kh, kw, in, out)
 # and (kh, kw, out, in): one permutation, no flip. The same in three dimensions, with kd before kh.
-_KERNEL = {4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
+_KERNEL = {2: (1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # a linear layer is (out, in) there
 _BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 

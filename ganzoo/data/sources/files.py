@@ -21,6 +21,9 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         raise GanzooError(
             f"{source} holds {found} among {len(tree.names)} files; needed are {shape.what}: {shape.layouts}."
         )
+    described = shape.describe(tree, layout) if shape.describe else None
+    if not layout.items:
+        raise GanzooError(f"{source} has no {shape.what}: the first, {_first(layout)}. Needed: {shape.layouts}.")
     chosen = choose_splits(layout.splits, split, source)
     items = [item for item in layout.items if item.split in chosen]
 
@@ -40,6 +43,12 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         read=read,
         content=lambda i: (tree.read(name) for name in items[i].files),
         labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
+        described=[described[item.files[0]] for item in items] if described is not None else None,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
         about={"layout": layout.kind, "splits": layout.splits} | classes,
     )
+
+
+def _first(layout) -> str:
+    name, _, why = layout.problems[0]
+    return f"{shown(name)}, {why}"

@@ -16,7 +16,8 @@ class Records:
 
     `read(i, fit)` gives the uint8 pictures (h, w, 1 or 3) of item i, of any size, and raises `GanzooError` for a bad item
     (one whose pictures the fit policy would move apart is bad too); `content(i)` gives the bytes that identify it. `trusted` items are known to be good (bundled sets), so they need not be
-    decoded to be counted. `labels`: int64 class of each item, if known. `about` holds JSON-able facts for the summary
+    decoded to be counted. `labels`: int64 class of each item, if known. `described`: its
+    sentences (`data.captions.Described`), of the shape "captions". `about` holds JSON-able facts for the summary
     (licence, attribution, layout).
     """
 
@@ -27,6 +28,7 @@ class Records:
     content: Callable[[int], Iterable[bytes]]
     trusted: bool = False
     labels: np.ndarray | None = None
+    described: list | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     about: dict = field(default_factory=dict)
 
@@ -41,6 +43,8 @@ class Records:
             with contextlib.suppress(GanzooError):
                 for data in self.content(i):
                     total.update(hashlib.sha256(data).digest())
+            for text in self.described[i].texts if self.described else ():
+                total.update(hashlib.sha256(text.encode("utf-8", "replace")).digest())
         return total.hexdigest()
 
 

@@ -4,10 +4,20 @@ import os
 
 import numpy as np
 
+from ganzoo.data.captions import Described
 from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError
 from ganzoo.images import read_image
+
+TEXTS = (
+    "captions",
+    "caption",
+    "texts",
+    "text",
+    "descriptions",
+    "description",
+)  # names of text features, likeliest first
 
 
 def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
@@ -23,23 +33,36 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
         )
     features = builder.info.features
     keys = _image_keys(tfds, features, name, shape)
+    told = _text_of(tfds, features, name) if shape.describe else None
     labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
-    read = [*keys, "label"] if labelled else keys
-    items, ids, labels = [], [], []
+    items, ids, described, labels = [], [], [], []
+
+    def columns(row):
+        return [row[k] for k in keys], told(row) if told else (), [row["label"]] if labelled else []
+
     for part in choose_splits(builder.info.splits, split, source):
         decoders = {key: tfds.decode.SkipDecoding() for key in keys}
         dataset = builder.as_dataset(split=part, decoders=decoders, shuffle_files=False)
-        for row in tfds.as_numpy(dataset.map(lambda r: [r[k] for k in read])):
+        for row, said, label in tfds.as_numpy(dataset.map(columns)):
+            if told:
+                texts = [text.decode("utf-8", "replace").strip() for text in np.atleast_1d(said).tolist()]
+                described.append(Described(tuple(filter(None, texts))))
             ids.append(f"{part}/{len(ids):06d}")
-            items.append(tuple(row[: len(keys)]))
-            labels += row[len(keys) :]
+            items.append(tuple(row))
+            labels += label
+    # A picture without a sentence is left out, as in a folder.
+    kept = [i for i in range(len(ids)) if not told or described[i].texts]
+    skipped = [(ids[i], "has no sentence") for i in range(len(ids)) if told and not described[i].texts]
+    ids, items = [ids[i] for i in kept], [items[i] for i in kept]
     return Records(
         source=source,
         split=split,
         ids=ids,
         read=lambda i, fit: shape.parts(tuple(read_image(d, name=f"{source} {ids[i]}") for d in items[i]), keys, fit),
         content=lambda i: items[i],
-        labels=np.array(labels, np.int64) if labels else None,
+        labels=np.array(labels, np.int64)[kept] if labels else None,
+        described=[described[i] for i in kept] if told else None,
+        skipped=skipped,
         about={
             "licence": builder.info.as_proto.redistribution_info.license or "not stated by TFDS",
             "attribution": builder.info.citation,
@@ -58,6 +81,28 @@ def _builder(tfds, name: str):
         raise GanzooError(f'TensorFlow Datasets knows no set "{name}".') from error
     except (ImportError, ValueError, TypeError, OSError) as error:
         raise GanzooError(f'TensorFlow Datasets cannot open "{name}": {str(error).splitlines()[0]}') from error
+
+
+def _text_of(tfds, features, name: str):
+    """row -> the sentences of an example, a string or several: of the text feature with the likeliest name."""
+
+    def text(feature) -> bool:
+        return isinstance(feature, tfds.features.Text) or (
+            isinstance(feature, tfds.features.Tensor) and feature.dtype in (str, bytes, object) and feature.shape == ()
+        )
+
+    found = {}
+    for key, feature in getattr(features, "items", dict)():
+        inner = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
+        if text(inner):
+            found[key] = lambda row, key=key: row[key]
+        elif isinstance(inner, tfds.features.FeaturesDict):
+            for part in (part for part, sub in inner.items() if text(sub)):
+                found.setdefault(key, lambda row, key=key, part=part: row[key][part])
+    likely = [key for key in TEXTS if key in found]
+    if not found:
+        raise GanzooError(f"The TFDS set {name} has no text feature; its features: {', '.join(features)}.")
+    return found[likely[0] if likely else next(iter(found))]
 
 
 def _image_keys(tfds, features, name: str, shape: TaskShape) -> tuple[str, ...]:

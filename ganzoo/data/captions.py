@@ -1,0 +1,214 @@
+"""Task shape "captions": {"image": (B, H, W, C), "text": (B,) strings, "wrong": (B, H, W, C)}, pictures with sentences.
+
+    folder    a .txt beside each picture (one sentence a line), or `metadata.jsonl` or `metadata.csv` in the folder or its
+              split folders, with `file_name` (relative to that file) and `text` (a string, or a list of them); rows of one
+              picture add up. A `metadata.jsonl` may also bring "embedding": one vector, or one for each sentence
+    TFDS      a set with a text feature beside its image: "captions", "caption", "text", ..., or the first one
+    bundled   `lorelei_64`: five sentences a picture
+
+Every epoch takes one of a picture's sentences. "wrong" is another picture, none of whose sentences is one of this picture's.
+"""
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from ganzoo.data.images import image_key, image_layout
+from ganzoo.data.shapes import TaskShape, pipeline
+from ganzoo.data.sources.layouts import Layout, stem
+from ganzoo.data.sources.trees import Tree, shown
+from ganzoo.errors import GanzooError
+
+METADATA = ("metadata.jsonl", "metadata.csv")
+TRIES = 4096  # other pictures that are tried before a picture counts as one without a wrong partner
+
+
+@dataclass(frozen=True)
+class Described:
+    """The sentences of one picture, and embeddings (k, d) where the data bring them: one, or one for each sentence."""
+
+    texts: tuple[str, ...]
+    embeddings: np.ndarray | None = None
+
+
+def describe(tree: Tree, layout: Layout) -> dict[str, Described]:
+    """Sentences by picture file; pictures without any become problems of `layout` and leave its items.
+
+    Raises:
+        GanzooError: a metadata file that cannot be read or names no picture.
+    """
+    listed = [name for name in tree.names if PurePosixPath(name).name.lower() in METADATA]
+    found = _from_metadata(tree, listed) if listed else _from_text_files(tree, layout)
+    kept = []
+    for item in layout.items:
+        name = item.files[0]
+        if name in found:
+            kept.append(item)
+        else:
+            why = (
+                f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
+            )
+            layout.problems.append((name, "unmatched", why))
+    layout.items[:] = kept
+    return found
+
+
+def _from_text_files(tree: Tree, layout: Layout) -> dict[str, Described]:
+    names, found = set(tree.names), {}
+    for item in layout.items:
+        file = f"{stem(item.files[0])}.txt"
+        if file in names:
+            lines = tuple(line.strip() for line in _text(tree, file).splitlines() if line.strip())
+            found |= {item.files[0]: Described(lines)} if lines else {}
+    return found
+
+
+def _from_metadata(tree: Tree, files: list[str]) -> dict[str, Described]:
+    texts: dict[str, list[str]] = {}
+    vectors: dict[str, list] = {}
+    for file in files:
+        folder = file.rpartition("/")[0]
+        rows = _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
+        for number, row in enumerate(rows, start=1):
+            where = f"Row {number} of {shown(file)}"
+            name, said = row.get("file_name"), row.get("text")
+            if not isinstance(name, str) or not name:
+                raise GanzooError(f'{where} has no "file_name"; needed are "file_name" and "text".')
+            said = [said] if isinstance(said, str) else said
+            if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+                raise GanzooError(f'{where}: "text" is a string or a list of strings; received {said!r:.60}.')
+            path = str(PurePosixPath(folder) / name)
+            said = [text.strip() for text in said if text.strip()]
+            texts.setdefault(path, []).extend(said)
+            if "embedding" in row:
+                vectors.setdefault(path, []).extend(_vectors(row["embedding"], where))
+    counts = {name: len(rows) for name, rows in vectors.items()}
+    for name, count in counts.items():
+        if count not in (1, len(texts[name])):
+            raise GanzooError(
+                f"{shown(name)} has {count} embeddings and {len(texts[name])} sentences: give one for each."
+            )
+    widths = {len(vector) for rows in vectors.values() for vector in rows}
+    if len(widths) > 1 or (vectors and set(vectors) != set(texts)):
+        raise GanzooError(
+            f"{shown(files[0])}: every picture needs embeddings of one width; there are {sorted(widths)}."
+        )
+    arrays = {name: np.array(rows, np.float32) for name, rows in vectors.items()}
+    return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}
+
+
+def _vectors(value, where: str) -> list:
+    try:
+        array = np.array(value, np.float32)
+    except (ValueError, TypeError):
+        array = np.zeros(0)
+    if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
+        raise GanzooError(f'{where}: "embedding" is a list of numbers, or one such list for each sentence.')
+    return list(np.atleast_2d(array))
+
+
+def _jsonl(tree: Tree, file: str) -> list[dict]:
+    rows = []
+    for number, line in enumerate(_text(tree, file).splitlines(), start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise GanzooError(f"Line {number} of {shown(file)} is no JSON: {error}.") from error
+        if row is not None and not isinstance(row, dict):
+            raise GanzooError(f'Line {number} of {shown(file)} must be an object with "file_name" and "text".')
+        rows += [row] if row is not None else []
+    return rows
+
+
+def _csv(tree: Tree, file: str) -> list[dict]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(_text(tree, file))))
+    except csv.Error as error:
+        raise GanzooError(f"{shown(file)} cannot be read as CSV: {error}.") from error
+    for row in rows:
+        if (row.get("text") or "").startswith("["):  # a list, written as JSON
+            try:
+                row["text"] = json.loads(row["text"])
+            except ValueError:
+                continue  # a sentence that begins with a bracket
+    return rows
+
+
+def _text(tree: Tree, file: str) -> str:
+    try:
+        return tree.read(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GanzooError(f"{shown(file)} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+
+
+def normalised(text: str) -> str:
+    """Small letters and digits, single spaces: what two sentences must share to be the same one."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+class Texts:
+    """The sentences of a source's pictures as arrays for the pipeline.
+
+    Attributes:
+        strings: UTF-8 bytes (n, k), rows filled up with b"". counts: int64 (n,), sentences of each.
+        embeddings: float32 (n, k, d) beside them, or None.
+        ids: int64 (n, k), equal for equal normalised sentences; -1 beyond the count.
+        apart: int64 (n,), for each picture one that shares no sentence with it.
+    """
+
+    def __init__(self, described: list[Described], source: str):
+        width = max(len(one.texts) for one in described)
+        self.counts = np.array([len(one.texts) for one in described], np.int64)
+        rows = [[text.encode("utf-8", "replace") for text in one.texts] for one in described]
+        self.strings = np.array([row + [b""] * (width - len(row)) for row in rows], object)
+        numbers: dict[str, int] = {}
+        self.ids = np.full((len(described), width), -1, np.int64)
+        for place, one in enumerate(described):
+            ids = [numbers.setdefault(normalised(text), len(numbers)) for text in one.texts]
+            self.ids[place, : len(ids)] = ids
+        self.embeddings = None
+        if all(one.embeddings is not None for one in described):
+            size = described[0].embeddings.shape[1]
+            self.embeddings = np.zeros((len(described), width, size), np.float32)
+            for place, one in enumerate(described):
+                self.embeddings[place, : len(one.texts)] = one.embeddings
+        self.apart = self._apart(source)
+
+    def _apart(self, source: str) -> np.ndarray:
+        total = len(self.ids)
+        found, left = np.full(total, -1, np.int64), np.arange(total)
+        # In a random order: neighbours are often of one kind.
+        for offset in np.random.default_rng(0).permutation(np.arange(1, total))[:TRIES]:
+            other = (left + offset) % total
+            mine, theirs = self.ids[left][:, :, None], self.ids[other][:, None, :]
+            shared = ((mine == theirs) & (mine >= 0)).any(axis=(1, 2))
+            found[left[~shared]] = other[~shared]
+            left = left[shared]
+            if not len(left):
+                return found
+        text = self.strings[left[0], 0].decode("utf-8", "replace")
+        raise GanzooError(
+            f'{source}: no picture can stand as a wrong one for "{text:.80}", since all share a sentence with it. '
+            "Text-to-image learns from mismatched pairs: give the pictures different sentences."
+        )
+
+
+CAPTIONS = pipeline(
+    TaskShape(
+        name="captions",
+        columns=("image",),
+        what="pictures with sentences",
+        layouts="pictures with a .txt of the same name beside each, or metadata.jsonl or metadata.csv with file_name and text",
+        channels=lambda config: (config.channels,),
+        layout=image_layout,
+        parts=lambda pictures, files, fit: pictures,
+        arrange=lambda parts, config: parts,
+        tfds_keys=image_key,
+        describe=describe,
+    )
+)

@@ -1,0 +1,76 @@
+"""lorelei-cnn: reads hair colour, hair style, glasses and mouth of the drawn characters of `lorelei_64`.
+
+Made by `train_lorelei_cnn`; its accuracy on the test pictures stands in the sidecar of its weights, `lorelei_cnn.json`, and
+bounds what a score by it can say. It judges text-to-image: is on the picture what the sentence asked for?
+"""
+
+import functools
+import json
+
+import keras
+import numpy as np
+from keras import layers
+
+from ganzoo import weights
+from ganzoo.errors import GanzooError
+from ganzoo.metrics.features.network import ASSETS
+
+SIZE = 64
+# (filters, kernel, stride, whether pooling follows) of the convolutions.
+CONVOLUTIONS = ((24, 4, 2, False), (32, 3, 2, False), (64, 3, 1, True), (96, 3, 1, True))
+DIMENSIONS = 64
+# Column of the data set -> the classes that a head tells apart.
+HEADS = {
+    "hair_color": ("aqua", "black", "blonde", "blue", "brown", "green", "orange", "pink", "purple", "red", "silver"),
+    "hair_style": ("bob", "bun", "curly", "long", "ponytail", "shaved", "short", "spiky"),
+    "glasses": ("0", "1"),
+    "mouth": ("happy", "other", "sad"),
+}
+FILE, SIDECAR = "lorelei_cnn.safetensors", "lorelei_cnn.json"
+
+
+def build(*, training: bool = False) -> keras.Model:
+    """(N, 64, 64, 3) in [0, 1] -> {column: logits (N, classes)}.
+
+    `training` puts a batch norm behind every convolution and dropout before the heads; the recipe folds the norms into the
+    convolutions, so the network without them computes the same.
+    """
+    x = inputs = keras.Input((SIZE, SIZE, 3), name="images")
+    for place, (width, kernel, stride, pools) in enumerate(CONVOLUTIONS, start=1):
+        x = layers.Conv2D(width, kernel, stride, padding="same", name=f"conv{place}")(x)
+        x = layers.BatchNormalization(momentum=0.98, name=f"norm{place}")(x) if training else x
+        x = layers.ReLU(name=f"relu{place}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool{place}")(x) if pools else x
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(DIMENSIONS, activation="relu", name="features")(x)
+    x = layers.Dropout(0.2, name="dropout")(x) if training else x
+    heads = {column: layers.Dense(len(classes), name=column)(x) for column, classes in HEADS.items()}
+    return keras.Model(inputs, heads, name="lorelei_cnn")
+
+
+@functools.lru_cache(maxsize=1)
+def load() -> keras.Model:
+    """The network from the bundled weights, whose sha256 the sidecar states; once per process."""
+    about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
+    arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
+    model = build()
+    weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
+    return model
+
+
+def read(images: np.ndarray, model: keras.Model | None = None) -> dict[str, np.ndarray]:
+    """What the network sees in uint8 pictures (N, 64, 64, 3): column -> class names (N,).
+
+    Raises:
+        GanzooError: pictures of another size.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3):
+        raise GanzooError(
+            f"lorelei-cnn reads uint8 pictures (N, {SIZE}, {SIZE}, 3); received {images.dtype} {images.shape}."
+        )
+    model, found = model or load(), []
+    for start in range(0, len(images), 256):
+        logits = model(images[start : start + 256].astype(np.float32) / 255, training=False)
+        found.append({column: np.argmax(logits[column], axis=1) for column in HEADS})
+    rows = {column: np.concatenate([part[column] for part in found]) for column in HEADS}
+    return {column: np.array(HEADS[column])[rows[column]] for column in HEADS}
