@@ -170,7 +170,7 @@ def test_a_state_of_something_else_than_numbers_is_refused(dcgan_g):
         ("gan.generator", "importer"),
         (
             "zzz",
-            "Accepted: cyclegan.generator, cyclegan.discriminator, dcgan.generator, dcgan.discriminator, pix2pix.generator",
+            "Accepted: 3d-gan.generator, 3d-gan.discriminator, cyclegan.generator, cyclegan.discriminator, dcgan.generator",
         ),
     ],
 )

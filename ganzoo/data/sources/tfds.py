@@ -49,7 +49,7 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
                 described.append(Described(tuple(filter(None, texts))))
             ids.append(f"{part}/{len(ids):06d}")
             items.append(tuple(row))
-            labels += label
+            labels.extend(label)
     # A picture without a sentence is left out, as in a folder.
     kept = [i for i in range(len(ids)) if not told or described[i].texts]
     skipped = [(ids[i], "has no sentence") for i in range(len(ids)) if told and not described[i].texts]
