@@ -47,6 +47,8 @@ def test_contract_names():
         ("Pix2Pix", ("pix2pix", "lines2colour-64")),
         ("PIX_2-pix", ("pix2pix", "lines2colour-64")),
         ("DC GAN", ("dcgan", "fashion-32")),
+        ("3dgan", ("3d-gan", "furniture-32")),
+        ("GAN3D", ("3d-gan", "furniture-32")),
         ("goodfellow", ("gan", "fashion-28")),
         ("Good_Fellow/MNIST28", ("gan", "mnist-28")),
         ("dcgan/Lorelei_64", ("dcgan", "lorelei-64")),

@@ -58,7 +58,7 @@ def discriminator_features(model, shapes: np.ndarray) -> np.ndarray:
     outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")][-3:]
     pooled = [keras.layers.MaxPooling3D(o.shape[1] // 2)(o) for o in outputs]
     flat = [keras.layers.Flatten()(o) for o in pooled]
-    network = keras.Model(d.inputs, keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0])
+    network = keras.Model(d.inputs[0], keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0])
     rows = [network(shapes[i : i + 64], training=False).numpy() for i in range(0, len(shapes), 64)]
     return np.concatenate(rows)
 
