@@ -77,7 +77,9 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         answers["embed/outputs/embedding"] = model.embeddings(TEXTS)
         latents = RNG.normal(size=(len(TEXTS), model.latent_dim)).astype(np.float32)
         answers |= {"tensors/inputs/latents": latents, "tensors/inputs/embedding": np.array(model.embeddings(TEXTS))}
-        answers["tensors/outputs/images"] = np.clip(model.images_of(latents, model.embeddings(TEXTS)), -1, 1)
+        answers["tensors/outputs/images"] = np.clip(
+            model.images_of(tf.constant(latents), model.embeddings(TEXTS)), -1, 1
+        )
     else:
         channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]

@@ -425,7 +425,8 @@ class TextToImage(BaseGAN):
         if self.handle is not None:
             rows = self.handle(flat)
         else:
-            rows = self.text_encoder(characters(flat, self.text_length), training=False)
+            count, (shown,) = blocks.or_one_row(characters(flat, self.text_length))
+            rows = self.text_encoder(shown, training=False)[:count]
         rows = tf.reshape(tf.cast(rows, tf.float32), [-1, self.text_dim])
         if texts.shape.rank == 1:
             return rows
@@ -457,7 +458,8 @@ class TextToImage(BaseGAN):
 
     def images_of(self, latents, text):
         """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim) and embeddings (N, text_dim)."""
-        return self.sampler([latents, text], training=False)
+        count, inputs = blocks.or_one_row(latents, text)
+        return self.sampler(inputs, training=False)[:count]
 
     def generate(self, texts, *, seed=0, n_per_text=1, latents=None):
         """uint8 images (n, H, W, C), n = number of texts * n_per_text: all of the first text, all of the second, ...

@@ -50,7 +50,16 @@ def build(*, training: bool = False) -> keras.Model:
 
 @functools.lru_cache(maxsize=1)
 def load() -> keras.Model:
-    """The network from the bundled weights, whose sha256 the sidecar states; once per process."""
+    """The network from the bundled weights, whose sha256 the sidecar states; once per process.
+
+    Raises:
+        GanzooError: the weights are not there, or are others.
+    """
+    if not (ASSETS / SIDECAR).is_file():
+        raise GanzooError(
+            f"The reader of the drawn characters has no weights at {ASSETS / FILE}: make them by "
+            "python -m ganzoo.metrics.features.train_lorelei_cnn (a few minutes on one core)."
+        )
     about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
     arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
     model = build()
