@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
-from ganzoo.data.pipeline import batches, check_labels, check_size
+from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
 from ganzoo.data.source import Source
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
@@ -25,6 +25,7 @@ __all__ = [
     "bundled_names",
     "check_labels",
     "check_size",
+    "check_texts",
     "has_pairs",
     "open_source",
     "synthetic",
