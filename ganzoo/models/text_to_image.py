@@ -565,13 +565,9 @@ class _Handle:
 
     def __call__(self, texts):
         found = self.call(texts)
-        return (
-            (found.get("default") if "default" in found else next(iter(found.values()))) if _is_dict(found) else found
-        )
-
-
-def _is_dict(found) -> bool:
-    return isinstance(found, dict)
+        if not isinstance(found, dict):
+            return found
+        return found["default"] if "default" in found else next(iter(found.values()))
 
 
 def _is_numeric(texts) -> bool:
