@@ -226,6 +226,13 @@ def test_linear_accuracy_separates_what_is_separable_and_nothing_else():
     assert metrics.linear_accuracy(noise[:300], labels[:300], noise[300:], labels[300:]) < 0.5
 
 
+def test_linear_accuracy_is_of_a_large_margin_not_of_least_squares():
+    """One far row on its own side drags a least-squares border over its class; a hinge does not see it."""
+    rows = np.array([[-2.0], [-1.0], [1.0], [2.0], [100.0]])
+    labels = np.array([0, 0, 1, 1, 1])
+    assert metrics.linear_accuracy(rows, labels, np.array([[-1.0], [1.0]]), np.array([0, 1]), c=1e4) == 1
+
+
 # ---- bad input -------------------------------------------------------------------------------------------------------
 GOOD = features(0, 8, 3)
 NAN = np.where(np.arange(8)[:, None] == 5, np.nan, GOOD)
@@ -267,6 +274,7 @@ REFUSED = {
     "holds NaN": lambda: metrics.pairwise_diversity(NAN),
     "above 0": lambda: metrics.path_length(GOOD, GOOD, 0),
     "of one shape": lambda: metrics.path_length(GOOD, GOOD[:4], 0.1),
+    "of at least two classes": lambda: metrics.linear_accuracy(GOOD, np.zeros(8), GOOD, np.zeros(8)),
     "one label each": lambda: metrics.linear_accuracy(GOOD, np.zeros(8), GOOD, np.zeros(7)),
     "received neither": lambda: metrics.parzen_log_likelihood(GOOD, GOOD),
     "moments hold 1 row": lambda: metrics.frechet_distance(metrics.Moments().update(GOOD[:1]), GOOD),

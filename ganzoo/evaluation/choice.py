@@ -1,14 +1,17 @@
 """Which metrics are measured: what was asked for, joined with what the preset says, checked against what fits."""
 
+import importlib.util
+import warnings
 from collections.abc import Iterable
 from functools import partial
 
 from ganzoo import data as data_layer
 from ganzoo import presets
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError, nearest
+from ganzoo.errors import GanzooError, missing_extra, nearest
 from ganzoo.evaluation import own
 from ganzoo.evaluation.scores import SCORES
+from ganzoo.metrics import MetricWarning
 from ganzoo.protocols import FEATURE_METRICS, Protocol, parse_stem
 
 SET_METRICS = ("fid", "kid", "precision", "recall", "density", "coverage")
@@ -33,10 +36,18 @@ def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
     preset = preset_of(model)
     own_data = preset.data.source == config.source
     if preset.eval.metrics and own_data:
-        return preset.eval.metrics
+        return tuple(filter(_measurable, preset.eval.metrics))
     if config.shape == "voxels":
         return DEFAULTS["voxels"]
     return DEFAULTS[model.task if data_layer.has_pairs(config) else "latent"]
+
+
+def _measurable(name: str) -> bool:
+    """Whether a metric that nobody asked for by name has its package; where not, that is said."""
+    if name != "linear-d-features" or importlib.util.find_spec("sklearn"):
+        return True
+    warnings.warn(f"Left out: {name}. {missing_extra('scikit-learn', 'svm')}", MetricWarning, stacklevel=4)
+    return False
 
 
 def asked_for(names: Iterable[str]) -> list[Protocol]:

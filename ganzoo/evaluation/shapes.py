@@ -5,7 +5,7 @@
 | `voxel-iou` | mean IoU of the samples with the nearest shape of the reference split |
 | `voxel-coverage` | share of the reference that is the nearest shape of some sample |
 | `voxel-1nn` | 1-NN accuracy, as many samples as the reference has shapes; 0.5 is best |
-| `linear-d-features` | accuracy of a linear classifier on D's pooled features (Wu et al. 2016, section 4.2), beside an untrained D |
+| `linear-d-features` | accuracy of a linear SVM on D's pooled features (Wu et al. 2016, section 4.2), beside an untrained D |
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from ganzoo import copying, metrics
+from ganzoo import data as data_layer
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
@@ -38,8 +39,10 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
     if which == "floor":
         return None
     judge = subject.model if which == "fake" else subject.untrained
-    parts = []
-    for source, limit in ((subject.train, None), (subject.test, n)):
+    # A D that was trained on one class is judged by all of them, as in the paper.
+    config, parts = subject.config.model_copy(update={"classes": ()}), []
+    for split, limit in ((config.split, None), (subject.split, n)):
+        source = data_layer.open_source(config, split)
         count = min(len(source), limit or len(source))
         parts += [discriminator_features(judge, source.take(count)["voxels"]), np.array(source.classes[:count])]
     if len(set(parts[1])) < 2:

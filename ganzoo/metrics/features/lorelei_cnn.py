@@ -17,8 +17,7 @@ from ganzoo.metrics.features.network import ASSETS
 
 SIZE = 64
 # (filters, kernel, stride, whether pooling follows) of the convolutions.
-CONVOLUTIONS = ((24, 4, 2, False), (32, 3, 2, False), (64, 3, 1, True), (96, 3, 1, True))
-DIMENSIONS = 64
+CONVOLUTIONS = ((24, 4, 2, False), (32, 3, 1, True), (64, 3, 1, True), (96, 3, 1, True))
 # Column of the data set -> the classes that a head tells apart.
 HEADS = {
     "hair_color": ("aqua", "black", "blonde", "blue", "brown", "green", "orange", "pink", "purple", "red", "silver"),
@@ -42,8 +41,7 @@ def build(*, training: bool = False) -> keras.Model:
         x = layers.ReLU(name=f"relu{place}")(x)
         x = layers.MaxPooling2D(2, name=f"pool{place}")(x) if pools else x
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(DIMENSIONS, activation="relu", name="features")(x)
-    x = layers.Dropout(0.2, name="dropout")(x) if training else x
+    x = layers.Dropout(0.3, name="dropout")(x) if training else x
     heads = {column: layers.Dense(len(classes), name=column)(x) for column, classes in HEADS.items()}
     return keras.Model(inputs, heads, name="lorelei_cnn")
 
