@@ -53,5 +53,13 @@ def restore(model: BaseGAN, folder: Path) -> int | None:
     return None
 
 
+def drop_newest(folder: Path) -> bool:
+    """Removes the newest checkpoint if there is one before it; whether it did."""
+    newest, *older = _newest_first(folder)
+    if older:
+        newest.unlink()
+    return bool(older)
+
+
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"), reverse=True)

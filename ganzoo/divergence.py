@@ -1,8 +1,8 @@
 """What a run does about a number that is not finite: back to the newest good checkpoint, with lower learning rates.
 
 The update of such a step is never applied (`ganzoo.guard`), and no checkpoint or log row is written after it. The rule:
-restore the newest checkpoint, halve all learning rates for the rest of the run, go on from there; a fourth failure ends
-the run. New settings (`accept_changes`) begin the count and the rates again. Rollbacks stand in `changes.jsonl`, so that
+restore the newest checkpoint, halve all learning rates for the rest of the run, go on from there. If it fails again
+before a newer checkpoint, that one was not good either, and the one before it is taken. A fourth failure ends the run. New settings (`accept_changes`) begin the count and the rates again. Rollbacks stand in `changes.jsonl`, so that
 a run killed and resumed after one ends with the bytes of the run that was not.
 """
 
@@ -31,7 +31,11 @@ def roll_back(model: BaseGAN, run: Path, failure: NotFinite) -> int:
     """
     count = changes.rollbacks(run)
     told = f"{failure} {_numbers(model)}"  # before the restored state replaces what failed
-    step = checkpoint.restore(model, run / "checkpoints")
+    folder = run / "checkpoints"
+    step = checkpoint.restore(model, folder)
+    # Dropped before it is noted: a run killed between the two comes to the same point again.
+    if 0 < count < ROLLBACKS and changes.read(run)[-1]["step"] == step and checkpoint.drop_newest(folder):
+        step = checkpoint.restore(model, folder)
     if step is None or count == ROLLBACKS:
         tried = f"{count} rollbacks, which halved the learning rates each, did not help. " if count else ""
         text = f"{told} {tried}{_advice(model, run, step)}"
