@@ -15,7 +15,8 @@ BAD = np.array([[1.0], [2.0], [np.nan], [6.0]], "float32")
 def adams(rate=0.1):
     """Adam and SGD with momentum, which move also without a gradient."""
     model = Line()
-    model.compile(g_optimizer=keras.optimizers.Adam(rate), d_optimizer=keras.optimizers.SGD(rate, momentum=0.9))
+    sgd = keras.optimizers.SGD(rate, momentum=0.9, name="d")
+    model.compile(g_optimizer=keras.optimizers.Adam(rate, name="g"), d_optimizer=sgd)
     return model
 
 
