@@ -181,7 +181,7 @@ class Checkpoints(keras.callbacks.Callback):
 class Interrupt(keras.callbacks.Callback):
     """Ctrl-C ends the run after the current step, with checkpoint and report; a second one kills as usual."""
 
-    interrupted = False
+    interrupted = main = False
 
     def on_train_begin(self, logs=None):
         self.main = threading.current_thread() is threading.main_thread()
@@ -224,7 +224,8 @@ class ProgressLine(keras.callbacks.Callback):
         self.bar.advance(self.task)
 
     def on_train_end(self, logs=None):
-        self.bar.stop()
+        if self.bar is not None:  # an error may come before the beginning
+            self.bar.stop()
 
     def _show(self, row):
         hidden = ("step", "seconds", "images_per_s", "save_seconds", "real_logit", "fake_logit")  # room for the losses

@@ -148,10 +148,10 @@ def _train(
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
     # Only now, so that a refused run leaves nothing behind; and before the first step.
-    weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
-    weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
     if changed:
         changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")
+    weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
+    weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
     changes.forget_rollbacks_after(out, start)
     while True:
         try:
@@ -236,7 +236,7 @@ def _texts(model: BaseGAN, held_out, n: int):
     return held_out.texts.embeddings[[i % len(held_out) for i in range(n)], 0]
 
 
-def _enter(model: BaseGAN, train, segment: schedules.Segment, factor: float, *, fresh: bool) -> None:
+def _enter(model: BaseGAN, train, segment: schedules.Segment, factor: float = 1.0, *, fresh: bool) -> None:
     """Readies model and optimizers for a segment; `fresh` if none of its steps is done, `factor` for all learning rates.
 
     A function of the state at the border, so that a run resumed there and one that went on are the same.
