@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ganzoo import schedules
 from ganzoo.errors import GanzooError
+from ganzoo.guard import Guard
 from ganzoo.presets import TrainConfig
 
 
@@ -90,6 +91,7 @@ class BaseGAN(keras.Model):
             optimizer = keras.optimizers.get(optimizer)
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
+        self.guard = Guard(self.players)
 
     def get_compile_config(self):
         return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}
@@ -176,7 +178,12 @@ class BaseGAN(keras.Model):
         scale = tf.ones_like(loss) / replicas
         # keras.Variable.value is what the tape watched.
         gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
-        getattr(self, player).apply_gradients(zip(gradients, variables, strict=True))
+        self.apply_update(player, loss, gradients)
+
+    def apply_update(self, player: str, loss: tf.Tensor, gradients: list, where=True) -> None:
+        """Applies the gradients of `updated(player)` where all of them and the loss are finite, and `where` is true."""
+        optimizer, variables = getattr(self, player), self.updated(player)
+        self.guard.apply(optimizer, player, loss, gradients, variables, self.step.value + 1, where)
 
     def updated(self, player: str) -> list[keras.Variable]:
         """The variables that an update of the player moves: all that its networks train."""

@@ -17,13 +17,15 @@ import tensorflow as tf
 
 from ganzoo import checkpoint, images, weights
 from ganzoo.base import BaseGAN
+from ganzoo.guard import NotFinite
 
 
 class RunLog(keras.callbacks.Callback):
-    """Appends one JSON object a logged step to log.jsonl: step, seconds, images_per_s, and the means since the last.
+    """Appends one JSON object a logged step to log.jsonl: step, seconds, images_per_s, save_seconds (those of `seconds`
+    that went into checkpoints), and the means since the last.
 
-    On resume the rows past the restored step are dropped and `seconds` goes on from the last kept row. A value that is
-    not finite stops the run; `diverged_at` holds that step.
+    On resume the rows past the restored step are dropped and both times go on from the last kept row. A value that is not
+    finite is not written: it raises NotFinite.
     """
 
     def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
@@ -32,9 +34,9 @@ class RunLog(keras.callbacks.Callback):
         self.began: float | None = None
         rows = kept_rows(path, start_step)
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
+        self.save_seconds = rows[-1].get("save_seconds", 0.0) if rows else 0.0  # counted by `Checkpoints`
         self.step = self.logged = start_step
         self.last: dict[str, float] = {}
-        self.diverged_at: int | None = None
         self.listeners: list = []
 
     def on_train_begin(self, logs=None):
@@ -57,15 +59,16 @@ class RunLog(keras.callbacks.Callback):
             self.write(logs)
 
     def write(self, logs):
+        self.model.guard.check()
         now = time.perf_counter()
         rate = (self.step - self.logged) * self.batch_size / (now - self.mark)
         values = {key: float(value) for key, value in logs.items()}
-        self.last = {"step": self.step, "seconds": round(self.seconds, 2), "images_per_s": round(rate, 1), **values}
-        if not all(math.isfinite(value) for value in values.values()):
-            self.diverged_at = self.step
-            self.model.stop_training = True
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.last) + "\n")
+        for key, value in values.items():
+            if not math.isfinite(value):
+                raise NotFinite(key, self.step)
+        times = {"seconds": round(self.seconds, 2), "images_per_s": round(rate, 1)}
+        self.last = {"step": self.step, **times, "save_seconds": round(self.save_seconds, 4), **values}
+        weights.append_line(self.path, json.dumps(self.last))
         self.logged, self.mark = self.step, now
         for tracker in self.model.metrics:
             tracker.reset_state()
@@ -85,8 +88,8 @@ def read_log(path: Path) -> list[dict]:
 
 
 def kept_rows(path: Path, start_step: int) -> list[dict]:
-    """The rows up to the step that a run goes on from; the file loses the others, and a new run starts without any."""
-    rows = [row for row in read_log(path) if row["step"] <= start_step] if start_step else []
+    """The rows up to the step that a run goes on from; the file loses the others."""
+    rows = [row for row in read_log(path) if row["step"] <= start_step]
     if rows or path.exists():
         weights.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows
@@ -169,15 +172,16 @@ class Checkpoints(keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        if self.log.diverged_at is None:
-            checkpoint.save(self.model, self.folder, keep=self.keep)
-            self.saved = self.step
+        began = time.perf_counter()
+        checkpoint.save(self.model, self.folder, keep=self.keep)
+        self.saved = self.step
+        self.log.save_seconds += time.perf_counter() - began
 
 
 class Interrupt(keras.callbacks.Callback):
     """Ctrl-C ends the run after the current step, with checkpoint and report; a second one kills as usual."""
 
-    interrupted = False
+    interrupted = main = False
 
     def on_train_begin(self, logs=None):
         self.main = threading.current_thread() is threading.main_thread()
@@ -220,10 +224,11 @@ class ProgressLine(keras.callbacks.Callback):
         self.bar.advance(self.task)
 
     def on_train_end(self, logs=None):
-        self.bar.stop()
+        if self.bar is not None:  # an error may come before the beginning
+            self.bar.stop()
 
     def _show(self, row):
-        hidden = ("step", "seconds", "images_per_s", "real_logit", "fake_logit")  # the line has room for the losses
+        hidden = ("step", "seconds", "images_per_s", "save_seconds", "real_logit", "fake_logit")  # room for the losses
         shown = {key: value for key, value in row.items() if key not in hidden}
         values = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         self.bar.update(self.task, values=f"{values}  {row['images_per_s']:.0f} images/s")

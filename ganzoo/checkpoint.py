@@ -12,19 +12,25 @@ import numpy as np
 from ganzoo import weights
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
+from ganzoo.guard import NotFinite
 
 log = logging.getLogger(__name__)
 
 
-def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
+def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path:
     """Writes `step-00000500.safetensors` and removes all but the newest `keep`.
 
-    A state with a value that is not finite is not written (None): it would push out the last good one.
+    Raises:
+        NotFinite: a loss, a gradient or a value of the state was not finite. Nothing is written: it would push out the
+            last good state.
+        OSError: no room; the message has the file and the numbers, and what was there before is as it was.
     """
+    model.guard.check()
     path = folder / f"step-{int(model.step.numpy()):08d}.safetensors"
     arrays = weights.to_arrays(model.training_state())
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        return None
+    for key, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise NotFinite(key, int(model.step.numpy()))
     weights.write(path, arrays, metadata={"model": model.paper})
     for old in _newest_first(folder)[keep:]:
         old.unlink()
@@ -45,6 +51,14 @@ def restore(model: BaseGAN, folder: Path) -> int | None:
         weights.assign(model.training_state(), arrays, str(path))
         return int(model.step.numpy())
     return None
+
+
+def drop_newest(folder: Path) -> bool:
+    """Removes the newest checkpoint if there is one before it; whether it did."""
+    newest, *older = _newest_first(folder)
+    if older:
+        newest.unlink()
+    return bool(older)
 
 
 def _newest_first(folder: Path) -> list[Path]:

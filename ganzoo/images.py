@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from ganzoo import weights
 from ganzoo.errors import GanzooError, nearest
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -196,16 +197,11 @@ def png_bytes(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes
 
 def write_png(path: str | os.PathLike, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
     """Write a uint8 picture (height, width, 1 or 3) as PNG; the file appears whole or not at all. Makes the folder."""
-    path, data = Path(path), png_bytes(image, text)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        weights.write_bytes(path, png_bytes(image, text))
     except OSError as error:
+        if error.errno in weights.FULL:
+            raise
         raise GanzooError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ganzoo import callbacks, checkpoint, health, images, metrics, protocols, shapes3d, zoo
+from ganzoo import callbacks, checkpoint, health, images, metrics, protocols, shapes3d, weights, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import StopConfig
@@ -33,7 +33,7 @@ class Watch(keras.callbacks.Callback):
     Args:
         path: JSON-lines file of the rows.
         every: steps between two measurements, at least 1.
-        log: the run's log; after a step whose loss is not finite nothing is measured.
+        log: the run's log.
         stop: the rules that may end the run.
         inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling; for text: n sentences.
     """
@@ -57,15 +57,15 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        if self.step % self.every == 0 and self.log.diverged_at is None and self.model.draws:
+        if self.step % self.every == 0 and self.model.draws:
+            self.model.guard.check()  # no samples of a state that the run does not go on from
             with as_saved(self.model), warnings.catch_warnings():
                 # The same at every step, and a collapse is said by the rules.
                 warnings.simplefilter("ignore", metrics.MetricWarning)
                 row = {"step": self.step, **self.measure()}
             self.keep(row)  # before the row is written: a kill between the two measures again
             self.rows.append(row)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            weights.append_line(self.path, json.dumps(row))
             self.judge()
             if self.stopped:
                 self.model.stop_training = True

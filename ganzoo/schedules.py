@@ -110,13 +110,19 @@ def _handle(variable):
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
+def learning_rate(config: OptimizerConfig, factor: float = 1.0):
+    """The rate of a preset's table, times `factor` at every step: a float or a schedule."""
+    rate = factor * config.learning_rate
+    if config.decay > 1:
+        return DividedToFloor(rate, config.decay, factor * config.learning_rate_min)
+    if config.decay_steps:
+        return ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
+    return rate
+
+
 def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
     """The Keras optimizer of a preset's table; `name` keys its slots in a checkpoint."""
-    rate = config.learning_rate
-    if config.decay > 1:
-        rate = DividedToFloor(rate, config.decay, config.learning_rate_min)
-    elif config.decay_steps:
-        rate = ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
+    rate = learning_rate(config)
     if config.name == "adam":
         return FusedAdam(rate, config.beta_1, config.beta_2, config.epsilon, name=name)
     if config.momentum_end is not None:

@@ -9,9 +9,25 @@ from typing import Any
 
 import keras
 
-from ganzoo import callbacks, checkpoint, data, monitors, presets, report, schedules, strategies, weights, zoo
+from ganzoo import (
+    callbacks,
+    changes,
+    checkpoint,
+    data,
+    divergence,
+    lock,
+    monitors,
+    presets,
+    report,
+    schedules,
+    strategies,
+    weights,
+    zoo,
+)
 from ganzoo.base import BaseGAN
+from ganzoo.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.errors import GanzooError
+from ganzoo.guard import NotFinite
 from ganzoo.presets import RunConfig
 
 # What may change on resume.
@@ -30,18 +46,15 @@ RESUMABLE = {
 }
 
 
-class TrainingDiverged(RuntimeError):
-    """A loss stopped being finite; the run folder still holds the last good checkpoint."""
-
-
 @dataclasses.dataclass(frozen=True)
 class RunResult:
     """What a run came to: `stopped` is "done", "interrupted", or a `train.stop` rule and its reason ("plateau: ...",
-    "d_wins: ..."); `seconds` counts earlier parts of a resumed run."""
+    "d_wins: ..."); `seconds` counts earlier parts of a resumed run, and `save_seconds` of them went into checkpoints."""
 
     run_dir: Path
     steps: int
     seconds: float
+    save_seconds: float
     stopped: str
 
 
@@ -53,6 +66,7 @@ def train(
     init: str | Path | None = None,
     progress: bool = False,
     strategy: str = "auto",
+    accept_changes: bool = False,
     overrides: dict[str, Any] | None = None,
     **more: Any,
 ) -> RunResult:
@@ -62,15 +76,18 @@ def train(
         config: "paper/preset", a TOML file, a saved model folder, or resolved options.
         out: run folder; new or empty, unless `resume`.
         resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
-            steps and the intervals.
+            steps and the intervals, or `accept_changes`.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random.
         progress: show a progress line on stderr.
         strategy: "auto", "one" or "mirrored".
+        accept_changes: go on under other settings; the state must fit the model. `changes.jsonl` in `out` says which.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
-        GanzooError: bad options, data or folder.
-        TrainingDiverged: a loss is not finite; the run folder has its report, and no model.
+        GanzooError: bad options, data or folder; another process trains in `out`.
+        TrainingDiverged: a loss or gradient is not finite, also after three rollbacks (`ganzoo.divergence`); the run folder
+            has its report, and no model.
+        OSError: the disk is full; the message names the file, and the last checkpoint is whole.
     """
     out = Path(out)
     source = str(config) if isinstance(config, Path) else config
@@ -82,8 +99,20 @@ def train(
     if init is not None and config.train.encoder_steps:
         # The weights bring a trained text encoder; another one would not be that of the generator.
         config = presets.run_config(config, {"train.encoder_steps": 0})
-    _claim(out, resume, config)
+    if out.exists() and not out.is_dir():
+        raise GanzooError(f"{out} is a file; the run needs a folder.")
+    if resume and not (out / "config.toml").is_file():
+        raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
+    out.mkdir(parents=True, exist_ok=True)
+    with lock.held(out):
+        changed = _claim(out, resume, accept_changes, config)
+        return _train(config, out, folder, resume, changed, init, progress, strategy)
 
+
+def _train(
+    config: RunConfig, out: Path, folder, resume: bool, changed: list[str], init, progress: bool, strategy: str
+) -> RunResult:
+    """`train`, once the folder is its own."""
     if config.train.metric_every and config.data.shape == "voxels":
         raise GanzooError("train.metric_every measures pictures, and this model makes voxels: set it to 0.")
     if config.train.metric_every:
@@ -119,12 +148,21 @@ def train(
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
     # Only now, so that a refused run leaves nothing behind; and before the first step.
+    if changed:
+        changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
-    result = _fit(model, config, segments, pictures, out, start, progress)
+    changes.forget_rollbacks_after(out, start)
+    while True:
+        try:
+            result = _fit(model, config, segments, pictures, out, start, progress)
+            break
+        except NotFinite as failure:
+            start = divergence.roll_back(model, out, failure)
     facts = {
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
+        "save_share": round(result.save_seconds / result.seconds, 4) if result.seconds else 0.0,
         "images": schedules.images_seen(segments, result.steps),
         "stopped": result.stopped,
     }
@@ -154,30 +192,30 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
     left = [] if ended else [segment for segment in segments if segment.end > start]
     line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
     callbacks.tensorboard(out / "tensorboard", log)
+    factor = changes.rate_factor(out)
     everything = [log, grid, *watches, saver, interrupt, *line]
     for segment in left:
         done = max(start - segment.first_step, 0)
-        _enter(model, train, segment, fresh=done == 0)
+        _enter(model, train, segment, factor, fresh=done == 0)
         log.batch_size = segment.batch_size
         batches = data.batches(
             pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
             size=segment.size, labels=bool(model.classes), texts=_text_column(model),
         )  # fmt: skip
         steps = segment.steps - done
-        model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
+        try:
+            model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
+        except BaseException:
+            for callback in (interrupt, *line):
+                callback.on_train_end()  # Keras calls it only where `fit` ends well
+            raise
         if model.stop_training:
             break
     ended = [watch.stopped for watch in watches if watch.stopped]
-    if log.diverged_at is not None:
-        report.write_run_report(out)
-        raise TrainingDiverged(
-            f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state. "
-            "Start a new run with a lower learning rate (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate)."
-        )
     stopped = "done"
     if log.step < train.steps:
         stopped = ended[0] if ended else "interrupted"
-    return RunResult(out, log.step, log.seconds if left else log.seconds_before, stopped)
+    return RunResult(out, log.step, log.seconds if left else log.seconds_before, log.save_seconds, stopped)
 
 
 def _text_column(model: BaseGAN) -> str | None:
@@ -198,19 +236,19 @@ def _texts(model: BaseGAN, held_out, n: int):
     return held_out.texts.embeddings[[i % len(held_out) for i in range(n)], 0]
 
 
-def _enter(model: BaseGAN, train, segment: schedules.Segment, *, fresh: bool) -> None:
-    """Readies model and optimizers for a segment; `fresh` if none of its steps is done.
+def _enter(model: BaseGAN, train, segment: schedules.Segment, factor: float = 1.0, *, fresh: bool) -> None:
+    """Readies model and optimizers for a segment; `fresh` if none of its steps is done, `factor` for all learning rates.
 
     A function of the state at the border, so that a run resumed there and one that went on are the same.
     """
     model.enter(segment)
-    if train.growth is None:
-        return
     for player in model.players:
-        optimizer = getattr(model, player)
-        if fresh and not train.growth.keep_optimizers:
+        optimizer, table = getattr(model, player), getattr(train, player)
+        if train.growth and fresh and not train.growth.keep_optimizers:
             schedules.restart(optimizer)
-        optimizer.learning_rate = segment.learning_rate or getattr(train, player).learning_rate
+        if segment.learning_rate:
+            table = table.model_copy(update={"learning_rate": segment.learning_rate})
+        optimizer.learning_rate = schedules.learning_rate(table, factor)
 
 
 def _same_channels(model: BaseGAN, pictures) -> None:
@@ -257,21 +295,21 @@ def _held_out(pictures):
         return pictures
 
 
-def _claim(out: Path, resume: bool, config: RunConfig) -> None:
-    """Refuses a folder in use, or a resume with other settings."""
-    if out.exists() and not out.is_dir():
-        raise GanzooError(f"{out} is a file; the run needs a folder.")
-    used = out.is_dir() and any(out.iterdir())
-    if used and not resume:
-        raise GanzooError(f"{out} is not empty. Continue that run with --resume, or choose another folder.")
-    if resume:
-        if not (out / "config.toml").is_file():
-            raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
-        before = presets.run_config(out / "config.toml")
-        changed = _differences(before, config)
-        if changed:
-            raise GanzooError(f"{out} was started with other settings: {'; '.join(changed)}. Start a new run for them.")
-    out.mkdir(parents=True, exist_ok=True)
+def _claim(out: Path, resume: bool, accept_changes: bool, config: RunConfig) -> list[str]:
+    """Refuses a folder in use, or a resume with other settings; where they are accepted, returns what they changed."""
+    if not resume:
+        if any(path.name != lock.FILE for path in out.iterdir()):
+            raise GanzooError(f"{out} is not empty. Continue that run with --resume, or choose another folder.")
+        return []
+    changed = _differences(presets.run_config(out / "config.toml"), config)
+    if changed and not accept_changes:
+        raise GanzooError(
+            f"{out} was started with other settings: {'; '.join(changed)}. Go on under the new ones with --accept-changes "
+            "(accept_changes=True), or start a new run for them."
+        )
+    for torn in out.rglob(".*.tmp"):  # of a write that a kill cut off
+        torn.unlink()
+    return changed
 
 
 def _differences(before: RunConfig, now: RunConfig) -> list[str]:

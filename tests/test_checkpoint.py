@@ -8,6 +8,7 @@ import tiny
 
 from ganzoo import checkpoint, weights, zoo
 from ganzoo.errors import GanzooError
+from ganzoo.guard import NotFinite
 
 
 def fill(model, number, step):
@@ -105,7 +106,8 @@ def test_a_state_that_is_not_finite_never_replaces_a_good_one(where, value, mode
     state = model.training_state()
     variable = state[next(key for key in state if where in key)]
     variable.assign(np.full(variable.shape, value))
-    assert checkpoint.save(model, tmp_path, keep=1) is None
+    with pytest.raises(NotFinite, match=f"{where}.* is not finite at step 2"):
+        checkpoint.save(model, tmp_path, keep=1)
     assert names(tmp_path) == ["step-00000001.safetensors"]
 
 

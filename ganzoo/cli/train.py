@@ -27,6 +27,10 @@ Steps = Annotated[int | None, typer.Option(min=1, help="How many steps in all (t
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples per step (train.batch_size).")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that is drawn (train.seed) [default: 0].")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option("--accept-changes", help="Resume also under other settings; what changed stands in changes.jsonl."),
+]
 Strategy = Annotated[str, typer.Option(help='Devices: "auto" (all GPUs), "one" or "mirrored".')]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
@@ -62,7 +66,7 @@ def check_run_folder(out: Path, resume: bool) -> None:
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
-    if not resume and out.is_dir() and any(out.iterdir()):
+    if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
@@ -121,19 +125,22 @@ def train(
     batch_size: BatchSize = None,
     seed: Seed = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
     as_json: Json = False,
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues.
+    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
+    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     if config is None and not resume:
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or a .toml file.")
     chosen = overrides(data, settings, steps, batch_size, seed)
     source = config or str(out / "config.toml")
-    run(source, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy)
+    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy}
+    run(source, out, chosen=chosen, as_json=as_json, **options)
 
 
 def finetune(
@@ -147,15 +154,18 @@ def finetune(
     batch_size: BatchSize = None,
     seed: Seed = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
     as_json: Json = False,
 ) -> None:
     """Train on from a model's weights, with your own data.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues.
+    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
+    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     chosen = overrides(data, settings, steps, batch_size, seed)
     if not resume:
         require_weights(name)
-    run(name, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy, init="default")
+    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "init": "default"}
+    run(name, out, chosen=chosen, as_json=as_json, **options)

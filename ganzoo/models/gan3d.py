@@ -217,22 +217,16 @@ class GAN3D(BaseGAN):
     def minimize_where(self, due, tape, loss):
         """`minimize` of D where the scalar `due` is true; where not, no weight, no slot and no count of Adam's moves.
 
-        Under a distribution strategy an optimizer cannot be called inside of `tf.cond`: it is called always, and its
-        effect is taken back. The backward pass, the costly part, does lie inside.
+        The backward pass, the costly part, is left out then too.
         """
-        variables = self.updated("d_optimizer")
-        values = [variable.value for variable in variables]
+        values = [variable.value for variable in self.updated("d_optimizer")]
         scale = tf.ones_like(loss) / tf.distribute.get_strategy().num_replicas_in_sync
         gradients = tf.cond(
             due,
             lambda: tape.gradient(loss, values, output_gradients=scale),
             lambda: [tf.zeros_like(value) for value in values],
         )
-        moved = [*variables, *self.d_optimizer.variables]
-        before = [tf.identity(variable.value) for variable in moved]
-        self.d_optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        for variable, old in zip(moved, before, strict=True):
-            variable.assign(tf.where(due, variable.value, old))
+        self.apply_update("d_optimizer", loss, gradients, where=due)
 
     def encoder_step(self, real, picture):
         """E on a_1 KL + a_2 ||G(E(y)) - x||_2."""

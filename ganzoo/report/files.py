@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ganzoo.weights import write_bytes
+
 
 def write_page(path: str | Path, text: str) -> Path:
     """Writes `text` to `path` whole or not at all (temporary file, then rename). Folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    write_bytes(path, text.encode())
+    return Path(path)
 
 
 @dataclass(frozen=True)

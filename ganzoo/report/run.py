@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import health
+from ganzoo import changes, health
 from ganzoo.errors import GanzooError
 from ganzoo.pages import (
     Line,
@@ -27,7 +27,7 @@ from ganzoo.pages import (
 from ganzoo.report.files import Log, as_float, read_json, read_log, read_toml, write_page
 
 HEALTHY = (0.35, 0.65)  # share of fakes taken for real that we call balanced: one half, give or take
-NOT_CHARTED = {"step", "seconds", "images_per_s", "fooled", "epoch", "images"}
+NOT_CHARTED = {"step", "seconds", "images_per_s", "save_seconds", "fooled", "epoch", "images"}
 LOGITS = ("real_logit", "fake_logit")
 # What a finding is called on the charts, and which charts it marks.
 MARKS = {
@@ -165,9 +165,11 @@ def write_run_report(run_dir: str | Path) -> Path:
                 "images seen": number(last["step"] * batch) if last and isinstance(batch, int) else None,
                 "time": _duration(as_float(last.get("seconds"))) if last else None,
                 "images/s at the end": number(late_mean(speed[1])) if len(speed[1]) else None,
+                "time in checkpoints": _save_share(last),
             }
         ),
         "" if any(f.kind in ("d_wins", "g_wins") and f.until is None for f in found) else paragraph(sentence, kind),
+        *(paragraph(f"From step {row['step']:,} on: {row['why']}", "bad") for row in changes.read(run)),
         *_ending(manifest.get("stopped"), measured),
         *(paragraph(finding.text, "dim" if finding.until else "bad") for finding in found),
         paragraph(
@@ -196,6 +198,12 @@ def write_run_report(run_dir: str | Path) -> Path:
 
 def _marks(found: list[health.Finding], chart: str) -> list[tuple[float, str, str]]:
     return [(f.since, MARKS[f.kind][0], "bad") for f in found if MARKS[f.kind][1] == chart]
+
+
+def _save_share(last: dict[str, Any]) -> str | None:
+    """Seconds in checkpoints over all seconds, of the log's last row."""
+    share = as_float(last.get("save_seconds")) / (as_float(last.get("seconds")) or math.nan)
+    return f"{share:.1%}" if math.isfinite(share) else None
 
 
 def _ending(stopped: object, measured: Log) -> list[str]:

@@ -1,0 +1,62 @@
+"""`ganzoo doctor`: proofs on this machine."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ganzoo.cli.output import report, say
+from ganzoo.errors import GanzooError
+
+app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")
+
+
+@app.command("resume")
+def resume(
+    preset: Annotated[
+        str | None, typer.Argument(metavar="PRESET", help="A preset, at its own size, or a .toml file.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every registered model instead, in a small size on bundled data.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=2, help="How many steps each run trains.")] = 24,
+    kills: Annotated[
+        int, typer.Option(min=1, help="How often the second run is killed: in a step, in a save, ...")
+    ] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of the runs, and of the moments of the kills.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Kill a training with SIGKILL, resume it, and compare its bytes with a run that nothing happened to.
+
+    One child process trains without interruption, another is killed at random moments and resumed until it is done. Printed
+    are the SHA-256 of the whole training state (weights, averages, optimizers, pools, ...) and of the model's weights.
+    Exit code 0: all are equal; 1: they are not.
+    """
+    from ganzoo import presets
+    from ganzoo.doctor import resume as doctor
+
+    if everything == (preset is not None):
+        raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or --all.")
+    configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset)]
+    proofs = []
+    for config in configs:
+        say(f"{config.name}/{config.preset}: {steps} steps twice, {kills} kills")
+        try:
+            proofs.append(proof := doctor.prove(config, steps=steps, kills=kills, seed=seed))
+        except doctor.ChildFailed as failure:
+            say(f"Error: {failure}")
+            raise typer.Exit(1) from None
+        report(None, "" if as_json else _text(proof), as_json=False)
+    equal = all(proof.equal for proof in proofs)
+    if as_json:
+        report({"equal": equal, "runs": [asdict(p) | {"equal": p.equal} for p in proofs]}, "", as_json=True)
+    if not equal:
+        raise typer.Exit(1)
+
+
+def _text(proof) -> str:
+    hits = ", ".join(f"after step {kill.step} in a {kill.where}" for kill in proof.kills) or "never: it was too short"
+    lines = [f"{proof.name}: killed {hits}"]
+    for what, (whole, resumed) in (("state", proof.state), ("weights", proof.weights)):
+        lines += [f"  {what:8}{whole} uninterrupted", f"  {'':8}{resumed} resumed"]
+    return "\n".join([*lines, "  equal" if proof.equal else "  NOT equal"])

@@ -1,0 +1,55 @@
+"""One trainer a run folder: an advisory lock on its file `.lock`, which the system lets go when its holder dies."""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+
+from ganzoo.errors import GanzooError
+
+FILE = ".lock"
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def held(folder: Path):
+    """Holds the folder's lock while the body runs. Reading the folder needs none.
+
+    Raises:
+        GanzooError: another process holds it; the sentence names its id and host.
+    """
+    path = folder / FILE
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                raise GanzooError(f"{folder} is in use: {_holder(file.read())} trains there.") from None
+        except OSError as error:  # a network file system without locks
+            log.warning("%s cannot be locked (%s): start no second run there.", folder, error.strerror)
+        # Between open and lock its last holder may have ended and taken the file away; ours would then be nobody's.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
+        file.close()
+    file.truncate(0)
+    file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    file.flush()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _holder(text: str) -> str:
+    try:
+        found = json.loads(text)
+        return f"process {found['pid']} on {found['host']}"
+    except ValueError:  # it has the lock, and has not written yet
+        return "another process"
