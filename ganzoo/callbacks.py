@@ -48,7 +48,7 @@ class RunLog(keras.callbacks.Callback):
         return self.seconds_before + time.perf_counter() - self.began
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.step % self.every == 0:
             self.write(logs)
 
@@ -110,7 +110,7 @@ class SampleGrid(keras.callbacks.Callback):
             self.write()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.every and self.step % self.every == 0 and self.model.draws:
             self.write()
 
@@ -160,7 +160,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.step = self.saved = start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.every and self.step % self.every == 0:
             self.save()
 
@@ -217,7 +217,7 @@ class ProgressLine(keras.callbacks.Callback):
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.bar.advance(self.task)
+        self.bar.advance(self.task, self.model.steps_per_execution)
 
     def on_train_end(self, logs=None):
         self.bar.stop()
