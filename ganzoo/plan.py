@@ -7,6 +7,7 @@ points is the prediction.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -154,7 +155,7 @@ def measure(config: RunConfig) -> Probe:
     marks = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: marks.append(time.perf_counter()))
     model.fit(batches, steps_per_epoch=STEPS + 1, verbose=0, shuffle=False, callbacks=[clock])
-    seconds = statistics.median(b - a for a, b in zip(marks, marks[1:], strict=False))
+    seconds = statistics.median(b - a for a, b in itertools.pairwise(marks))
     if tf.config.list_physical_devices("GPU"):
         peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
     else:

@@ -48,10 +48,8 @@ def choices(recipe: str, config: RunConfig, given: dict[str, Any]) -> list[Choic
         raise GanzooError(f'There is no recipe "{recipe}".{nearest(recipe, NAMES)}')
     if recipe == "none":
         return []
-    names = [
-        name for name, network in (model := zoo.build(config)).networks().items() if name.startswith("discriminator")
-    ]
-    depth = min(len(moving.layers(getattr(model, name))) for name in names)
+    networks = zoo.build(config).networks()
+    depth = min(len(moving.layers(network)) for name, network in networks.items() if name.startswith("discriminator"))
     found = by_count(len(data.open_source(config.data)), zoo.complete(config), depth)
     return [choice for choice in found if choice.key not in given and choice.key.rpartition(".")[2] not in given]
 
