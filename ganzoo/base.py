@@ -204,7 +204,8 @@ class BaseGAN(keras.Model):
         optimizer = getattr(self, player)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It looks at one replica: all leave a step out together.
-            bad = tf.add_n([tf.reduce_sum(gradient * 0) for gradient in gradients if gradient is not None])
+            finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients if gradient is not None]
+            bad = tf.where(tf.reduce_all(finite), 0.0, float("nan"))
             bad = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, bad)
             gradients = [None if gradient is None else gradient + bad for gradient in gradients]
         optimizer.apply_gradients(zip(gradients, self.updated(player), strict=True))

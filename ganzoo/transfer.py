@@ -80,7 +80,7 @@ def _sides(model: BaseGAN) -> dict[int, tuple[int, float | None]]:
             turned = isinstance(layer, keras.layers.Conv2DTranspose)
             if makes and (layer is kernels[-1] or layer.name.startswith("to_rgb")):
                 found[id(layer.kernel)] = (-2 if turned else -1, None)
-                if layer.bias is not None:
+                if getattr(layer, "bias", None) is not None:
                     found[id(layer.bias)] = (-1, None)
             if (not makes or model.task == "image") and (layer is kernels[0] or layer.name.startswith("from_rgb")):
                 found[id(layer.kernel)] = (-2, 0.5 if hasattr(layer, "gain") else 0.0)
