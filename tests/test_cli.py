@@ -21,7 +21,20 @@ from ganzoo.errors import GanzooError
 
 pytest_plugins = ("cli_fixtures",)
 
-VERBS = ("list", "card", "sample", "train", "finetune", "plan", "evaluate", "explore", "export", "import", "data", "demo")
+VERBS = (
+    "list",
+    "card",
+    "sample",
+    "train",
+    "finetune",
+    "plan",
+    "evaluate",
+    "explore",
+    "export",
+    "import",
+    "data",
+    "demo",
+)
 
 
 # ------------------------------------------------------------------------------------------------------------- start-up
