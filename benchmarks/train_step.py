@@ -58,13 +58,13 @@ def cases(names: Sequence[str], precisions: Sequence[str] | None = None) -> list
     """What to measure: each preset at its batch size, in float32 and in its own precision (or in the given ones)."""
     found = []
     for name in names:
-        train = presets.run_config("/".join(presets.resolve(name))).train
+        paper, preset = presets.resolve(name)
+        train = presets.read(paper).presets[preset].train
         wanted = list(precisions or ["float32", train.precision])
         if not precisions and name in PAPER_SIZE:
             wanted.append("bfloat16")
         for precision in dict.fromkeys(wanted):
-            preset = "/".join(presets.resolve(name))
-            found.append({"preset": preset, "precision": precision, "batch_size": train.batch_size})
+            found.append({"preset": f"{paper}/{preset}", "precision": precision, "batch_size": train.batch_size})
     return found
 
 

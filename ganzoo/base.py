@@ -29,6 +29,7 @@ class BaseGAN(keras.Model):
         exact: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
         measured: arguments of `generate` while samples are measured, where its defaults flatter them.
         classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
+        rounds: the players in the order of their updates; those of one round see the weights from before it.
     """
 
     paper: str
@@ -38,6 +39,7 @@ class BaseGAN(keras.Model):
     measured: ClassVar[dict] = {}
     exact: ClassVar[str] = ""
     classes: int = 0
+    rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -49,6 +51,7 @@ class BaseGAN(keras.Model):
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
         self.segment = None  # the part of a run that trains now, set by `enter`
+        self.part = None  # the micro-batch that a train_step sees now, set by `ganzoo.accumulation`
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
@@ -89,6 +92,9 @@ class BaseGAN(keras.Model):
         super().compile(optimizer=None, jit_compile=False)
         for key, optimizer in optimizers.items():
             optimizer = keras.optimizers.get(optimizer)
+            if self.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                # Keras wraps its own `optimizer` only. Half of a GAN's gradients would be zero without it.
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{key}_scale")
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
         self.guard = Guard(self.players)
@@ -138,6 +144,10 @@ class BaseGAN(keras.Model):
         """Whether steps train the generator now, so that its samples say something of the run."""
         return True
 
+    def indivisible(self) -> str:
+        """What of a step cannot be worked off in micro-batches (`train.accumulate`); "" if all can."""
+        return ""
+
     def enter(self, segment: schedules.Segment) -> None:
         """Called before the `fit` of a segment."""
         self.segment = segment
@@ -148,12 +158,15 @@ class BaseGAN(keras.Model):
         """`rows` rows of `draw([global rows, *shape], seed)`, seeded by (run seed, stream, step).
 
         Noise belongs to the global batch and each replica takes its own rows, so that N replicas train as one does;
-        it depends on the step alone, so that a resumed run draws what the uninterrupted one drew.
+        it depends on the step alone, so that a resumed run draws what the uninterrupted one drew. The same holds for the
+        micro-batches of a replica.
         """
         context = tf.distribute.get_replica_context()
-        replicas, replica = context.num_replicas_in_sync, context.replica_id_in_sync_group
-        drawn = draw([rows * replicas, *shape], seed=self.stream_seed(stream))
-        return drawn[replica * rows : (replica + 1) * rows]
+        shares, share = context.num_replicas_in_sync, context.replica_id_in_sync_group
+        if self.part is not None:
+            shares, share = shares * self.part.count, share * self.part.count + self.part.index
+        drawn = draw([rows * shares, *shape], seed=self.stream_seed(stream))
+        return drawn[share * rows : (share + 1) * rows]
 
     def row_noise_seeds(self, stream: str, rows: int) -> tf.Tensor:
         """int32 (rows, 2): one seed for each row of the global batch of this step, for `layers.RowUniform`."""
@@ -171,16 +184,23 @@ class BaseGAN(keras.Model):
         return fold(run_seed, tf.cast(self.step.value, tf.int32))
 
     def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> None:
-        """One update of the player's networks. `loss` is a plain local mean; apply_gradients sums over replicas, so
-        the division by their number happens here and nowhere else."""
-        variables = self.updated(player)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        scale = tf.ones_like(loss) / replicas
-        # keras.Variable.value is what the tape watched.
-        gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
-        self.apply_update(player, loss, gradients)
+        """One update of the player's networks; `loss` is a plain local mean. In a micro-batch it waits for the others."""
+        if self.part is None:
+            self.update(player, loss, self.gradients(tape, loss, player))
+        elif player in self.part.players:
+            self.part.gradients[player], self.part.losses[player] = self.gradients(tape, loss, player), loss
 
-    def apply_update(self, player: str, loss: tf.Tensor, gradients: list, where=True) -> None:
+    def gradients(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> list[tf.Tensor | None]:
+        """Of the loss, for `updated(player)`. `update` sums over replicas, so the division by their number happens here
+        and nowhere else; so does the scaling of a float16 loss, which the optimizer undoes."""
+        optimizer, replicas = getattr(self, player), tf.distribute.get_strategy().num_replicas_in_sync
+        scale = tf.ones_like(loss) / replicas
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            scale = optimizer.scale_loss(scale)
+        # keras.Variable.value is what the tape watched.
+        return tape.gradient(loss, [v.value for v in self.updated(player)], output_gradients=scale)
+
+    def update(self, player: str, loss: tf.Tensor, gradients: list[tf.Tensor | None], where=True) -> None:
         """Applies the gradients of `updated(player)` where all of them and the loss are finite, and `where` is true."""
         optimizer, variables = getattr(self, player), self.updated(player)
         self.guard.apply(optimizer, player, loss, gradients, variables, self.step.value + 1, where)
@@ -194,6 +214,9 @@ class BaseGAN(keras.Model):
 
         `decay` is `ema_decay` unless a paper has another for this step.
         """
+        if self.part is not None:
+            self.part.averages = [decay]
+            return
         every = self.ema_decay if decay is None else decay
         for average, network in self.averages():
             for shadow, weight in zip(average.weights, network.weights, strict=True):
@@ -201,7 +224,10 @@ class BaseGAN(keras.Model):
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: counts the step, averages the values and returns the running means."""
+        """Ends a train_step: counts the step, averages the values and returns the running means. Of a micro-batch, returns
+        the values."""
+        if self.part is not None:
+            return values
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)

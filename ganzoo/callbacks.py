@@ -50,7 +50,7 @@ class RunLog(keras.callbacks.Callback):
         return self.seconds_before + time.perf_counter() - self.began
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.step % self.every == 0:
             self.write(logs)
 
@@ -113,7 +113,7 @@ class SampleGrid(keras.callbacks.Callback):
             self.write()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.every and self.step % self.every == 0 and self.model.draws:
             self.write()
 
@@ -163,7 +163,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.step = self.saved = start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.every and self.step % self.every == 0:
             self.save()
 
@@ -221,7 +221,7 @@ class ProgressLine(keras.callbacks.Callback):
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.bar.advance(self.task)
+        self.bar.advance(self.task, self.model.steps_per_execution)
 
     def on_train_end(self, logs=None):
         if self.bar is not None:  # an error may come before the beginning

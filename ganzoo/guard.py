@@ -20,7 +20,8 @@ class Guard:
     """Tests loss and gradients before each update, and remembers the first that is not finite.
 
     One test for all replicas together: a NaN on one of them leaves every replica as it was, and all of them know of it.
-    A gradient whose norm overflows float32 counts as not finite: Adam squares it too. The state of a run does not hold
+    A gradient whose norm overflows float32 counts as not finite: Adam squares it too. Not so that of a scaled float16 loss:
+    there the optimizer leaves the step out, on all replicas alike, and halves its scale. The state of a run does not hold
     what is remembered here, since no state is kept after a failure (`ganzoo.divergence`).
 
     Args:
@@ -48,6 +49,11 @@ class Guard:
         measured = tf.stack([tf.cast(loss, tf.float32), tf.linalg.global_norm(gradients)])
         loss, norm = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, measured))
         fine = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # It tests the gradients of one replica only: those of all tell it.
+            told = tf.where(fine, 0.0, float("nan"))
+            gradients = [None if gradient is None else gradient + told for gradient in gradients]
+            fine = tf.math.is_finite(loss)
         cause = tf.where(tf.math.is_finite(loss), CAUSES.index("gradient"), CAUSES.index("loss"))
         failure = tf.cast(tf.stack([tf.cast(step, tf.int32), self.players.index(player), cause]), tf.int64)
         self.first.assign(tf.where(fine | (self.first[0] > 0), self.first.value, failure))

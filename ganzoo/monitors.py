@@ -56,7 +56,7 @@ class Watch(keras.callbacks.Callback):
         self.stopped: str | None = None  # why the run should end
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        self.step += self.model.steps_per_execution
         if self.step % self.every == 0 and self.model.draws:
             self.model.guard.check()  # no samples of a state that the run does not go on from
             with as_saved(self.model), warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -162,6 +163,10 @@ class TrainConfig(Record):
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
     growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image, the first steps of
     a run, which train its text encoder; e_optimizer is for them.
+
+    precision: "auto" is bfloat16 where the device computes it (`ganzoo.precision`). accumulate: micro-batches that a batch
+    is worked off in (`ganzoo.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
+    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.moving`).
     """
 
     batch_size: pydantic.PositiveInt
@@ -176,7 +181,12 @@ class TrainConfig(Record):
     metric: str = "kid_efficientnet-lite0_lanczos"
     metric_n: int = pydantic.Field(1000, ge=2)
     stop: StopConfig = StopConfig()
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    accumulate: pydantic.PositiveInt = 1
+    steps_per_execution: pydantic.PositiveInt = 1
+    jit_compile: bool = False
+    freeze_d: pydantic.NonNegativeInt = 0
+    lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}
     growth: GrowthConfig | None = None
     encoder_steps: pydantic.NonNegativeInt = 0
     g_optimizer: OptimizerConfig
@@ -191,6 +201,18 @@ class TrainConfig(Record):
             raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
         if self.growth and any(o.decay > 1 or o.decay_steps for o in (self.g_optimizer, self.d_optimizer)):
             raise ValueError("growth sets the learning rate of each size: leave decay and decay_steps out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _whole_parts(self):
+        for size in (self.batch_size, *(self.growth.batch_sizes.values() if self.growth else ())):
+            if size % self.accumulate:
+                raise ValueError(f"accumulate {self.accumulate} does not divide a batch of {size}")
+        for key in ("steps", "log_every", "sample_every", "checkpoint_every", "health_every", "metric_every"):
+            if getattr(self, key) % self.steps_per_execution:
+                raise ValueError(
+                    f"{key} {getattr(self, key)} is no multiple of steps_per_execution {self.steps_per_execution}"
+                )
         return self
 
 
@@ -375,6 +397,9 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
 def _from_preset(name: str) -> dict:
     paper, preset = resolve(name)
     record = read(paper).presets[preset].model_dump(include={"model", "data", "train"}, exclude_none=True)
+    if record["train"]["precision"] == "bfloat16":
+        # What its weights were trained in; another device may compute it many times slower than float32.
+        record["train"]["precision"] = "auto"
     return {"name": paper, "preset": preset, **record}
 
 
@@ -452,11 +477,15 @@ def _fields_at(record: type, path: tuple) -> list[str]:
 
 def to_toml(tables: dict, prefix: str = "") -> str:
     """TOML of nested tables of strings, numbers, booleans and lists (tomllib only reads)."""
-    lines = [f"{k} = {_value(v)}" for k, v in tables.items() if not isinstance(v, dict) and v is not None]
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in tables.items() if not isinstance(v, dict) and v is not None]
     for key, table in tables.items():
         if isinstance(table, dict):
-            lines += ["", f"[{prefix}{key}]", to_toml(table, f"{prefix}{key}.").rstrip()]
+            lines += ["", f"[{prefix}{_key(key)}]", to_toml(table, f"{prefix}{_key(key)}.").rstrip()]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _value(key)
 
 
 def _value(value) -> str:

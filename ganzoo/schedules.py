@@ -207,7 +207,7 @@ def images_seen(segments: list[Segment], step: int) -> int:
 
 
 def restart(optimizer: keras.optimizers.Optimizer) -> None:
-    """Slots and step counter as those of a new optimizer; the learning rate stays."""
-    for variable in optimizer.variables:
+    """Slots and step counter as those of a new optimizer; the learning rate and the scale of a float16 loss stay."""
+    for variable in getattr(optimizer, "inner_optimizer", optimizer).variables:
         if not variable.path.endswith("/learning_rate"):
             variable.assign(tf.zeros(variable.shape, variable.dtype))

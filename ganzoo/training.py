@@ -1,15 +1,16 @@
 """train: from options to a run folder with model, log, samples, checkpoints and report. The loop is Keras' own `fit`: one
 for the whole run, or one a segment for a paper whose training changes on the way (progressive growing)."""
 
-import contextlib
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from ganzoo import (
+    accumulation,
     callbacks,
     changes,
     checkpoint,
@@ -17,7 +18,10 @@ from ganzoo import (
     divergence,
     lock,
     monitors,
+    precision,
     presets,
+    probe,
+    recipes,
     report,
     schedules,
     strategies,
@@ -29,6 +33,7 @@ from ganzoo.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.errors import GanzooError
 from ganzoo.guard import NotFinite
 from ganzoo.presets import RunConfig
+from ganzoo.transfer import Transfer
 
 # What may change on resume.
 RESUMABLE = {
@@ -42,6 +47,7 @@ RESUMABLE = {
         "health_every",
         "metric_every",
         "stop",
+        "steps_per_execution",
     )
 }
 
@@ -67,6 +73,7 @@ def train(
     progress: bool = False,
     strategy: str = "auto",
     accept_changes: bool = False,
+    recipe: str = "none",
     overrides: dict[str, Any] | None = None,
     **more: Any,
 ) -> RunResult:
@@ -77,10 +84,12 @@ def train(
         out: run folder; new or empty, unless `resume`.
         resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
             steps and the intervals, or `accept_changes`.
-        init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random.
+        init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random. They
+            are taken as far as they fit (`ganzoo.transfer`); what did not is said, and stands in the model's manifest.
         progress: show a progress line on stderr.
         strategy: "auto", "one" or "mirrored".
         accept_changes: go on under other settings; the state must fit the model. `changes.jsonl` in `out` says which.
+        recipe: "auto" chooses settings by the number of training images (`ganzoo.recipes`), but for those given here.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
@@ -103,14 +112,36 @@ def train(
         raise GanzooError(f"{out} is a file; the run needs a folder.")
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
+    chosen = recipes.choices(recipe, config, (overrides or {}) | more)
+    config = presets.run_config(config, {choice.key: choice.value for choice in chosen})
+    for choice in chosen:
+        _say(str(choice))
+    if resume:
+        before = presets.run_config(out / "config.toml").train
+        # What was found out when the run began stands: it goes on in the same numbers.
+        found = {"train.jit_compile": config.train.jit_compile and before.jit_compile}
+        found |= {"train.precision": before.precision} if config.train.precision == "auto" else {}
+        config = presets.run_config(config, found)
+    number, why = precision.resolve(config.train.precision)
+    config = presets.run_config(config, {"train.precision": number})
+    if why:
+        _say(why)
     out.mkdir(parents=True, exist_ok=True)
     with lock.held(out):
         changed = _claim(out, resume, accept_changes, config)
-        return _train(config, out, folder, resume, changed, init, progress, strategy)
+        return _train(config, out, folder, resume, changed, init, chosen, progress, strategy)
 
 
 def _train(
-    config: RunConfig, out: Path, folder, resume: bool, changed: list[str], init, progress: bool, strategy: str
+    config: RunConfig,
+    out: Path,
+    folder,
+    resume: bool,
+    changed: list[str],
+    init,
+    chosen: list,
+    progress: bool,
+    strategy: str,
 ) -> RunResult:
     """`train`, once the folder is its own."""
     if config.train.metric_every and config.data.shape == "voxels":
@@ -125,8 +156,9 @@ def _train(
         if size % scope.num_replicas_in_sync:
             raise GanzooError(f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas.")
     pictures = data.open_source(config.data)
-    with scope.scope(), _precision(config.train.precision):
+    with scope.scope(), precision.policy(config.train.precision):
         model = zoo.build(config)
+    divide(model, config.train)
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(pictures, segment.size)
@@ -135,24 +167,40 @@ def _train(
     if (column := _text_column(model)) is not None:
         data.check_texts(pictures, column)
     _same_channels(model, pictures)
-    start = 0
+    start, moved, jit = 0, None, None
     if resume:
         start = checkpoint.restore(model, out / "checkpoints")
         if start is None:
             raise GanzooError(f"{out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
-    else:
+    _whole_executions(segments, start, config.train.steps_per_execution)
+    if not resume:
         if init is not None:
-            model.weights_source = zoo.load_into(model, init, folder)
+            moved = Transfer(model)
+            model.weights_source = zoo.load_into(model, init, folder, assign=moved)
+            if moved.reused < len(moved.rows) or moved.left:
+                _say(moved.summary())
         else:
             model.adapt(pictures)
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
+    if config.train.jit_compile:
+        if not resume:
+            jit = _try_jit(model, segments, pictures, config)
+            model.run_config = presets.run_config(model.run_config, {"train.jit_compile": jit.used})
+        model.jit_compile = model.run_config.train.jit_compile
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     if changed:
         changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
     changes.forget_rollbacks_after(out, start)
+    began = {
+        "transfer": moved and moved.facts(),
+        "jit": jit and dataclasses.asdict(jit),
+        "recipe": list(map(str, chosen)),
+    }
+    if not resume and any(began.values()):
+        weights.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
     while True:
         try:
             result = _fit(model, config, segments, pictures, out, start, progress)
@@ -167,6 +215,8 @@ def _train(
         "stopped": result.stopped,
     }
     facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
+    if (out / "began.json").is_file():  # also of a run that went on
+        facts |= json.loads((out / "began.json").read_text("utf-8"))
     zoo.save(model, out / "model", extra=facts)
     report.write_run_report(out)
     return result
@@ -198,13 +248,9 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
         done = max(start - segment.first_step, 0)
         _enter(model, train, segment, factor, fresh=done == 0)
         log.batch_size = segment.batch_size
-        batches = data.batches(
-            pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
-            size=segment.size, labels=bool(model.classes), texts=_text_column(model),
-        )  # fmt: skip
-        steps = segment.steps - done
+        shown, steps = batches(model, pictures, segment, train.seed, done), segment.steps - done
         try:
-            model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
+            model.fit(shown, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
         except BaseException:
             for callback in (interrupt, *line):
                 callback.on_train_end()  # Keras calls it only where `fit` ends well
@@ -216,6 +262,53 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
     if log.step < train.steps:
         stopped = ended[0] if ended else "interrupted"
     return RunResult(out, log.step, log.seconds if left else log.seconds_before, log.save_seconds, stopped)
+
+
+def divide(model: BaseGAN, train: presets.TrainConfig) -> None:
+    """Readies a model for `train.accumulate` and `train.steps_per_execution`.
+
+    Raises:
+        GanzooError: a step of the model cannot be divided.
+    """
+    model.steps_per_execution = train.steps_per_execution
+    if train.accumulate > 1:
+        model.train_step = accumulation.in_parts(model, train.accumulate)
+
+
+def _whole_executions(segments: list[schedules.Segment], start: int, count: int) -> None:
+    for segment in segments:
+        steps = segment.end - max(segment.first_step, start)
+        if steps > 0 and steps % count:
+            raise GanzooError(
+                f"train.steps_per_execution {count} does not divide the {steps} steps up to step {segment.end}, where a part "
+                "of the run ends."
+            )
+
+
+def _try_jit(model: BaseGAN, segments, pictures, config: RunConfig) -> probe.Jit:
+    """Whether XLA is worth it, found out on the first batch; said on stderr if not."""
+    first = segments[0]
+    model.enter(first)
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        jit = probe.Jit(False, "XLA is tried on one device only")
+    else:
+        batch = next(iter(batches(model, pictures, first, config.train.seed, 0)))
+        jit = probe.jit(model, batch)
+    if not jit.used:
+        _say(f"Training without XLA: {jit.reason}.")
+    return jit
+
+
+def batches(model: BaseGAN, pictures, segment: schedules.Segment, seed: int, done: int):
+    """The data set of a segment from its step `done` on."""
+    return data.batches(
+        pictures, segment.batch_size, seed=seed, start_step=done, offset=segment.first_image,
+        size=segment.size, labels=bool(model.classes), texts=_text_column(model),
+    )  # fmt: skip
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def _text_column(model: BaseGAN) -> str | None:
@@ -319,13 +412,3 @@ def _differences(before: RunConfig, now: RunConfig) -> list[str]:
     old, new = zoo.complete(before).model_dump(), zoo.complete(now).model_dump()
     pairs = [(t, k, old[t][k], value) for t in ("model", "data", "train") for k, value in new[t].items()]
     return [f"{t}.{k} was {a}, now {b}" for t, k, a, b in pairs if a != b and (t, k) not in RESUMABLE]
-
-
-@contextlib.contextmanager
-def _precision(name: str):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

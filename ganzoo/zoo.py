@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
-from ganzoo import __version__, presets, registry, schedules, weights
+from ganzoo import __version__, moving, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets import RunConfig
@@ -61,7 +61,9 @@ def build(config: RunConfig) -> BaseGAN:
     for name in model.players:
         if getattr(config.train, name) is None:
             raise GanzooError(f"{config.name} with this model table needs a table [train.{name}] with a learning_rate.")
+    moving.freeze_d(model, config.train.freeze_d)
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
+    moving.multiply_rates(model, config.train.lr_multipliers)
     return model
 
 
@@ -84,15 +86,16 @@ def complete(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": defaults | config.model})
 
 
-def load_into(model: BaseGAN, weights, folder: Path | None = None) -> str:
+def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights.assign) -> str:
     """Fills a built model from "default" (of its preset, or of the given model folder), a file or a folder.
 
+    `assign` takes (variables, arrays, where) and does it: `weights.assign`, all or nothing, or a `transfer.Transfer`.
     Returns its `weights_source`. Raises GanzooError as `load`.
     """
-    return _fill(model, *_weights_file(weights, folder, model.run_config))
+    return _fill(model, *_weights_file(source, folder, model.run_config), assign)
 
 
-def _fill(model: BaseGAN, path: Path, sha256: str | None) -> str:
+def _fill(model: BaseGAN, path: Path, sha256: str | None, assign=weights.assign) -> str:
     arrays, found = weights.read(path, sha256)
     for average in (name for name in model.network_names if name.startswith("ema_")):
         if not any(key.startswith(f"{average}/") for key in arrays):
@@ -101,7 +104,7 @@ def _fill(model: BaseGAN, path: Path, sha256: str | None) -> str:
             arrays |= {f"ema_{key}": value for key, value in arrays.items() if key.startswith(start)}
     if not model.ema_decay:
         arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_")}
-    weights.assign(model.state(), arrays, str(path))
+    assign(model.state(), arrays, str(path))
     return f"{'bundled' if path.parent == ASSETS else path}:{found[:8]}"
 
 

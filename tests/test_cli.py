@@ -27,6 +27,7 @@ VERBS = (
     "sample",
     "train",
     "finetune",
+    "plan",
     "evaluate",
     "explore",
     "export",

@@ -85,7 +85,7 @@ def test_d_is_left_alone_after_a_batch_that_it_judged_too_well(graph):
 
 def test_an_update_through_the_gate_is_a_plain_update():
     gated, plain = (tiny.build("3d-gan", ema_decay=0.0) for _ in range(2))
-    plain.minimize_where = lambda due, tape, loss: plain.minimize(tape, loss, "d_optimizer")
+    plain.gradients, plain.update = (getattr(super(type(plain), plain), name) for name in ("gradients", "update"))
     for model in (gated, plain):
         for seed in range(3):
             model.train_step(tiny.batch(model, seed=seed))

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ganzoo import __version__
-from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, sample, train
+from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, plan, sample, train
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError
 
@@ -92,6 +92,7 @@ app.command("card")(catalogue.card)
 app.command("sample")(sample.sample)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
+app.command("plan")(plan.plan)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(explore.app, name="explore")
 app.command("export")(export.export)

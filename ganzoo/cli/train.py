@@ -32,6 +32,23 @@ AcceptChanges = Annotated[
     typer.Option("--accept-changes", help="Resume also under other settings; what changed stands in changes.jsonl."),
 ]
 Strategy = Annotated[str, typer.Option(help='Devices: "auto" (all GPUs), "one" or "mirrored".')]
+Precision = Annotated[
+    str | None,
+    typer.Option(help='"float32", "bfloat16", "float16", or "auto": bfloat16 where the device computes it.'),
+]
+Accumulate = Annotated[
+    int | None, typer.Option(min=1, help="Micro-batches of a step, one after the other, to save memory.")
+]
+Executions = Annotated[
+    int | None, typer.Option("--steps-per-execution", min=1, help="Steps in one call of the compiled function.")
+]
+FreezeD = Annotated[
+    int | None,
+    typer.Option("--freeze-d", min=0, help="Layers of D, from the images on, that stay as they are (FreezeD)."),
+]
+Recipe = Annotated[
+    str, typer.Option(help='"auto" chooses settings by the number of images, and says why; --set overrules it.')
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
 
@@ -49,11 +66,18 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def overrides(
-    data: str | None, settings: list[str] | None, steps: int | None, batch: int | None, seed: int | None
+    data: str | None,
+    settings: list[str] | None,
+    steps: int | None,
+    batch: int | None,
+    seed: int | None,
+    train: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The options of the command line as dotted overrides; a key that is given twice is refused."""
+    """The options of the command line as dotted overrides, `train` more of that table; a key that is given twice is
+    refused."""
     chosen: dict[str, Any] = {}
     named = {"data.source": data, "train.steps": steps, "train.batch_size": batch, "train.seed": seed}
+    named |= {f"train.{key}": value for key, value in (train or {}).items()}
     for key, value in [*((k, v) for k, v in named.items() if v is not None), *map(parse_setting, settings or [])]:
         if key in chosen:
             raise GanzooError(f'The setting "{key}" is given twice.')
@@ -127,6 +151,9 @@ def train(
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
+    precision: Precision = None,
+    accumulate: Accumulate = None,
+    steps_per_execution: Executions = None,
     as_json: Json = False,
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
@@ -137,7 +164,10 @@ def train(
     check_run_folder(out, resume)
     if config is None and not resume:
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or a .toml file.")
-    chosen = overrides(data, settings, steps, batch_size, seed)
+    chosen = overrides(
+        data, settings, steps, batch_size, seed,
+        {"precision": precision, "accumulate": accumulate, "steps_per_execution": steps_per_execution},
+    )  # fmt: skip
     source = config or str(out / "config.toml")
     options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy}
     run(source, out, chosen=chosen, as_json=as_json, **options)
@@ -156,6 +186,11 @@ def finetune(
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
+    precision: Precision = None,
+    accumulate: Accumulate = None,
+    steps_per_execution: Executions = None,
+    freeze_d: FreezeD = None,
+    recipe: Recipe = "none",
     as_json: Json = False,
 ) -> None:
     """Train on from a model's weights, with your own data.
@@ -164,8 +199,11 @@ def finetune(
     a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
-    chosen = overrides(data, settings, steps, batch_size, seed)
+    chosen = overrides(
+        data, settings, steps, batch_size, seed,
+        {"precision": precision, "accumulate": accumulate, "steps_per_execution": steps_per_execution, "freeze_d": freeze_d},
+    )  # fmt: skip
     if not resume:
         require_weights(name)
-    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "init": "default"}
-    run(name, out, chosen=chosen, as_json=as_json, **options)
+    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "recipe": recipe}
+    run(name, out, chosen=chosen, as_json=as_json, init="default", **options)

@@ -135,6 +135,7 @@ class CycleGAN(BaseGAN):
     task = "image"
     directions = DIRECTIONS
     logs = ("d_loss", "g_loss", "cycle", "identity", "fooled")
+    rounds = (("g_optimizer", "d_optimizer"),)
     players = {  # noqa: RUF012  (as in the base)
         "g_optimizer": ("generator_ab", "generator_ba"),
         "d_optimizer": ("discriminator_a", "discriminator_b"),

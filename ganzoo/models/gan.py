@@ -71,6 +71,7 @@ class GAN(BaseGAN):
 
     task = "latent"
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    rounds = (("g_optimizer", "d_optimizer"),)
 
     def __init__(
         self,

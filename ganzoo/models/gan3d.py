@@ -201,32 +201,37 @@ class GAN3D(BaseGAN):
         return real, pictures, fake, tape
 
     def discriminator_step(self, real, fake):
-        due = self.d_accuracy.value <= self.accuracy_limit
+        due = self.due()
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
             real_logits = self.discriminator(real, training=True)
             fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
             loss = losses.non_saturating_d(real_logits, fake_logits)
-        self.minimize_where(due, tape, loss)
+        self.minimize(tape, loss, "d_optimizer")
         right = tf.concat([real_logits > 0, fake_logits < 0], 0)
         accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
         self.d_accuracy.assign(accuracy)
         judgement = blocks.judgement(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
 
-    def minimize_where(self, due, tape, loss):
-        """`minimize` of D where the scalar `due` is true; where not, no weight, no slot and no count of Adam's moves.
+    def due(self):
+        """Whether D moves in this step: its accuracy in the last one says so."""
+        return self.d_accuracy.value <= self.accuracy_limit
 
-        The backward pass, the costly part, is left out then too.
-        """
-        values = [variable.value for variable in self.updated("d_optimizer")]
-        scale = tf.ones_like(loss) / tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tf.cond(
-            due,
-            lambda: tape.gradient(loss, values, output_gradients=scale),
-            lambda: [tf.zeros_like(value) for value in values],
+    def gradients(self, tape, loss, player):
+        """Where D does not move, its backward pass is left out."""
+        if player != "d_optimizer":
+            return super().gradients(tape, loss, player)
+        whole = super().gradients
+        return tf.cond(
+            self.due(),
+            lambda: whole(tape, loss, player),
+            lambda: [tf.zeros_like(variable.value) for variable in self.updated(player)],
         )
-        self.apply_update("d_optimizer", loss, gradients, where=due)
+
+    def update(self, player, loss, gradients, where=True):
+        """Where D does not move, no weight, no slot and no count of Adam's does."""
+        super().update(player, loss, gradients, self.due() if player == "d_optimizer" else where)
 
     def encoder_step(self, real, picture):
         """E on a_1 KL + a_2 ||G(E(y)) - x||_2."""

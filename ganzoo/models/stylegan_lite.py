@@ -451,6 +451,9 @@ class StyleGAN(BaseGAN):
     def training_state(self):
         return super().training_state() | self.augmenter.state()
 
+    def indivisible(self):
+        return "ADA's p, which follows the signs of whole batches (model.ada_target)" if self.ada_target else ""
+
     # ---- progressive growing ---------------------------------------------------------------------------------------
     def segments(self, train):
         """One `fit` for each size that stands or fades in, by `train.growth`."""

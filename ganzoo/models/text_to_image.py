@@ -336,6 +336,9 @@ class TextToImage(BaseGAN):
         rest = schedules.Segment(steps, train.steps - steps, steps * train.batch_size, train.batch_size, part="gan")
         return [schedules.Segment(0, steps, 0, train.batch_size, part="encoder"), rest]
 
+    def indivisible(self):
+        return "the sentences of its last batches, which sampling statistics are made of"
+
     @property
     def draws(self):
         return self.segment is None or self.segment.part != "encoder"
