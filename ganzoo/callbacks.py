@@ -23,14 +23,15 @@ class RunLog(keras.callbacks.Callback):
     """Appends one JSON object a logged step to log.jsonl: step, seconds, images_per_s, and the means since the last.
 
     On resume the rows past the restored step are dropped and `seconds` goes on from the last kept row. A value that is
-    not finite stops the run; `diverged_at` holds that step.
+    not finite stops the run; `diverged_at` holds that step. Without a path, of a worker that is not the chief, nothing
+    is written.
     """
 
-    def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
+    def __init__(self, path: Path | None, *, every: int, batch_size: int, start_step: int):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
         self.began: float | None = None
-        rows = kept_rows(path, start_step)
+        rows = kept_rows(path, start_step) if path else []
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.step = self.logged = start_step
         self.last: dict[str, float] = {}
@@ -64,8 +65,9 @@ class RunLog(keras.callbacks.Callback):
         if not all(math.isfinite(value) for value in values.values()):
             self.diverged_at = self.step
             self.model.stop_training = True
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self.last) + "\n")
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self.last) + "\n")
         self.logged, self.mark = self.step, now
         for tracker in self.model.metrics:
             tracker.reset_state()

@@ -8,8 +8,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
-from ganzoo import weights
+from ganzoo import weights, workers
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 
@@ -19,10 +20,13 @@ log = logging.getLogger(__name__)
 def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
     """Writes `step-00000500.safetensors` and removes all but the newest `keep`.
 
-    A state with a value that is not finite is not written (None): it would push out the last good one.
+    A state with a value that is not finite is not written (None): it would push out the last good one. Of several workers
+    all call this, since a state may have parts on each of them, and the chief writes.
     """
     path = folder / f"step-{int(model.step.numpy()):08d}.safetensors"
     arrays = weights.to_arrays(model.training_state())
+    if not workers.is_chief(model.distribute_strategy):
+        return None
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return None
     weights.write(path, arrays, metadata={"model": model.paper})
@@ -34,17 +38,25 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
 def restore(model: BaseGAN, folder: Path) -> int | None:
     """Restores the newest whole checkpoint and returns its step; None if there is none.
 
-    A torn file is passed over with a warning and the one before is taken.
+    A torn file is passed over with a warning and the one before is taken. Several workers all get the chief's.
     """
+    strategy = model.distribute_strategy
+    data = workers.from_chief(strategy, _newest_whole(folder) if workers.is_chief(strategy) else b"")
+    if not data:
+        return None
+    weights.assign(model.training_state(), safetensors.numpy.load(data), str(folder))
+    return int(model.step.numpy())
+
+
+def _newest_whole(folder: Path) -> bytes:
     for path in _newest_first(folder):
         try:
-            arrays, _ = weights.read(path)
+            weights.read(path)
         except GanzooError as error:
             log.warning("%s Taking the checkpoint before it.", error)
             continue
-        weights.assign(model.training_state(), arrays, str(path))
-        return int(model.step.numpy())
-    return None
+        return path.read_bytes()
+    return b""
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -3,13 +3,14 @@ for the whole run, or one a segment for a paper whose training changes on the wa
 
 import contextlib
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from ganzoo import callbacks, checkpoint, data, monitors, presets, report, schedules, strategies, weights, zoo
+from ganzoo import callbacks, checkpoint, data, monitors, presets, report, schedules, strategies, weights, workers, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
@@ -65,7 +66,8 @@ def train(
             steps and the intervals.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random.
         progress: show a progress line on stderr.
-        strategy: "auto", "one" or "mirrored".
+        strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.strategies.choose`. Of several workers
+            the chief alone writes to `out`; it need not exist for the others.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
@@ -82,7 +84,10 @@ def train(
     if init is not None and config.train.encoder_steps:
         # The weights bring a trained text encoder; another one would not be that of the generator.
         config = presets.run_config(config, {"train.encoder_steps": 0})
-    _claim(out, resume, config)
+    scope = strategies.choose(strategy)
+    chief = workers.is_chief(scope)
+    if chief:
+        _claim(out, resume, config)
 
     if config.train.metric_every and config.data.shape == "voxels":
         raise GanzooError("train.metric_every measures pictures, and this model makes voxels: set it to 0.")
@@ -90,11 +95,11 @@ def train(
         # An unknown one is refused before anything is written; and a network built after the seed would draw from it.
         monitors.measured_by(config.train.metric)
     keras.utils.set_random_seed(config.train.seed)
-    scope = strategies.choose(strategy)
     growth = config.train.growth
     for size in (config.train.batch_size, *(growth.batch_sizes.values() if growth else ())):
         if size % scope.num_replicas_in_sync:
-            raise GanzooError(f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas.")
+            of = " of all workers" if workers.several(scope) else ""
+            raise GanzooError(f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas{of}.")
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
@@ -118,6 +123,8 @@ def train(
             model.adapt(pictures)
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
+    if not chief:
+        return _fit(model, config, segments, pictures, out, start, progress=False)
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
@@ -136,7 +143,9 @@ def train(
 
 def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start: int, progress: bool) -> RunResult:
     train, held_out = config.train, _held_out(pictures)
-    log = callbacks.RunLog(out / "log.jsonl", every=train.log_every, batch_size=train.batch_size, start_step=start)
+    chief = workers.is_chief(model.distribute_strategy)
+    path = out / "log.jsonl" if chief else None
+    log = callbacks.RunLog(path, every=train.log_every, batch_size=train.batch_size, start_step=start)
     interrupt = callbacks.Interrupt()
     grid = callbacks.SampleGrid(
         out / "samples",
@@ -149,27 +158,33 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
     )
     # Before the saver: a state that a run goes on from has its rows.
-    watches = _watches(model, train, held_out, out, start, log)
+    watches = _watches(model, train, held_out, out, start, log) if chief else []
     ended = [watch.stopped for watch in watches if watch.stopped]
-    left = [] if ended else [segment for segment in segments if segment.end > start]
+    over = workers.from_chief(model.distribute_strategy, b"ended" if ended else b"")  # the others watch nothing
+    left = [] if over else [segment for segment in segments if segment.end > start]
     line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
-    callbacks.tensorboard(out / "tensorboard", log)
-    everything = [log, grid, *watches, saver, interrupt, *line]
+    if chief:
+        callbacks.tensorboard(out / "tensorboard", log)
+    everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
+    if workers.several(model.distribute_strategy):
+        everything.append(workers.Together(every=train.log_every, start_step=start))
     for segment in left:
         done = max(start - segment.first_step, 0)
         _enter(model, train, segment, fresh=done == 0)
         log.batch_size = segment.batch_size
-        batches = data.batches(
-            pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
+        make = functools.partial(
+            data.batches, pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
             size=segment.size, labels=bool(model.classes), texts=_text_column(model),
         )  # fmt: skip
+        batches = workers.batches(model.distribute_strategy, segment.batch_size, lambda rows, make=make: make(rows=rows))
         steps = segment.steps - done
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
         if model.stop_training:
             break
     ended = [watch.stopped for watch in watches if watch.stopped]
     if log.diverged_at is not None:
-        report.write_run_report(out)
+        if chief:
+            report.write_run_report(out)
         raise TrainingDiverged(
             f"A loss is not finite at step {log.diverged_at}: {log.last}. {out / 'checkpoints'} holds the last good state. "
             "Start a new run with a lower learning rate (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate)."

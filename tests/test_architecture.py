@@ -20,7 +20,7 @@ ROWS = {
     1: "errors images pages registry layers losses penalties schedules augment protocols presets weights health shapes3d",
     2: "base blocks",
     3: "models data metrics",
-    4: "zoo strategies checkpoint callbacks monitors report cards",
+    4: "zoo strategies workers checkpoint callbacks monitors report cards",
     5: "training evaluation copying exporting importers explore serving sampling demo publish",
     6: "cli __main__",
 }

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo.cli.output import report, say, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.cli.quiet import load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
@@ -27,7 +27,10 @@ Steps = Annotated[int | None, typer.Option(min=1, help="How many steps in all (t
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples per step (train.batch_size).")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that is drawn (train.seed) [default: 0].")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
-Strategy = Annotated[str, typer.Option(help='Devices: "auto" (all GPUs), "one" or "mirrored".')]
+Strategy = Annotated[
+    str,
+    typer.Option(help='Devices: "auto" (a cluster if there is one, else all GPUs), "one", "mirrored", "multi-worker", "tpu".'),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
 
@@ -68,14 +71,18 @@ def check_run_folder(out: Path, resume: bool) -> None:
 
 def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **options: Any) -> None:
     """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
-    load_tensorflow()
-    from ganzoo import training
+    load_tensorflow(devices=False)
+    from ganzoo import strategies, training, workers
 
+    with without_noise():
+        chief = workers.is_chief(strategies.choose(options["strategy"]))
     try:
         result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
     except training.TrainingDiverged as failure:
         say(f"Error: {failure}")
         raise typer.Exit(1) from None
+    if not chief:
+        return
     value = {
         "run_dir": str(result.run_dir),
         "steps": result.steps,
