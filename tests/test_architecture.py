@@ -21,7 +21,7 @@ ROWS = {
     2: "base blocks",
     3: "models data metrics",
     4: "zoo strategies workers checkpoint callbacks monitors report cards",
-    5: "training evaluation copying exporting importers explore serving sampling demo publish",
+    5: "training evaluation copying exporting importers explore serving sampling demo publish doctor",
     6: "cli __main__",
 }
 ROW = {name: row for row, names in ROWS.items() for name in names.split()}
