@@ -10,7 +10,20 @@ from typing import Any
 
 import keras
 
-from ganzoo import callbacks, checkpoint, data, monitors, presets, report, schedules, strategies, weights, workers, zoo
+from ganzoo import (
+    callbacks,
+    checkpoint,
+    data,
+    mirror,
+    monitors,
+    presets,
+    report,
+    schedules,
+    strategies,
+    weights,
+    workers,
+    zoo,
+)
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
@@ -40,7 +53,7 @@ class RunResult:
     """What a run came to: `stopped` is "done", "interrupted", or a `train.stop` rule and its reason ("plateau: ...",
     "d_wins: ..."); `seconds` counts earlier parts of a resumed run."""
 
-    run_dir: Path
+    run_dir: str | Path
     steps: int
     seconds: float
     stopped: str
@@ -61,7 +74,7 @@ def train(
 
     Args:
         config: "paper/preset", a TOML file, a saved model folder, or resolved options.
-        out: run folder; new or empty, unless `resume`.
+        out: run folder; new or empty, unless `resume`. Or its fsspec URL, see `ganzoo.mirror`.
         resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
             steps and the intervals.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random.
@@ -74,18 +87,28 @@ def train(
         GanzooError: bad options, data or folder.
         TrainingDiverged: a loss is not finite; the run folder has its report, and no model.
     """
-    out = Path(out)
+    with mirror.opened(out) as (folder, copier):
+        try:
+            result = _train(config, folder, resume, init, progress, strategy, (overrides or {}) | more, copier)
+        finally:
+            if copier and copier.model is not None:  # the run began: its report is worth having, whatever ended it
+                copier.push()
+    return dataclasses.replace(result, run_dir=out if copier else folder)
+
+
+def _train(config, out: Path, resume, init, progress, strategy, overrides, copier) -> RunResult:
     source = str(config) if isinstance(config, Path) else config
     folder = None
     if isinstance(source, str) and not source.endswith(".toml"):
         folder = zoo.model_folder(source)
         source = folder / "config.toml" if folder else source
-    config = presets.run_config(source, (overrides or {}) | more)
+    config = presets.run_config(source, overrides)
     if init is not None and config.train.encoder_steps:
         # The weights bring a trained text encoder; another one would not be that of the generator.
         config = presets.run_config(config, {"train.encoder_steps": 0})
     scope = strategies.choose(strategy)
     chief = workers.is_chief(scope)
+    resume = bool(workers.from_chief(scope, b"resume" if resume else b""))
     if chief:
         _claim(out, resume, config)
 
@@ -99,7 +122,9 @@ def train(
     for size in (config.train.batch_size, *(growth.batch_sizes.values() if growth else ())):
         if size % scope.num_replicas_in_sync:
             of = " of all workers" if workers.several(scope) else ""
-            raise GanzooError(f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas{of}.")
+            raise GanzooError(
+                f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas{of}."
+            )
     pictures = data.open_source(config.data)
     with scope.scope(), _precision(config.train.precision):
         model = zoo.build(config)
@@ -124,11 +149,11 @@ def train(
         # A run killed before its first interval resumes from here, and not from other weights than it began with.
         checkpoint.save(model, out / "checkpoints")
     if not chief:
-        return _fit(model, config, segments, pictures, out, start, progress=False)
+        return _fit(model, config, segments, pictures, out, start, progress=False, copier=None)
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     weights.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
     weights.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
-    result = _fit(model, config, segments, pictures, out, start, progress)
+    result = _fit(model, config, segments, pictures, out, start, progress, copier)
     facts = {
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
@@ -141,7 +166,9 @@ def train(
     return result
 
 
-def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start: int, progress: bool) -> RunResult:
+def _fit(
+    model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start: int, progress: bool, copier
+) -> RunResult:
     train, held_out = config.train, _held_out(pictures)
     chief = workers.is_chief(model.distribute_strategy)
     path = out / "log.jsonl" if chief else None
@@ -166,6 +193,8 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
     if chief:
         callbacks.tensorboard(out / "tensorboard", log)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
+    if copier:
+        everything.append(copier)
     if workers.several(model.distribute_strategy):
         everything.append(workers.Together(every=train.log_every, start_step=start))
     for segment in left:
@@ -176,7 +205,9 @@ def _fit(model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start
             data.batches, pictures, segment.batch_size, seed=train.seed, start_step=done, offset=segment.first_image,
             size=segment.size, labels=bool(model.classes), texts=_text_column(model),
         )  # fmt: skip
-        batches = workers.batches(model.distribute_strategy, segment.batch_size, lambda rows, make=make: make(rows=rows))
+        batches = workers.batches(
+            model.distribute_strategy, segment.batch_size, lambda rows, make=make: make(rows=rows)
+        )
         steps = segment.steps - done
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
         if model.stop_training:

@@ -20,8 +20,8 @@ ROWS = {
     1: "errors images pages registry layers losses penalties schedules augment protocols presets weights health shapes3d",
     2: "base blocks",
     3: "models data metrics",
-    4: "zoo strategies workers checkpoint callbacks monitors report cards",
-    5: "training evaluation copying exporting importers explore serving sampling demo publish doctor",
+    4: "zoo strategies workers checkpoint callbacks mirror monitors report cards",
+    5: "training evaluation copying exporting importers explore serving sampling demo publish doctor raytrain",
     6: "cli __main__",
 }
 ROW = {name: row for row, names in ROWS.items() for name in names.split()}

@@ -14,7 +14,12 @@ from ganzoo.errors import GanzooError
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
 
 Out = Annotated[
-    Path, typer.Option("-o", "--out", help="The run folder: config, log, samples, checkpoints, report.html, model/.")
+    str,
+    typer.Option(
+        "-o",
+        "--out",
+        help="The run folder: config, log, samples, checkpoints, report.html, model/; or its URL (s3://...).",
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="A bundled set, a folder, a zip or tfds:NAME; instead of the preset's data.")
@@ -29,8 +34,14 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that i
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
 Strategy = Annotated[
     str,
-    typer.Option(help='Devices: "auto" (a cluster if there is one, else all GPUs), "one", "mirrored", "multi-worker", "tpu".'),
+    typer.Option(
+        help='Devices: "auto" (a cluster if there is one, else all GPUs), "one", "mirrored", "multi-worker", "tpu".'
+    ),
 ]
+Ray = Annotated[
+    bool, typer.Option("--ray", help="Run on Ray workers: this machine's, or of the cluster at RAY_ADDRESS.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many Ray workers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
 
@@ -60,8 +71,11 @@ def overrides(
     return chosen
 
 
-def check_run_folder(out: Path, resume: bool) -> None:
-    """Refuses to start in a folder that holds files, and to resume where there is no run."""
+def check_run_folder(out: str, resume: bool) -> None:
+    """Refuses to start in a folder that holds files, and to resume where there is no run. Of a URL training looks."""
+    if "://" in out:
+        return
+    out = Path(out)
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
@@ -69,8 +83,30 @@ def check_run_folder(out: Path, resume: bool) -> None:
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
-def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **options: Any) -> None:
+def run(
+    config: str, out: str, *, chosen: dict[str, Any], as_json: bool, ray: bool, workers: int | None, **options: Any
+):
     """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
+    if workers and not ray:
+        raise GanzooError("--workers counts the workers that Ray starts: add --ray, or start each process yourself.")
+    if ray:
+        _on_ray(config, out, chosen, as_json, workers or 1, **options)
+    else:
+        _here(config, out, chosen, as_json, **options)
+
+
+def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> None:
+    if strategy not in ("auto", "multi-worker"):
+        raise GanzooError(f'--ray runs --strategy multi-worker; received "{strategy}".')
+    from ganzoo import raytrain
+
+    facts = raytrain.train(config, out=out, workers=workers, overrides=chosen, **options)
+    value = {"run_dir": out, "workers": workers, **{key: facts[key] for key in ("steps", "seconds", "stopped")}}
+    text = f"{facts['steps']} steps on {workers} workers in {facts['seconds']:.1f} s: {out}/model, {out}/report.html"
+    report(value, text, as_json=as_json)
+
+
+def _here(config, out, chosen, as_json, **options) -> None:
     load_tensorflow(devices=False)
     from ganzoo import strategies, training, workers
 
@@ -88,8 +124,8 @@ def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **opti
         "steps": result.steps,
         "seconds": round(result.seconds, 3),
         "stopped": result.stopped,
-        "model": str(Path(result.run_dir) / "model"),
-        "report": str(Path(result.run_dir) / "report.html"),
+        "model": f"{result.run_dir}/model",
+        "report": f"{result.run_dir}/report.html",
     }
     done = result.stopped != "interrupted"
     text = f"{result.steps} steps in {result.seconds:.1f} s: model {value['model']}, report {value['report']}"
@@ -98,7 +134,7 @@ def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **opti
     report(value, text if done else "", as_json=as_json)
     if not done:
         say(
-            f"Stopped at step {result.steps}; the state is saved. Continue with: ganzoo train -o {shlex.quote(str(out))} --resume"
+            f"Stopped at step {result.steps}; the state is saved. Continue with: ganzoo train -o {shlex.quote(out)} --resume"
         )
         raise typer.Exit(INTERRUPTED)
 
@@ -129,6 +165,8 @@ def train(
     seed: Seed = None,
     resume: Resume = False,
     strategy: Strategy = "auto",
+    ray: Ray = False,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
@@ -139,8 +177,10 @@ def train(
     if config is None and not resume:
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or a .toml file.")
     chosen = overrides(data, settings, steps, batch_size, seed)
-    source = config or str(out / "config.toml")
-    run(source, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy)
+    if config is None and "://" in out:
+        raise GanzooError(f"{out} is a URL: say also which preset or .toml file the run to resume began with.")
+    source = config or f"{out}/config.toml"
+    run(source, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, resume=resume, strategy=strategy)
 
 
 def finetune(
@@ -155,6 +195,8 @@ def finetune(
     seed: Seed = None,
     resume: Resume = False,
     strategy: Strategy = "auto",
+    ray: Ray = False,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Train on from a model's weights, with your own data.
@@ -165,4 +207,5 @@ def finetune(
     chosen = overrides(data, settings, steps, batch_size, seed)
     if not resume:
         require_weights(name)
-    run(name, out, chosen=chosen, as_json=as_json, resume=resume, strategy=strategy, init="default")
+    where = {"ray": ray, "workers": workers, "strategy": strategy}
+    run(name, out, chosen=chosen, as_json=as_json, resume=resume, init="default", **where)

@@ -71,7 +71,9 @@ def check(name: str) -> dict:
     norms = _batch_norms(plain)
     replicas = strategies.choose("mirrored").num_replicas_in_sync
     record = {"model": name, "steps": STEPS, "replicas": replicas}
-    record["mixes"] = ["batch norm: each replica takes the statistics of its own rows"] * norms + [operation] * bool(operation)
+    record["mixes"] = ["batch norm: each replica takes the statistics of its own rows"] * norms + [operation] * bool(
+        operation
+    )
     record |= _differences(one, two)
     record["moved"] = _largest(start, one)
     if norms and not operation:
@@ -87,7 +89,9 @@ def _trained(config: RunConfig, strategy: str) -> tuple[dict, dict]:
         model = zoo.build(config)
     specs = model.batch_signature().items()
     shapes = {key: [None, *(config.data.size if n is None else n for n in spec.shape[1:])] for key, spec in specs}
-    batches = data.synthetic({key: tf.TensorSpec(shapes[key], spec.dtype) for key, spec in specs}, config.train.batch_size)
+    batches = data.synthetic(
+        {key: tf.TensorSpec(shapes[key], spec.dtype) for key, spec in specs}, config.train.batch_size
+    )
     start = _weights(model)
     model.fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return start, _weights(model)
