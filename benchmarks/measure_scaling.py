@@ -41,6 +41,7 @@ def worker(preset: str, precision: str, batch_size: int, steps: int, core: int) 
     seconds = fitted(model, batches, steps)
     result = {"seconds": statistics.median(seconds), "quartiles": statistics.quantiles(seconds, n=4), "steps": steps}
     if workers.several(strategy):
+        result["reductions"] = reductions(model, batches)
         result |= parts(model, batches, steps)
         result |= all_reduce(model, strategy)
     return result
@@ -61,6 +62,13 @@ def fitted(model, batches, steps: int) -> list[float]:
     for count in (timing.WARM_UP, steps):
         model.fit(batches, steps_per_epoch=count, verbose=0, shuffle=False, callbacks=[ends])
     return np.diff(ends.times).tolist()
+
+
+def reductions(model, batches) -> int:
+    """How many all-reduces the graph of a step holds: gradients of each player, statistics of batch norms, logs."""
+    graph = model.train_function.get_concrete_function(iter(batches)).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return sum(node.op.startswith("CollectiveReduce") for node in nodes)
 
 
 def parts(model, batches, steps: int) -> dict:

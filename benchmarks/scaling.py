@@ -62,7 +62,8 @@ def combined(alone: list[dict], together: list[dict]) -> dict:
     """The medians over rounds (and workers) of everything that was measured, seconds of a step and its parts."""
     parts = ("seconds", "compute", "wait", "transfer", "latency", "all_reduce")
     both = {part: statistics.median(result[part] for result in together) for part in parts}
-    return {"alone": statistics.median(r["seconds"] for r in alone), "bytes": together[0]["bytes"], **both}
+    counts = {key: together[0][key] for key in ("bytes", "reductions")}
+    return {"alone": statistics.median(r["seconds"] for r in alone), **counts, **both}
 
 
 def efficiency(alone: float, together: float) -> float:
@@ -71,14 +72,16 @@ def efficiency(alone: float, together: float) -> float:
 
 
 def predicted(measured: dict, workers: int) -> float:
-    """Seconds of a step: the compute of one worker alone, and a ring all-reduce of the gradients of each player.
+    """Seconds of a step: the compute of one worker alone, and ring all-reduces.
 
-    A ring sends 2 (n - 1) / n of the bytes through each worker in 2 (n - 1) hops. Two workers make two hops, of which
-    `latency`, the all-reduce of one number, says how long they take; the rest of `all_reduce` is the bytes.
+    A ring sends 2 (n - 1) / n of the bytes through each worker in 2 (n - 1) hops. Two workers make two hops; how long they
+    take says `latency`, the all-reduce of one number, and what is left of `all_reduce` is the bytes. The hops are made for
+    every all-reduce of a step, the bytes of the small ones are nothing.
     """
-    share = 2 * (workers - 1) / workers
     latency = min(measured["latency"], measured["all_reduce"])
-    return measured["alone"] + share * (measured["all_reduce"] - latency) + (workers - 1) * latency
+    bytes_of_two = measured["all_reduce"] - latency
+    hops = (workers - 1) * latency * measured["reductions"]
+    return measured["alone"] + 2 * (workers - 1) / workers * bytes_of_two + hops
 
 
 def table(measured: dict, batch: int) -> list[str]:
@@ -93,7 +96,7 @@ def table(measured: dict, batch: int) -> list[str]:
         f"of a step of two, with clocks inside: compute {measured['compute'] * 1000:.1f} ms, wait {measured['wait'] * 1000:.1f} ms, "
         f"transfer {measured['transfer'] * 1000:.1f} ms ({measured['bytes'] / 2**20:.1f} MiB of gradients)",
         f"all-reduce of the same bytes alone: {measured['all_reduce'] * 1000:.1f} ms, of one number {measured['latency'] * 1000:.2f} ms: "
-        f"{bandwidth:.0f} MiB/s",
+        f"{bandwidth:.0f} MiB/s; {measured['reductions']} all-reduces a step",
     ]
     model = predicted(measured, 2)
     off = model / both - 1

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from ganzoo import checkpoint, images, weights
 from ganzoo.base import BaseGAN
+from ganzoo.mirror import Mirror
 
 
 class RunLog(keras.callbacks.Callback):
@@ -174,6 +175,24 @@ class Checkpoints(keras.callbacks.Callback):
         if self.log.diverged_at is None:
             checkpoint.save(self.model, self.folder, keep=self.keep)
             self.saved = self.step
+
+
+class Copies(keras.callbacks.Callback):
+    """Copies the run folder to its URL whenever a checkpoint has come or gone, and at the end."""
+
+    def __init__(self, mirror: Mirror):
+        super().__init__()
+        self.mirror = mirror
+        self.states: set[str] = set()
+
+    def on_train_batch_end(self, batch, logs=None):
+        states = {path.name for path in (self.mirror.folder / "checkpoints").glob("step-*")}
+        if states != self.states:  # also at the first step: the state that the run begins with
+            self.states = states
+            self.mirror.push()
+
+    def on_train_end(self, logs=None):
+        self.mirror.push()
 
 
 class Interrupt(keras.callbacks.Callback):

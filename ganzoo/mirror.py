@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
-
 from ganzoo.errors import GanzooError
 
 
@@ -18,15 +16,14 @@ def is_url(out: str | Path) -> bool:
     return "://" in str(out)
 
 
-class Mirror(keras.callbacks.Callback):
-    """Copies what changed in `folder` to `url` whenever a checkpoint has come or gone, and what is gone is removed there.
+class Mirror:
+    """Copies what changed in `folder` to `url`, and what is gone from it is removed there.
 
     Raises:
         GanzooError: the package of the URL's protocol is missing, or there is no such protocol.
     """
 
     def __init__(self, url: str, folder: Path):
-        super().__init__()
         import fsspec  # tensorflow-datasets brings it
 
         try:
@@ -35,7 +32,6 @@ class Mirror(keras.callbacks.Callback):
             raise GanzooError(f"The run folder {url} cannot be opened: {error}") from None
         self.folder = folder
         self.sent: dict[str, int] = {}
-        self.states: set[str] = set()
 
     def fetch(self) -> None:
         """The folder as it is at the URL; nothing, if there is nothing."""
@@ -60,15 +56,6 @@ class Mirror(keras.callbacks.Callback):
         """When each file was written, by its name in the folder; temporary files begin with a dot."""
         files = [p for p in self.folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
         return {p.relative_to(self.folder).as_posix(): p.stat().st_mtime_ns for p in files}
-
-    def on_train_begin(self, logs=None):
-        self.push()
-
-    def on_train_batch_end(self, batch, logs=None):
-        states = {path.name for path in (self.folder / "checkpoints").glob("step-*")}
-        if states != self.states:
-            self.states = states
-            self.push()
 
 
 @contextlib.contextmanager

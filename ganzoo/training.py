@@ -51,12 +51,13 @@ class TrainingDiverged(RuntimeError):
 @dataclasses.dataclass(frozen=True)
 class RunResult:
     """What a run came to: `stopped` is "done", "interrupted", or a `train.stop` rule and its reason ("plateau: ...",
-    "d_wins: ..."); `seconds` counts earlier parts of a resumed run."""
+    "d_wins: ..."); `seconds` counts earlier parts of a resumed run; `chief`: this process wrote the run folder."""
 
     run_dir: str | Path
     steps: int
     seconds: float
     stopped: str
+    chief: bool = True
 
 
 def train(
@@ -88,12 +89,10 @@ def train(
         TrainingDiverged: a loss is not finite; the run folder has its report, and no model.
     """
     with mirror.opened(out) as (folder, copier):
-        try:
-            result = _train(config, folder, resume, init, progress, strategy, (overrides or {}) | more, copier)
-        finally:
-            if copier and copier.model is not None:  # the run began: its report is worth having, whatever ended it
-                copier.push()
-    return dataclasses.replace(result, run_dir=out if copier else folder)
+        result = _train(config, folder, resume, init, progress, strategy, (overrides or {}) | more, copier)
+        if copier and result.chief:
+            copier.push()  # model and report
+        return dataclasses.replace(result, run_dir=out if copier else folder)
 
 
 def _train(config, out: Path, resume, init, progress, strategy, overrides, copier) -> RunResult:
@@ -194,7 +193,7 @@ def _fit(
         callbacks.tensorboard(out / "tensorboard", log)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
     if copier:
-        everything.append(copier)
+        everything.append(callbacks.Copies(copier))
     if workers.several(model.distribute_strategy):
         everything.append(workers.Together(every=train.log_every, start_step=start))
     for segment in left:
@@ -223,7 +222,7 @@ def _fit(
     stopped = "done"
     if log.step < train.steps:
         stopped = ended[0] if ended else "interrupted"
-    return RunResult(out, log.step, log.seconds if left else log.seconds_before, stopped)
+    return RunResult(out, log.step, log.seconds if left else log.seconds_before, stopped, chief)
 
 
 def _text_column(model: BaseGAN) -> str | None:

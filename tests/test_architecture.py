@@ -17,10 +17,10 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors images pages registry layers losses penalties schedules augment protocols presets weights health shapes3d",
+    1: "errors mirror images pages registry layers losses penalties schedules augment protocols presets weights health shapes3d",
     2: "base blocks",
     3: "models data metrics",
-    4: "zoo strategies workers checkpoint callbacks mirror monitors report cards",
+    4: "zoo strategies workers checkpoint callbacks monitors report cards",
     5: "training evaluation copying exporting importers explore serving sampling demo publish doctor raytrain",
     6: "cli __main__",
 }

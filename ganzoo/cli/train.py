@@ -108,16 +108,16 @@ def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> No
 
 def _here(config, out, chosen, as_json, **options) -> None:
     load_tensorflow(devices=False)
-    from ganzoo import strategies, training, workers
+    from ganzoo import strategies, training
 
     with without_noise():
-        chief = workers.is_chief(strategies.choose(options["strategy"]))
+        strategies.choose(options["strategy"])
     try:
         result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
     except training.TrainingDiverged as failure:
         say(f"Error: {failure}")
         raise typer.Exit(1) from None
-    if not chief:
+    if not result.chief:
         return
     value = {
         "run_dir": str(result.run_dir),
