@@ -16,6 +16,24 @@ def is_url(out: str | Path) -> bool:
     return "://" in str(out)
 
 
+def holds_run(out: str | Path) -> bool:
+    """Whether a run has begun in this folder or at this URL."""
+    if not is_url(out):
+        return (Path(out) / "config.toml").is_file()
+    files, root = _opened(str(out))
+    return files.exists(f"{root}/config.toml")
+
+
+def _opened(url: str):
+    """(file system, path on it). Raises GanzooError: its package is missing, or there is no such protocol."""
+    import fsspec  # tensorflow-datasets brings it
+
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise GanzooError(f"The run folder {url} cannot be opened: {error}") from None
+
+
 class Mirror:
     """Copies what changed in `folder` to `url`, and what is gone from it is removed there.
 
@@ -24,12 +42,7 @@ class Mirror:
     """
 
     def __init__(self, url: str, folder: Path):
-        import fsspec  # tensorflow-datasets brings it
-
-        try:
-            self.files, self.root = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
-            raise GanzooError(f"The run folder {url} cannot be opened: {error}") from None
+        self.files, self.root = _opened(url)
         self.folder = folder
         self.sent: dict[str, int] = {}
 

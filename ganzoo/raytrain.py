@@ -28,6 +28,7 @@ def train(
         GanzooError: Ray is missing, bad options or data, or a batch that does not divide over the workers.
     """
     try:
+        import fsspec
         import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.tensorflow import TensorflowTrainer
@@ -63,23 +64,19 @@ def train(
     finally:
         ray.shutdown()
         shutil.rmtree(f"{out}-ray", ignore_errors=True)  # Ray's own notes of the run
-    with mirror.opened(out) as (folder, _):
-        return json.loads((folder / "model" / "manifest.json").read_text("utf-8"))
+    with fsspec.open(f"{out}/model/manifest.json", "r") as manifest:
+        return json.load(manifest)
 
 
 def _worker(options: dict[str, Any]) -> None:
     """What each worker runs: at the first attempt a new run (or the one to resume), later the one that was begun."""
-    from ganzoo.cli.quiet import load_tensorflow
-
-    load_tensorflow(devices=False)
     from ganzoo import training
 
-    with mirror.opened(options["out"]) as (folder, _):
-        begun = (folder / "config.toml").is_file()
-        if not begun and not mirror.is_url(options["out"]):
-            # Of an attempt that was lost before its first step.
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    out = options["out"]
+    begun = mirror.holds_run(out)
+    if not begun and not mirror.is_url(out):  # of an attempt that was lost before its first step
+        shutil.rmtree(Path(out) / "checkpoints", ignore_errors=True)
     training.train(
-        options["config"], out=options["out"], resume=begun, init=options["init"], strategy="multi-worker",
+        options["config"], out=out, resume=begun, init=options["init"], strategy="multi-worker",
         overrides=options["overrides"],
     )  # fmt: skip

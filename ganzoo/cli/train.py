@@ -1,5 +1,6 @@
 """`ganzoo train` and `ganzoo finetune`."""
 
+import os
 import shlex
 import tomllib
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo.cli.output import report, say, writable_folder
-from ganzoo.cli.quiet import load_tensorflow, without_noise
+from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
@@ -98,6 +99,7 @@ def run(
 def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> None:
     if strategy not in ("auto", "multi-worker"):
         raise GanzooError(f'--ray runs --strategy multi-worker; received "{strategy}".')
+    os.environ.update(environment())  # the workers have it from here
     from ganzoo import raytrain
 
     facts = raytrain.train(config, out=out, workers=workers, overrides=chosen, **options)
