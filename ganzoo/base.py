@@ -231,7 +231,13 @@ class BaseGAN(keras.Model):
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)
-        return {key: self.trackers[key].result() for key in values}
+        means = {key: self.trackers[key].result() for key in values}
+        # Keras' trainer averages the logs of several workers over their first axis (keras#20585).
+        several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+        return {key: mean[None] for key, mean in means.items()} if several else means
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
 
     # ---- data and sampling ---------------------------------------------------------------------------------------
     @property

@@ -63,6 +63,14 @@ def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
             norm.momentum = momentum
 
 
+def synchronize(networks: Iterable[keras.Model]) -> None:
+    """Every BatchNorm of the networks takes the statistics of a training step over the rows of all replicas."""
+    for network in networks:
+        for layer in network._flatten_layers():
+            if isinstance(layer, BatchNorm):
+                layer.synchronized = True
+
+
 def latent_rows(model, n: int, seed: int, latents) -> tf.Tensor:
     """float32 (n, latent_dim): drawn from (seed, i), or the given latents, checked."""
     if latents is None:

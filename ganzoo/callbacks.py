@@ -18,6 +18,7 @@ import tensorflow as tf
 from ganzoo import checkpoint, images, weights
 from ganzoo.base import BaseGAN
 from ganzoo.guard import NotFinite
+from ganzoo.mirror import Mirror
 
 
 class RunLog(keras.callbacks.Callback):
@@ -25,14 +26,14 @@ class RunLog(keras.callbacks.Callback):
     that went into checkpoints), and the means since the last.
 
     On resume the rows past the restored step are dropped and both times go on from the last kept row. A value that is not
-    finite is not written: it raises NotFinite.
+    finite is not written: it raises NotFinite. Without a path, of a worker that is not the chief, nothing is written.
     """
 
-    def __init__(self, path: Path, *, every: int, batch_size: int, start_step: int):
+    def __init__(self, path: Path | None, *, every: int, batch_size: int, start_step: int):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
         self.began: float | None = None
-        rows = kept_rows(path, start_step)
+        rows = kept_rows(path, start_step) if path else []
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.save_seconds = rows[-1].get("save_seconds", 0.0) if rows else 0.0  # counted by `Checkpoints`
         self.step = self.logged = start_step
@@ -68,7 +69,8 @@ class RunLog(keras.callbacks.Callback):
                 raise NotFinite(key, self.step)
         times = {"seconds": round(self.seconds, 2), "images_per_s": round(rate, 1)}
         self.last = {"step": self.step, **times, "save_seconds": round(self.save_seconds, 4), **values}
-        weights.append_line(self.path, json.dumps(self.last))
+        if self.path:
+            weights.append_line(self.path, json.dumps(self.last))
         self.logged, self.mark = self.step, now
         for tracker in self.model.metrics:
             tracker.reset_state()
@@ -176,6 +178,24 @@ class Checkpoints(keras.callbacks.Callback):
         checkpoint.save(self.model, self.folder, keep=self.keep)
         self.saved = self.step
         self.log.save_seconds += time.perf_counter() - began
+
+
+class Copies(keras.callbacks.Callback):
+    """Copies the run folder to its URL whenever a checkpoint has come or gone, and at the end."""
+
+    def __init__(self, mirror: Mirror):
+        super().__init__()
+        self.mirror = mirror
+        self.states: set[str] = set()
+
+    def on_train_batch_end(self, batch, logs=None):
+        states = {path.name for path in (self.mirror.folder / "checkpoints").glob("step-*")}
+        if states != self.states:  # also at the first step: the state that the run begins with
+            self.states = states
+            self.mirror.push()
+
+    def on_train_end(self, logs=None):
+        self.mirror.push()
 
 
 class Interrupt(keras.callbacks.Callback):

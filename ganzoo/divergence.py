@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ganzoo import changes, checkpoint, report
+from ganzoo import changes, checkpoint, report, workers
 from ganzoo.base import BaseGAN
 from ganzoo.guard import NotFinite
 
@@ -29,20 +29,24 @@ def roll_back(model: BaseGAN, run: Path, failure: NotFinite) -> int:
     Raises:
         TrainingDiverged: after three times, with a diagnosis, which also stands in the run's report.
     """
-    count = changes.rollbacks(run)
+    chief, folder = workers.is_chief(model.distribute_strategy), run / "checkpoints"
     told = f"{failure} {_numbers(model)}"  # before the restored state replaces what failed
-    folder = run / "checkpoints"
+    rows = changes.read(run) if chief else []  # the run folder is the chief's
+    count = int(workers.from_chief(model.distribute_strategy, str(changes.rollbacks(run) if chief else "").encode()))
+    if chief and 0 < count < ROLLBACKS and rows[-1]["step"] == checkpoint.newest_step(folder):
+        # Dropped before it is noted: a run killed between the two comes to the same point again.
+        checkpoint.drop_newest(folder)
     step = checkpoint.restore(model, folder)
-    # Dropped before it is noted: a run killed between the two comes to the same point again.
-    if 0 < count < ROLLBACKS and changes.read(run)[-1]["step"] == step and checkpoint.drop_newest(folder):
-        step = checkpoint.restore(model, folder)
     if step is None or count == ROLLBACKS:
         tried = f"{count} rollbacks, which halved the learning rates each, did not help. " if count else ""
         text = f"{told} {tried}{_advice(model, run, step)}"
-        changes.note(run, step or 0, "stopped", text)
-        report.write_run_report(run)
+        if chief:
+            changes.note(run, step or 0, "stopped", text)
+            report.write_run_report(run)
         raise TrainingDiverged(text)
     model.guard.reset()
+    if not chief:
+        return step
     factor = changes.rate_factor(run) * changes.HALVED
     text = f"{failure} Back to step {step:,}; the learning rates are {factor:g} of the settings' from here on."
     changes.note(run, step, "rollback", text)

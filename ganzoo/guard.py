@@ -75,6 +75,11 @@ class Guard:
 
         context.merge_call(together, args=(fine & where, gradients))
 
+    @property
+    def failed(self) -> bool:
+        """Whether a step was seen whose loss or gradient is not finite."""
+        return bool(keras.ops.convert_to_numpy(self.first)[0])
+
     def check(self) -> None:
         """Raises NotFinite if a step was seen whose loss or gradient is not finite."""
         step, player, cause = map(int, keras.ops.convert_to_numpy(self.first))

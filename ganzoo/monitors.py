@@ -57,8 +57,8 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += self.model.steps_per_execution
-        if self.step % self.every == 0 and self.model.draws:
-            self.model.guard.check()  # no samples of a state that the run does not go on from
+        # No samples of a state that the run does not go on from: the log's next row says so, on all workers alike.
+        if self.step % self.every == 0 and self.model.draws and not self.model.guard.failed:
             with as_saved(self.model), warnings.catch_warnings():
                 # The same at every step, and a collapse is said by the rules.
                 warnings.simplefilter("ignore", metrics.MetricWarning)

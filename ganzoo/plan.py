@@ -142,16 +142,16 @@ def measure(config: RunConfig) -> Probe:
     import keras
     import tensorflow as tf
 
-    from ganzoo import data, precision, training, weights, zoo
+    from ganzoo import data, fitting, precision, weights, zoo
 
     train = config.train
     with precision.policy(precision.resolve(train.precision)[0]):
         model = zoo.build(config)
-    training.divide(model, train)
+    fitting.divide(model, train)
     last = model.segments(train)[-1]  # of a paper that grows the largest pictures
     model.enter(last)
     model.jit_compile = train.jit_compile
-    batches = training.batches(model, data.open_source(config.data), last, train.seed, 0)
+    batches = fitting.batches(model, data.open_source(config.data), last, train.seed, 0)
     marks = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: marks.append(time.perf_counter()))
     model.fit(batches, steps_per_epoch=STEPS + 1, verbose=0, shuffle=False, callbacks=[clock])

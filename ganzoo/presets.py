@@ -162,7 +162,8 @@ class TrainConfig(Record):
     health_every: samples are checked for collapse (`ganzoo.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
     growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image, the first steps of
-    a run, which train its text encoder; e_optimizer is for them.
+    a run, which train its text encoder; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
+    replicas, which then train as one device does (BigGAN's large batches).
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.precision`). accumulate: micro-batches that a batch
     is worked off in (`ganzoo.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
@@ -189,6 +190,7 @@ class TrainConfig(Record):
     lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}
     growth: GrowthConfig | None = None
     encoder_steps: pydantic.NonNegativeInt = 0
+    sync_batch_norm: bool = False
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
     e_optimizer: OptimizerConfig | None = None  # of models with an encoder

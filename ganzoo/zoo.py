@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
-from ganzoo import __version__, moving, presets, registry, schedules, weights
+from ganzoo import __version__, blocks, moving, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets import RunConfig
@@ -58,6 +58,8 @@ def build(config: RunConfig) -> BaseGAN:
     model.run_config = config
     model.preset = config.preset
     model.seed = config.train.seed
+    if config.train.sync_batch_norm:
+        blocks.synchronize(model.networks().values())
     for name in model.players:
         if getattr(config.train, name) is None:
             raise GanzooError(f"{config.name} with this model table needs a table [train.{name}] with a learning_rate.")

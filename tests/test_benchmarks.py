@@ -1,12 +1,13 @@
 """The benchmarks: that PyTorch's side is the same network and update, and that what is measured is printed."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import measure, startup, timing, train_step
+from benchmarks import measure, scaling, startup, timing, train_step
 from ganzoo import importers, presets, zoo
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
@@ -273,3 +274,45 @@ def test_startup_times_cold_processes(monkeypatch, tmp_path, capsys):
     assert "SLOW" in out
     assert "ValueError: no" in out
     assert [row["ok"] for row in json.loads((tmp_path / "x.json").read_text())] == [True, False, False]
+
+
+# ---- scaling ---------------------------------------------------------------------------------------------------------
+MEASURED = {
+    "alone": 0.100, "seconds": 0.120, "compute": 0.098, "wait": 0.004, "transfer": 0.015, "bytes": 2**20, "reductions": 4,
+    "all_reduce": 0.011, "latency": 0.001,
+}  # fmt: skip
+
+
+def test_the_cost_model_in_numbers():
+    """Two: 100 ms + (1 of the bytes) 10 ms + (1 hop pair of 1 ms) x 4 all-reduces. Eight: 100 + 2 * 7/8 * 10 + 7 * 4."""
+    assert scaling.predicted(MEASURED, 2) == pytest.approx(0.114)
+    assert scaling.predicted(MEASURED, 8) == pytest.approx(0.1455)
+    assert scaling.efficiency(0.1, 0.125) == pytest.approx(0.8)
+
+
+def test_a_cost_model_that_is_off_prints_no_rows():
+    lines = scaling.table(MEASURED, 64)
+    assert "2 workers" in lines[1]
+    assert "0.83 of twice one (goal 0.8: reached)" in lines[1]
+    assert "cost model: 114.0 ms a step of two, -5.0% of the measured" in lines
+    assert [line.split()[0] for line in lines[-8:]] == ["8", "16", "32", "64", "128", "256", "512", "1024"]
+    assert lines[-8].split()[1:] == ["145.5", "3519", "0.69"]
+    off = scaling.table(MEASURED | {"seconds": 0.150}, 64)
+    assert "goal 0.8: missed" in off[1]
+    assert off[-1].startswith(
+        "No rows for more workers: a model that is 24% off for two (limit 15%) says nothing of 8 to 1024."
+    )
+
+
+def test_two_pinned_workers_are_measured():
+    """Real processes, few steps of a small batch: every part is there, and the parts are the step."""
+    request = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4, "steps": 4}
+    results = scaling.run(request, sorted(os.sched_getaffinity(0))[:2] * (1 if timing.cores() > 1 else 2))
+    assert len(results) == 2
+    for result in results:
+        assert min(result[part] for part in ("seconds", "compute", "wait", "transfer", "latency", "all_reduce")) > 0
+        # Of every trained number of both players, four bytes; two all-reduces at least carry them.
+        assert result["bytes"] == 4 * sum(presets.read("gan").paper.params.values())
+        assert result["reductions"] >= 2
+    with pytest.raises(RuntimeError, match="nosuch"):
+        scaling.run(request | {"preset": "nosuch"}, [0])

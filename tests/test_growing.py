@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo import data, presets, schedules, training, weights, zoo
+from ganzoo import data, fitting, presets, schedules, training, weights, zoo
 from ganzoo.errors import GanzooError
 from ganzoo.models.stylegan_lite import _doubled, _halved
 from ganzoo.presets import GrowthConfig
@@ -196,7 +196,7 @@ def test_growth_keeps_weights_and_averages_and_starts_the_optimizers_anew_unless
     for player in made.players:
         getattr(made, player).iterations.assign(7)
     before = {key: np.array(v) for key, v in made.training_state().items()}
-    training._enter(made, train, made.segments(train)[2], fresh=True)
+    fitting.enter(made, train, made.segments(train)[2], fresh=True)
     after = {key: np.array(v) for key, v in made.training_state().items()}
     for key, value in after.items():
         if key.endswith("/lod"):
@@ -207,7 +207,7 @@ def test_growth_keeps_weights_and_averages_and_starts_the_optimizers_anew_unless
             assert not value.any(), key
         else:
             np.testing.assert_array_equal(value, before[key], err_msg=key)
-    training._enter(made, train, made.segments(train)[0], fresh=False)
+    fitting.enter(made, train, made.segments(train)[0], fresh=False)
     assert made.g_optimizer.learning_rate == np.float32(1e-3), (
         "a size that the table leaves out has the optimizer's own"
     )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from ganzoo import callbacks, changes, lock, presets, schedules, training, weights, zoo
+from ganzoo import callbacks, changes, fitting, lock, presets, schedules, training, weights, zoo
 from ganzoo.doctor import resume as doctor
 from ganzoo.errors import GanzooError
 
@@ -98,7 +98,7 @@ def test_the_factor_holds_for_every_kind_of_rate(run_of):
     config = run_of("dcgan")
     model = zoo.build(config)
     segment = schedules.Segment(0, 5, 0, 8, learning_rate=0.004)
-    training._enter(model, config.train, segment, 0.25, fresh=True)
+    fitting.enter(model, config.train, segment, 0.25, fresh=True)
     assert float(np.array(model.g_optimizer.learning_rate)) == pytest.approx(0.001)
 
 

@@ -243,7 +243,7 @@ def test_options_data_and_devices_are_checked_before_anything_is_written(tmp_pat
         ({"config": "gan", "batchsize": 3}, 'Did you mean "batch_size"?'),
         ({"config": run_of("gan", data__source="nosuchset")}, "nosuchset"),
         ({"config": run_of("gan", model__hiden=3)}, 'Did you mean "hidden"?'),
-        ({"config": run_of("gan"), "strategy": "tpu"}, 'There is no strategy "tpu". Accepted: auto, one, mirrored.'),
+        ({"config": run_of("gan"), "strategy": "tpus"}, 'There is no strategy "tpus". Did you mean "tpu"?'),
         ({"config": run_of("gan", train__batch_size=7), "strategy": "mirrored"}, "7 does not divide over 2 replicas"),
         ({"config": run_of("gan"), "init": tmp_path / "no.safetensors"}, "no.safetensors cannot be read"),
         ({"config": "gan/mnist-28", "init": "default", "source": "fashion"}, "gan/mnist-28 has no published weights"),

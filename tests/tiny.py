@@ -60,11 +60,12 @@ STILL = {
 SINGULAR = {"stylegan-lite": r"const|noise_strength"}  # an instance norm divides a constant map by zero
 
 # Operations that mix the samples of a batch, so that two replicas differ from one; and arguments that avoid them.
+BATCH_NORM = "batch norm: each replica takes the statistics of its own rows, unless train.sync_batch_norm"
 MIXES = {
-    "3d-gan": "batch norm",
+    "3d-gan": BATCH_NORM,
     "cyclegan": "the image pool: each replica has its own history",
-    "dcgan": "batch norm: each replica takes the statistics of its own rows",
-    "pix2pix": "batch norm",
+    "dcgan": BATCH_NORM,
+    "pix2pix": BATCH_NORM,
     "stylegan-lite": "minibatch stddev: each replica compares its own rows",
     "text-to-image": "batch norm, GAN-INT's pairs of texts, and the joint embedding's",
 }

@@ -56,15 +56,17 @@ def without_noise() -> Iterator[None]:
                 os.write(2, real.encode())
 
 
-def load_tensorflow(seed: int = 0) -> None:
+def load_tensorflow(seed: int = 0, *, devices: bool = True) -> None:
     """Imports TensorFlow and Keras quietly; errors still raise, and later errors still appear.
 
-    `seed` fixes what is drawn without a seed of its own: the random weights of a network that has no others.
+    `seed` fixes what is drawn without a seed of its own: the random weights of a network that has no others. Without
+    `devices` they are not started yet: what follows may still join a cluster.
     """
     os.environ.update(environment())
     with without_noise():
         tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.list_logical_devices()  # device set-up talks too, and would do so at the first operation
+        if devices:
+            tensorflow.config.list_logical_devices()  # device set-up talks too, and would do so at the first operation
         keras = importlib.import_module("keras")
     tensorflow.get_logger().setLevel(logging.ERROR)
     importlib.import_module("absl.logging").set_verbosity("error")

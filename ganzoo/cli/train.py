@@ -1,5 +1,6 @@
 """`ganzoo train` and `ganzoo finetune`."""
 
+import os
 import shlex
 import tomllib
 from pathlib import Path
@@ -8,13 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo.cli.output import report, say, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
 
 Out = Annotated[
-    Path, typer.Option("-o", "--out", help="The run folder: config, log, samples, checkpoints, report.html, model/.")
+    str,
+    typer.Option(
+        "-o",
+        "--out",
+        help="The run folder: config, log, samples, checkpoints, report.html, model/; or its URL (s3://...).",
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(help="A bundled set, a folder, a zip or tfds:NAME; instead of the preset's data.")
@@ -31,7 +37,16 @@ AcceptChanges = Annotated[
     bool,
     typer.Option("--accept-changes", help="Resume also under other settings; what changed stands in changes.jsonl."),
 ]
-Strategy = Annotated[str, typer.Option(help='Devices: "auto" (all GPUs), "one" or "mirrored".')]
+Strategy = Annotated[
+    str,
+    typer.Option(
+        help='Devices: "auto" (a cluster if there is one, else all GPUs), "one", "mirrored", "multi-worker", "tpu".'
+    ),
+]
+Ray = Annotated[
+    bool, typer.Option("--ray", help="Run on Ray workers: this machine's, or of the cluster at RAY_ADDRESS.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="How many Ray workers.")]
 Precision = Annotated[
     str | None,
     typer.Option(help='"float32", "bfloat16", "float16", or "auto": bfloat16 where the device computes it.'),
@@ -85,8 +100,11 @@ def overrides(
     return chosen
 
 
-def check_run_folder(out: Path, resume: bool) -> None:
-    """Refuses to start in a folder that holds files, and to resume where there is no run."""
+def check_run_folder(out: str, resume: bool) -> None:
+    """Refuses to start in a folder that holds files, and to resume where there is no run. Of a URL training looks."""
+    if "://" in out:
+        return
+    out = Path(out)
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
@@ -94,23 +112,50 @@ def check_run_folder(out: Path, resume: bool) -> None:
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
-def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **options: Any) -> None:
+def run(
+    config: str, out: str, *, chosen: dict[str, Any], as_json: bool, ray: bool, workers: int | None, **options: Any
+):
     """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
-    load_tensorflow()
-    from ganzoo import training
+    if workers and not ray:
+        raise GanzooError("--workers counts the workers that Ray starts: add --ray, or start each process yourself.")
+    if ray:
+        _on_ray(config, out, chosen, as_json, workers or 1, **options)
+    else:
+        _here(config, out, chosen, as_json, **options)
 
+
+def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> None:
+    if strategy not in ("auto", "multi-worker"):
+        raise GanzooError(f'--ray runs --strategy multi-worker; received "{strategy}".')
+    os.environ.update(environment())  # the workers have it from here
+    from ganzoo import raytrain
+
+    facts = raytrain.train(config, out=out, workers=workers, overrides=chosen, **options)
+    value = {"run_dir": out, "workers": workers, **{key: facts[key] for key in ("steps", "seconds", "stopped")}}
+    text = f"{facts['steps']} steps on {workers} workers in {facts['seconds']:.1f} s: {out}/model, {out}/report.html"
+    report(value, text, as_json=as_json)
+
+
+def _here(config, out, chosen, as_json, **options) -> None:
+    load_tensorflow(devices=False)
+    from ganzoo import strategies, training
+
+    with without_noise():
+        strategies.choose(options["strategy"])
     try:
         result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
     except training.TrainingDiverged as failure:
         say(f"Error: {failure}")
         raise typer.Exit(1) from None
+    if not result.chief:
+        return
     value = {
         "run_dir": str(result.run_dir),
         "steps": result.steps,
         "seconds": round(result.seconds, 3),
         "stopped": result.stopped,
-        "model": str(Path(result.run_dir) / "model"),
-        "report": str(Path(result.run_dir) / "report.html"),
+        "model": f"{result.run_dir}/model",
+        "report": f"{result.run_dir}/report.html",
     }
     done = result.stopped != "interrupted"
     text = f"{result.steps} steps in {result.seconds:.1f} s: model {value['model']}, report {value['report']}"
@@ -119,7 +164,7 @@ def run(config: str, out: Path, *, chosen: dict[str, Any], as_json: bool, **opti
     report(value, text if done else "", as_json=as_json)
     if not done:
         say(
-            f"Stopped at step {result.steps}; the state is saved. Continue with: ganzoo train -o {shlex.quote(str(out))} --resume"
+            f"Stopped at step {result.steps}; the state is saved. Continue with: ganzoo train -o {shlex.quote(out)} --resume"
         )
         raise typer.Exit(INTERRUPTED)
 
@@ -151,6 +196,8 @@ def train(
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
+    ray: Ray = False,
+    workers: Workers = None,
     precision: Precision = None,
     accumulate: Accumulate = None,
     steps_per_execution: Executions = None,
@@ -168,9 +215,11 @@ def train(
         data, settings, steps, batch_size, seed,
         {"precision": precision, "accumulate": accumulate, "steps_per_execution": steps_per_execution},
     )  # fmt: skip
-    source = config or str(out / "config.toml")
+    if config is None and "://" in out:
+        raise GanzooError(f"{out} is a URL: say also which preset or .toml file the run to resume began with.")
+    source = config or f"{out}/config.toml"
     options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy}
-    run(source, out, chosen=chosen, as_json=as_json, **options)
+    run(source, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, **options)
 
 
 def finetune(
@@ -186,6 +235,8 @@ def finetune(
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
     strategy: Strategy = "auto",
+    ray: Ray = False,
+    workers: Workers = None,
     precision: Precision = None,
     accumulate: Accumulate = None,
     steps_per_execution: Executions = None,
@@ -206,4 +257,4 @@ def finetune(
     if not resume:
         require_weights(name)
     options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "recipe": recipe}
-    run(name, out, chosen=chosen, as_json=as_json, init="default", **options)
+    run(name, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, init="default", **options)

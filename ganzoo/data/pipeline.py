@@ -32,6 +32,7 @@ def batches(
     size: int | None = None,
     labels: bool = False,
     texts: str | None = None,
+    rows: slice | None = None,
 ) -> tf.data.Dataset:
     """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on.
 
@@ -41,6 +42,7 @@ def batches(
         labels: also "label", int64 (B,).
         texts: also "text", strings (B,), or "embedding", float32 (B, d), each with "wrong", the mismatched pictures; with
             `data.captions` K above 1 they are (B, K) and (B, K, d).
+        rows: of each global batch only these, the part of one of several workers.
 
     Raises:
         GanzooError: a number out of range, or no labels in the source.
@@ -55,7 +57,7 @@ def batches(
     if texts:
         check_texts(source, texts)
     if hasattr(source, "batches"):  # shapes
-        return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset)
+        return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset, rows=rows)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
         parts = {
             domain: batches(
@@ -65,30 +67,31 @@ def batches(
                 start_step=start_step,
                 offset=offset,
                 size=size,
+                rows=rows,
             )
             for domain, side in source.sides.items()
         }
         return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
     factor = source.size // (size or source.size)
     early = factor if not source.in_memory and source.load_size == source.size else 1  # large pictures one by one
-    positions = tf.data.Dataset.range(offset + start_step * batch_size, np.iinfo(np.int64).max)
+    positions = positions_of(batch_size, start_step, offset, rows)
     if source.in_memory:
         with tf.device("CPU:0"):  # the pipeline runs there; a set on the GPU would be copied back for every batch
             arrays = [tf.constant(array) for array in source.arrays]
-        dataset = positions.batch(batch_size, drop_remainder=True)
 
         def read(p):
             parts = tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)
             return (p, parts, tf.gather(arrays[0], wrong_items(source, p, seed)) if texts else ())
 
-        dataset = dataset.map(read)
+        dataset = positions.map(read)
     else:
 
         def read_one(p):
             parts = _decoded(source, shuffled(p[None], len(source), seed)[0], early)
             return (p, parts, _decoded(source, wrong_items(source, p[None], seed)[0], early)[0] if texts else ())
 
-        dataset = positions.map(read_one, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+        here = len(range(batch_size)[rows or slice(None)])
+        dataset = positions.unbatch().map(read_one, tf.data.AUTOTUNE).batch(here, drop_remainder=True)
 
     def finished(p, parts, wrong):
         out = _finish(source, seed, p, parts, factor, early)
@@ -103,6 +106,13 @@ def batches(
     # Several workers: each takes its part of every global batch, whatever the graph above looks like.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options).prefetch(2)
+
+
+def positions_of(batch_size: int, start_step: int, offset: int, rows: slice | None) -> tf.data.Dataset:
+    """int64 (B,) for each global batch: batch k holds the positions from offset + k * B on; or only some rows of each."""
+    positions = tf.data.Dataset.range(offset + start_step * batch_size, np.iinfo(np.int64).max)
+    positions = positions.batch(batch_size, drop_remainder=True)
+    return positions.map(lambda p: p[rows]) if rows else positions
 
 
 def check_size(source: Source, size: int | None) -> None:

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from ganzoo import shapes3d
 from ganzoo.data import bundled
-from ganzoo.data.pipeline import MIRROR, random_below, random_bits, shuffled
+from ganzoo.data.pipeline import MIRROR, positions_of, random_below, random_bits, shuffled
 from ganzoo.data.sources import grids
 from ganzoo.data.sources.layouts import SPLITS
 from ganzoo.data.sources.records import choose_splits
@@ -96,13 +96,14 @@ class VoxelSource:
             return (grid,)
         return self._pictures(grid[None], np.array([i % len(self.views)]))[0], grid
 
-    def batches(self, batch_size: int, *, seed: int, start_step: int, offset: int) -> tf.data.Dataset:
+    def batches(
+        self, batch_size: int, *, seed: int, start_step: int, offset: int, rows: slice | None
+    ) -> tf.data.Dataset:
         """Infinite dict batches of float32, voxels 0 or 1, pictures in [-1, 1]: see `ganzoo.data.batches`."""
-        positions = tf.data.Dataset.range(offset + start_step * batch_size, np.iinfo(np.int64).max)
         with tf.device("CPU:0"):
             bits = tf.constant(self.bits)
-        batches = positions.batch(batch_size, drop_remainder=True)
-        batches = batches.map(lambda p: self._batch(p, tf.gather(bits, shuffled(p, len(self), seed)), seed))
+        positions = positions_of(batch_size, start_step, offset, rows)
+        batches = positions.map(lambda p: self._batch(p, tf.gather(bits, shuffled(p, len(self), seed)), seed))
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

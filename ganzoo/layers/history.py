@@ -83,13 +83,19 @@ class ImagePool(keras.layers.Layer):
             history.scatter_update(tf.IndexedSlices(images, places))
 
     def state(self) -> dict:
-        """Variables by key for a checkpoint: "<name>/images", "<name>/count", those of a second replica ending in "#2"."""
+        """Variables by key for a checkpoint: "<name>/images", "<name>/count", those of a second replica ending in "#2".
+
+        Of several workers each reads and assigns all of them, at the same places: a copy of another worker's replica comes
+        from there, and is not assigned here.
+        """
         keyed = {}
         for variable in (self.images, self.count):
-            copies = getattr(variable.value, "values", None)  # of a variable that each replica has for itself
-            for replica, copy in enumerate(copies or [variable], start=1):
-                key = f"{self.name}/{variable.name}" + (f"#{replica}" if replica > 1 else "")
-                keyed[key] = _Copy(copy) if copies else copy
+            key, spread = f"{self.name}/{variable.name}", variable.value
+            if not hasattr(spread, "values"):
+                keyed[key] = variable
+                continue
+            for replica in range(spread.distribute_strategy.num_replicas_in_sync):
+                keyed[key + (f"#{replica + 1}" if replica else "")] = _Copy(spread, replica)
         return keyed
 
     def get_config(self):
@@ -97,15 +103,35 @@ class ImagePool(keras.layers.Layer):
 
 
 class _Copy:
-    """One replica's copy of a variable, read and written as a Keras variable is."""
+    """One replica's copy of a variable that each replica has for itself, read and written as a Keras variable is."""
 
     trainable = False
 
-    def __init__(self, variable: tf.Variable):
-        self.variable, self.shape, self.dtype = variable, tuple(variable.shape), variable.dtype.name
+    def __init__(self, spread, replica: int):
+        self.spread, self.replica, self.strategy = spread, replica, spread.distribute_strategy
+        self.shape, self.dtype = tuple(spread.values[0].shape), spread.values[0].dtype.name
+
+    def _here(self) -> dict[int, tf.Variable]:
+        """The copies of this process by the number of their replica."""
+        numbers = range(self.strategy.num_replicas_in_sync)
+        if len(self.spread.values) < len(numbers):
+            own = self.strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
+            numbers = [int(number) for number in self.strategy.experimental_local_results(own)]
+        return dict(zip(numbers, self.spread.values, strict=True))
 
     def assign(self, value) -> None:
-        self.variable.assign(value)
+        if self.replica in (here := self._here()):
+            here[self.replica].assign(value)
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self.variable.numpy(), dtype)
+        if len(self.spread.values) == self.strategy.num_replicas_in_sync:
+            return np.array(self.spread.values[self.replica].numpy(), dtype)
+
+        def own():
+            context = tf.distribute.get_replica_context()
+            value = tf.identity(self.spread)
+            mine = tf.equal(context.replica_id_in_sync_group, self.replica)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(mine, value, tf.zeros_like(value)))
+
+        everywhere = tf.function(lambda: self.strategy.run(own))()
+        return np.array(self.strategy.experimental_local_results(everywhere)[0], dtype)

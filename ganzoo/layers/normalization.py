@@ -18,6 +18,9 @@ class BatchNorm(keras.layers.Layer):
         epsilon: added to the variance.
         gamma_initializer: initial gain; DCGAN and pix2pix draw it from N(1, 0.02).
 
+    `synchronized`, set on a built layer (`blocks.synchronize`), takes the statistics of a training call over the rows of
+    all replicas. That is how a run is spread, not what the layer computes: it is not part of the configuration.
+
     Call arguments: `inputs` (N, C), (N, H, W, C) or (N, D, H, W, C) float; `training`; `per_image`, rank 4 only.
     """
 
@@ -26,6 +29,7 @@ class BatchNorm(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.synchronized = False
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
@@ -42,6 +46,8 @@ class BatchNorm(keras.layers.Layer):
     def call(self, inputs, training=None, per_image=False):
         if per_image:
             return self._normalise_each(inputs)
+        if training and self.synchronized:
+            return self._normalise_all(inputs)
         flat, x = inputs.shape.rank == 2, inputs
         if flat:
             x = inputs[:, None, None, :]
@@ -59,12 +65,30 @@ class BatchNorm(keras.layers.Layer):
             is_training=bool(training),
         )
         if training:
-            keep = self.momentum
-            self.moving_mean.assign(keep * self.moving_mean.value + (1 - keep) * mean)
-            self.moving_variance.assign(keep * self.moving_variance.value + (1 - keep) * unbiased_variance)
+            self._remember(mean, unbiased_variance)
         if flat:
             return y[:, 0, 0, :]
         return tf.ensure_shape(tf.reshape(y, tf.shape(inputs)), inputs.shape) if inputs.shape.rank == 5 else y
+
+    def _remember(self, mean, unbiased_variance):
+        keep = self.momentum
+        self.moving_mean.assign(keep * self.moving_mean.value + (1 - keep) * mean)
+        self.moving_variance.assign(keep * self.moving_variance.value + (1 - keep) * unbiased_variance)
+
+    def _normalise_all(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        axes = list(range(x.shape.rank - 1))
+        mean, variance = tf.nn.moments(x, axes)
+        rows = tf.cast(tf.size(x), tf.float32) / x.shape[-1]
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:  # None while the networks are built
+            own, mean = mean, context.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+            # The variance within each replica and the one between them: E[x^2] - E[x]^2 would cancel.
+            variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, variance + tf.square(own - mean))
+            rows *= context.num_replicas_in_sync
+        self._remember(mean, variance * rows / (rows - 1))
+        y = tf.nn.batch_normalization(x, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
+        return tf.cast(y, inputs.dtype)
 
     def _normalise_each(self, inputs):
         x = tf.cast(inputs, tf.float32)

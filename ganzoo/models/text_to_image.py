@@ -416,9 +416,6 @@ class TextToImage(BaseGAN):
     def training_state(self):
         return super().training_state() | {"seen": self.seen}
 
-    def _maybe_symbolic_build(self, *args, **kwargs):
-        """Nothing: the networks are built. Keras' own takes the mean of a batch over replicas, which strings have not."""
-
     # ---- text ----------------------------------------------------------------------------------------------------
     def embed(self, texts: tf.Tensor) -> tf.Tensor:
         """float32 phi (N, text_dim) of strings (N,), inside a graph; of (N, K), several texts an image, the mean of K."""

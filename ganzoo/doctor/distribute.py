@@ -1,0 +1,142 @@
+"""Do two replicas train as one device does? Each model for the same 32 steps of the same batches both ways.
+
+The global batch is 8, so that a replica has 4 of its rows. Equal means that no weight, averages included, differs by more
+than 1e-6. Some operations look at several rows of a batch, and there equality cannot hold: the report names them, and the
+same model is trained with its batch statistics synchronised and the others switched off.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import data, strategies, zoo
+from ganzoo.doctor import small
+from ganzoo.layers import BatchNorm
+from ganzoo.presets import RunConfig
+
+TOLERANCE = 1e-6
+STEPS = 32
+# Adam divides a gradient by its own size: of one that is zero but for rounding it would make a whole step. With this
+# epsilon such a step stays as small as the rounding is. And a long way through a tiny network is chaotic (CycleGAN's at
+# 2e-4 from step 8 on): a small rate measures the replicas, not the growth of rounding.
+ADAM = {"epsilon": 1e-4, "learning_rate": 2e-5}
+# Weights that begin where a gradient is rounding noise, by the end of their key; they are drawn at random instead. An
+# instance norm divides StyleGAN's constant map by zero.
+SINGULAR = {"stylegan-lite": ("const", "noise_strength")}
+# Operations that look at several rows of a batch, beside batch norm, and what switches them off.
+MIXES = {
+    "cyclegan": ("the image pool: each replica has its own history", {"model.pool_size": 0}),
+    "stylegan-lite": ("minibatch stddev: each replica compares its own rows", {"model.stddev_group": 1}),
+    "text-to-image": (
+        "GAN-INT's pairs of texts and the text encoder's loss over a batch",
+        {"model.interpolate": False, "model.encoder": "embedding", "train.encoder_steps": 0},
+    ),
+}
+
+
+def run(names: Sequence[str]) -> Iterator[dict]:
+    """The record of each model (see `check`), from a child process that starts with two virtual CPUs.
+
+    Raises:
+        RuntimeError: the process failed; with its last words.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", __name__, *names], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for line in child.stdout:
+            yield json.loads(line)
+        words = child.stderr.read()
+        if child.wait():
+            raise RuntimeError(f"The check ended with exit code {child.returncode}: {words[-2000:]}")
+    finally:
+        child.kill()
+
+
+def check(name: str) -> dict:
+    """Trains the small model on one device and on the replicas of "mirrored".
+
+    Returns:
+        {"model", "steps", "replicas", "mixes": names of operations, "weights", "ema", "moved": largest differences to one
+        device, and to the start; "plain": the same two differences where only batch norm mixes, and is left as it is;
+        "ok": equal within TOLERANCE, after weights that did move}.
+    """
+    operation, without = MIXES.get(name, (None, {}))
+    plain = _config(name, without)
+    equal = _config(name, without | {"train.sync_batch_norm": True})
+    start, one = _trained(equal, "one")
+    _, two = _trained(equal, "mirrored")
+    norms = _batch_norms(plain)
+    replicas = strategies.choose("mirrored").num_replicas_in_sync
+    record = {"model": name, "steps": STEPS, "replicas": replicas}
+    record["mixes"] = ["batch norm: each replica takes the statistics of its own rows"] * norms + [operation] * bool(
+        operation
+    )
+    record |= _differences(one, two)
+    record["moved"] = _largest(start, one)
+    if norms and not operation:
+        record["plain"] = _differences(one, _trained(plain, "mirrored")[1])
+    record["ok"] = record["weights"] <= TOLERANCE < record["moved"] and record["ema"] <= TOLERANCE
+    return record
+
+
+def _config(name: str, overrides: dict) -> RunConfig:
+    config = small.config(name, overrides)
+    optimizers = {key: value for key, value in config.train if key.endswith("_optimizer")}
+    calm = {key: o.model_copy(update=ADAM) for key, o in optimizers.items() if o and o.name == "adam"}
+    return config.model_copy(update={"train": config.train.model_copy(update=calm)})
+
+
+def _trained(config: RunConfig, strategy: str) -> tuple[dict, dict]:
+    """The weights by key before and after the steps."""
+    keras.utils.set_random_seed(config.train.seed)
+    with strategies.choose(strategy).scope():
+        model = zoo.build(config)
+    for key, variable in model.state().items():
+        if key.endswith(SINGULAR.get(config.name, ())):
+            variable.assign(np.random.default_rng(0).normal(size=variable.shape))
+    specs = model.batch_signature().items()
+    shapes = {key: [None, *(config.data.size if n is None else n for n in spec.shape[1:])] for key, spec in specs}
+    batches = data.synthetic(
+        {key: tf.TensorSpec(shapes[key], spec.dtype) for key, spec in specs}, config.train.batch_size
+    )
+    start = _weights(model)
+    model.fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
+    return start, _weights(model)
+
+
+def _weights(model) -> dict[str, np.ndarray]:
+    return {key: np.array(variable, np.float64) for key, variable in model.state().items()}
+
+
+def _batch_norms(config: RunConfig) -> bool:
+    networks = zoo.build(config).networks().values()
+    return any(isinstance(layer, BatchNorm) for network in networks for layer in network._flatten_layers())
+
+
+def _differences(one: dict, two: dict) -> dict[str, float]:
+    ema = {key: value for key, value in one.items() if key.startswith("ema_")}
+    return {"weights": _largest(one, two), "ema": _largest(ema, two)}
+
+
+def _largest(one: dict, two: dict) -> float:
+    return max(float(np.abs(value - two[key]).max(initial=0)) for key, value in one.items())
+
+
+def main(names: Sequence[str]) -> None:
+    """The child: one JSON line a model."""
+    for cpu in tf.config.list_physical_devices("CPU"):
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    for name in names:
+        print(json.dumps(check(name)), flush=True)
+
+
+if __name__ == "__main__":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    main(sys.argv[1:])
