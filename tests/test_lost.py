@@ -68,7 +68,7 @@ def test_a_nan_costs_the_steps_since_the_last_checkpoint_and_half_of_the_rates(t
     (row,) = changes.read(run)
     assert (row["step"], row["what"]) == (10, "rollback")
     assert row["why"].startswith(
-        "The loss of d_optimizer is not finite at step 13. Back to step 10; the learning rates"
+        "The loss of d_optimizer is not finite at step 13. Back to step 10; all learning rates"
     )
     assert capsys.readouterr().err.count(row["why"]) == 1
     assert row["why"] in (run / "report.html").read_text()
