@@ -48,7 +48,7 @@ def roll_back(model: BaseGAN, run: Path, failure: NotFinite) -> int:
     if not chief:
         return step
     factor = changes.rate_factor(run) * changes.HALVED
-    text = f"{failure} Back to step {step:,}; the learning rates are {factor:g} of the settings' from here on."
+    text = f"{failure} Back to step {step:,}; all learning rates are times {factor:g} from here on."
     changes.note(run, step, "rollback", text)
     print(text, file=sys.stderr, flush=True)
     return step

@@ -31,6 +31,14 @@ def process(code, *words, **options):
     )  # fmt: skip
 
 
+def words_of(child):
+    """What it said on standard error, once it has ended; a busy machine takes its time."""
+    try:
+        return child.communicate(timeout=600)[1]
+    finally:
+        child.kill()
+
+
 def bytes_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -68,7 +76,7 @@ def test_a_nan_costs_the_steps_since_the_last_checkpoint_and_half_of_the_rates(t
     (row,) = changes.read(run)
     assert (row["step"], row["what"]) == (10, "rollback")
     assert row["why"].startswith(
-        "The loss of d_optimizer is not finite at step 13. Back to step 10; the learning rates"
+        "The loss of d_optimizer is not finite at step 13. Back to step 10; all learning rates"
     )
     assert capsys.readouterr().err.count(row["why"]) == 1
     assert row["why"] in (run / "report.html").read_text()
@@ -168,8 +176,8 @@ def test_the_doctor_shrinks_every_model_that_it_lists():
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-from ganzoo import cli, weights
 if sys.argv[2] == "append":
+    from ganzoo import weights
     while True:
         weights.append_line(sys.argv[3], "x" * 29)
 from ganzoo.cli.app import app
@@ -182,7 +190,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_last_checkpoint(gan_ru
     before = bytes_of(run / "checkpoints")
     limit = min(map(len, before.values())) - 1000
     child = process(LIMITED, limit, "train", "-o", run, "--resume", "--steps", 30, "--set", "train.sample_every=0")
-    _, words = child.communicate(timeout=300)
+    words = words_of(child)
     assert child.returncode == 1, words
     *_, sentence = words.strip().splitlines()
     assert sentence.startswith(f'Error: "{run}/checkpoints/step-00000030.safetensors": File too large (')
@@ -195,9 +203,9 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_last_checkpoint(gan_ru
 
 def test_a_line_that_finds_no_room_is_not_half_there(tmp_path):
     child = process(LIMITED, 100, "append", tmp_path / "log.jsonl")
-    _, words = child.communicate(timeout=60)
+    words = words_of(child)
     assert child.returncode == 1
-    assert "OSError: [Errno 27] File too large (30 bytes to write, " in words.replace("10 bytes", "30 bytes")
+    assert "OSError: [Errno 27] File too large (30 bytes to write, " in words
     assert (tmp_path / "log.jsonl").read_text() == 3 * ("x" * 29 + "\n")
 
 
