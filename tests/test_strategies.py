@@ -1,6 +1,7 @@
 """Which strategy, from which words and which environment; and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -62,9 +63,7 @@ def test_slurm_gives_every_task_its_address(monkeypatch):
 
 
 def test_slurm_shares_the_gpus_of_a_node_out(monkeypatch):
-    import os
-
-    gpus = SLURM | {"SLURM_GPUS_ON_NODE": "2", "SLURM_PROCID": "1", "SLURMD_NODENAME": "node9"}
+    gpus = SLURM | {"SLURM_GPUS_ON_NODE": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "node9"}
     for key, value in gpus.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
