@@ -116,6 +116,7 @@ def test_strategies_that_are_not_here(name, sentence, monkeypatch):
 
 def test_several_workers_come_before_anything_else(monkeypatch):
     """In this process TensorFlow runs already: the sentence says so, before it waits for a worker that never comes."""
+    strategies.choose("one")  # starts the devices
     monkeypatch.setenv("TF_CONFIG", config(["127.0.0.1:1", "127.0.0.1:2"]))
     with pytest.raises(GanzooError, match="must be chosen before TensorFlow has run anything"):
         strategies.choose("multi-worker")

@@ -1,5 +1,6 @@
 """`ganzoo doctor`: proves on this machine what training promises."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -29,8 +30,6 @@ def distribute(
     The exit code is 1 if they differ by more than 1e-6 although no operation mixes the rows of a batch, or batch norm is
     synchronised.
     """
-    import os
-
     from ganzoo import presets
 
     if name and every:
