@@ -4,6 +4,7 @@ With TF_CONFIG it is one of several that train in step, else it trains alone.
 """
 
 import json
+import math
 import os
 import statistics
 import sys
@@ -65,10 +66,18 @@ def fitted(model, batches, steps: int) -> list[float]:
 
 
 def reductions(model, batches) -> int:
-    """How many all-reduces the graph of a step holds: gradients of each player, statistics of batch norms, logs."""
-    graph = model.train_function.get_concrete_function(iter(batches)).graph.as_graph_def()
+    """How many all-reduces a step makes: gradients of each player, statistics of batch norms, logs."""
+    import tensorflow as tf
+
+    @tf.function
+    def step(data):
+        return model.distribute_strategy.run(model.train_step, args=(data,))
+
+    traced = step.get_concrete_function(next(iter(batches)))
+    graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return sum(node.op.startswith("CollectiveReduce") for node in nodes)
+    # Keras' trainer averages each log over the workers, outside of this.
+    return sum(node.op.startswith("CollectiveReduce") for node in nodes) + len(traced.structured_outputs)
 
 
 def parts(model, batches, steps: int) -> dict:
@@ -80,12 +89,10 @@ def parts(model, batches, steps: int) -> dict:
     import tensorflow as tf
 
     spent = {part: tf.Variable(0.0, dtype=tf.float64) for part in ("wait", "transfer")}
-    sent = []
 
     def clocked(reduce):
         def summed(grads_and_vars):
             gradients, variables = zip(*grads_and_vars, strict=True)
-            sent.append(sum(g.shape.num_elements() * g.dtype.size for g in gradients))
             context = tf.distribute.get_replica_context()
             with tf.control_dependencies(gradients):
                 ready = tf.timestamp()
@@ -115,11 +122,11 @@ def parts(model, batches, steps: int) -> dict:
     model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
     whole = (time.perf_counter() - began) / steps
     wait, transfer = (float(spent[part]) / steps for part in ("wait", "transfer"))
-    return {"wait": wait, "transfer": transfer, "compute": whole - wait - transfer, "bytes": sum(sent)}
+    return {"wait": wait, "transfer": transfer, "compute": whole - wait - transfer}
 
 
 def all_reduce(model, strategy) -> dict:
-    """Seconds of an all-reduce of one number, and of all gradients of a step, when both workers are there."""
+    """Seconds of an all-reduce of one number, and of all gradients of a step, when both workers are there; their bytes."""
     import tensorflow as tf
 
     def timed(shapes):
@@ -134,7 +141,8 @@ def all_reduce(model, strategy) -> dict:
         return reduce
 
     meet = timed([[1]])
-    large = timed([variable.shape for player in model.players for variable in model.updated(player)])
+    shapes = [variable.shape for player in model.players for variable in model.updated(player)]
+    large = timed(shapes)
     times = {"latency": [], "all_reduce": []}
     for _ in range(REPEATS + timing.WARM_UP):
         for name, call in (("latency", meet), ("all_reduce", large)):
@@ -142,7 +150,8 @@ def all_reduce(model, strategy) -> dict:
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds[timing.WARM_UP :]) for name, seconds in times.items()}
+    medians = {name: statistics.median(seconds[timing.WARM_UP :]) for name, seconds in times.items()}
+    return medians | {"bytes": 4 * sum(math.prod(shape) for shape in shapes)}
 
 
 if __name__ == "__main__":

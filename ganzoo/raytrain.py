@@ -58,8 +58,9 @@ def train(
         trainer.fit()
     except ray.train.TrainingFailedError as failure:
         for error in getattr(failure, "worker_failures", {}).values():
-            if isinstance(error, GanzooError):
-                raise error from None
+            cause = getattr(error, "_base_exc", error)  # Ray wraps what a worker raised
+            if isinstance(cause, GanzooError):
+                raise cause from None
         raise
     finally:
         ray.shutdown()

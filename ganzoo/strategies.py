@@ -87,28 +87,26 @@ def _read(text: str) -> tuple[dict[str, list[str]], str, int]:
 
 
 def _slurm_workers(environment: Mapping[str, str]) -> list[str]:
-    """host:port of the tasks of a Slurm step in the order of their ranks."""
-    tasks = int(environment["SLURM_STEP_NUM_TASKS"])
-    bound = "SLURM_GPUS_PER_TASK" in environment  # each task sees its own GPUs only
-    gpus = int(environment.get("SLURM_GPUS_ON_NODE", 0))
+    """host:port of the tasks of a Slurm step in the order of their ranks; tasks of one node get their share of its GPUs."""
+    tasks, rank = int(environment["SLURM_STEP_NUM_TASKS"]), int(environment["SLURM_PROCID"])
     resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=10_000 + int(environment.get("SLURM_JOB_ID", 0)) % 20_000,  # two jobs may share a node
-        # It cannot count to none: without GPUs each task takes one that nobody sets.
-        gpus_per_node=gpus or tasks,
-        gpus_per_task=None if gpus else 1,
-        auto_set_gpu=bool(gpus) and not bound,
-    )
+        # Its GPUs are shared out below: it cannot count to none, and it sorts node10 before node9 and mixes them up.
+        gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False,
+    )  # fmt: skip
 
-    # It sorts node10 before node9, and Slurm gives the ranks in the order of the numbers.
     def by_number(address: str):
         return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", address)]
 
-    workers = sorted(resolver.cluster_spec().as_dict()["worker"], key=by_number)
-    host, mine = environment.get("SLURMD_NODENAME"), workers[int(environment["SLURM_PROCID"])].rpartition(":")[0]
-    if host not in (None, mine):
-        raise GanzooError(
-            f"Slurm's rank {environment['SLURM_PROCID']} runs on {host}, not on {mine}: start with --distribution=block."
-        )
+    workers = sorted(resolver.cluster_spec().as_dict()["worker"], key=by_number)  # Slurm's ranks follow the numbers
+    hosts = [address.rpartition(":")[0] for address in workers]
+    host = environment.get("SLURMD_NODENAME", hosts[rank])
+    if host != hosts[rank]:
+        raise GanzooError(f"Slurm's rank {rank} runs on {host}, not on {hosts[rank]}: start with --distribution=block.")
+    share = int(environment.get("SLURM_GPUS_ON_NODE", 0)) // hosts.count(host)
+    if share and "SLURM_GPUS_PER_TASK" not in environment:  # with it Slurm itself shows each task its own only
+        first = share * int(environment["SLURM_LOCALID"])
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(first, first + share)))
     return workers
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ganzoo import blocks
+from ganzoo import blocks, strategies
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, Maxout, RowUniform, Zeroed
 
@@ -220,3 +220,35 @@ def test_channels_are_converted_and_others_refused():
     np.testing.assert_array_equal(blocks.to_channels(rgb[..., :1], 3), np.repeat(rgb[..., :1], 3, axis=-1))
     with pytest.raises(GanzooError, match=r"3 channel\(s\); received 4"):
         blocks.to_channels(tf.zeros([1, 2, 2, 4]), 3)
+
+
+def test_synchronised_batch_norm_takes_the_rows_of_all_replicas():
+    """Rows 0 and 2 on one replica, 4 and 10 on the other: mean 4, variance 14, unbiased 56 / 3; gradients too."""
+    strategy = strategies.choose("mirrored")
+    with strategy.scope():
+        layer = BatchNorm(epsilon=0.0)
+        layer.build((None, 1))
+    layer.synchronized = True
+    rows = tf.constant([[0.0], [2.0], [4.0], [10.0]])
+
+    @tf.function
+    def step():
+        def replica():
+            first = 2 * tf.distribute.get_replica_context().replica_id_in_sync_group
+            x = rows[first : first + 2]
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(y**3)
+            return y, tape.gradient(loss, x)
+
+        return strategy.run(replica)
+
+    y, gradient = (np.concatenate([np.asarray(p) for p in strategy.experimental_local_results(v)]) for v in step())
+    normal = (np.array([[0.0], [2], [4], [10]]) - 4) / np.sqrt(14)
+    np.testing.assert_allclose(y, normal, rtol=1e-6)
+    outer = 3 * normal**2  # of the loss by y; then batch norm's own gradient over all four rows
+    expected = (outer - outer.mean() - normal * (outer * normal).mean()) / np.sqrt(14)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(layer.moving_mean), [0.4], rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(layer.moving_variance), [0.9 + 0.1 * 56 / 3], rtol=1e-6)

@@ -1,6 +1,7 @@
 """Which strategy, from which words and which environment; and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -62,9 +63,7 @@ def test_slurm_gives_every_task_its_address(monkeypatch):
 
 
 def test_slurm_shares_the_gpus_of_a_node_out(monkeypatch):
-    import os
-
-    gpus = SLURM | {"SLURM_GPUS_ON_NODE": "2", "SLURM_PROCID": "1", "SLURMD_NODENAME": "node9"}
+    gpus = SLURM | {"SLURM_GPUS_ON_NODE": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURMD_NODENAME": "node9"}
     for key, value in gpus.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
@@ -117,6 +116,7 @@ def test_strategies_that_are_not_here(name, sentence, monkeypatch):
 
 def test_several_workers_come_before_anything_else(monkeypatch):
     """In this process TensorFlow runs already: the sentence says so, before it waits for a worker that never comes."""
+    strategies.choose("one")  # starts the devices
     monkeypatch.setenv("TF_CONFIG", config(["127.0.0.1:1", "127.0.0.1:2"]))
     with pytest.raises(GanzooError, match="must be chosen before TensorFlow has run anything"):
         strategies.choose("multi-worker")

@@ -1,5 +1,6 @@
 """`ganzoo doctor`: proofs on this machine."""
 
+import os
 from dataclasses import asdict
 from typing import Annotated
 
@@ -76,8 +77,6 @@ def distribute(
     The exit code is 1 if they differ by more than 1e-6 although no operation mixes the rows of a batch, or batch norm is
     synchronised.
     """
-    import os
-
     from ganzoo import presets
 
     if name and every:

@@ -114,7 +114,7 @@ def check_run_folder(out: str, resume: bool) -> None:
 
 def run(
     config: str, out: str, *, chosen: dict[str, Any], as_json: bool, ray: bool, workers: int | None, **options: Any
-):
+) -> None:
     """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
     if workers and not ray:
         raise GanzooError("--workers counts the workers that Ray starts: add --ray, or start each process yourself.")
@@ -171,7 +171,7 @@ def _here(config, out, chosen, as_json, **options) -> None:
 
 def require_weights(name: str) -> None:
     """Refuses to fine-tune a preset without published weights, before a run folder is made."""
-    load_tensorflow()
+    load_tensorflow(devices=False)
     from ganzoo import presets, zoo
 
     if zoo.model_folder(name) is None:
