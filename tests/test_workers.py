@@ -49,7 +49,7 @@ def test_two_worker_processes_train_as_one_process_does(tmp_path, run_of):
     """Equal weights on both, equal to one process to 1e-6 after 32 steps, averages and synchronised batch norm included;
     the chief alone writes, and its log holds what one process logs."""
     changes = {"train__steps": 32, "train__log_every": 8, "train__sample_every": 0, "train__checkpoint_every": 16}
-    config = run_of("dcgan", train__sync_batch_norm=True, model__ema_decay=0.5, **changes)
+    config = run_of("dcgan", train__precision="float32", train__sync_batch_norm=True, model__ema_decay=0.5, **changes)
     config = presets.run_config(config, {f"train.{player}.epsilon": 1e-4 for player in ("g_optimizer", "d_optimizer")})
     file = tmp_path / "my.toml"
     file.write_text(presets.config_toml(config))
