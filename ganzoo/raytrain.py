@@ -17,9 +17,11 @@ MAX_FAILURES = 3
 
 
 def train(
-    config: str, *, out: str, workers: int, overrides: dict[str, Any], resume: bool = False, init: str | None = None
+    config: str, *, out: str, workers: int, overrides: dict[str, Any], resume: bool = False, **options: Any
 ) -> dict[str, Any]:
     """Trains on `workers` Ray workers and returns the facts of the run's manifest (steps, seconds, stopped, ...).
+
+    `options` are those of `ganzoo.train`: init, recipe, accept_changes.
 
     With RAY_ADDRESS, as in a job that was submitted to a cluster, the workers are that cluster's, and `out` must be a folder
     or URL that all of them reach; else Ray is started here for the time of the run.
@@ -49,7 +51,7 @@ def train(
         gpus = ray.cluster_resources().get("GPU", 0) >= workers
         trainer = TensorflowTrainer(
             _worker,
-            train_loop_config={"config": config, "out": out, "overrides": overrides, "resume": resume, "init": init},
+            train_loop_config={"config": config, "out": out, "overrides": overrides, "resume": resume, **options},
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus),
             run_config=RunConfig(
                 name=f"{name}-ray", storage_path=storage, failure_config=FailureConfig(max_failures=MAX_FAILURES)
@@ -73,11 +75,7 @@ def _worker(options: dict[str, Any]) -> None:
     """What each worker runs: at the first attempt a new run (or the one to resume), later the one that was begun."""
     from ganzoo import training
 
-    out = options["out"]
-    begun = mirror.holds_run(out)
+    out, begun = options["out"], mirror.holds_run(options["out"])
     if not begun and not mirror.is_url(out):  # of an attempt that was lost before its first step
         shutil.rmtree(Path(out) / "checkpoints", ignore_errors=True)
-    training.train(
-        options["config"], out=out, resume=begun, init=options["init"], strategy="multi-worker",
-        overrides=options["overrides"],
-    )  # fmt: skip
+    training.train(**options | {"resume": begun}, strategy="multi-worker")

@@ -290,5 +290,16 @@ def _differences(before: RunConfig, now: RunConfig) -> list[str]:
         return [f"the model was {before.name}, now {now.name}"]
     # With every argument named: a run's model table lists them all, a preset only those that it sets.
     old, new = zoo.complete(before).model_dump(), zoo.complete(now).model_dump()
-    pairs = [(t, k, old[t][k], value) for t in ("model", "data", "train") for k, value in new[t].items()]
-    return [f"{t}.{k} was {a}, now {b}" for t, k, a, b in pairs if a != b and (t, k) not in RESUMABLE]
+    found = []
+    for table in ("model", "data", "train"):
+        for key, value in new[table].items():
+            if (table, key) not in RESUMABLE:
+                found += _changed(f"{table}.{key}", old[table][key], value)
+    return found
+
+
+def _changed(key: str, before, now) -> list[str]:
+    """Sentences on what differs, of tables by their keys."""
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        return [text for name in now for text in _changed(f"{key}.{name}", before[name], now[name])]
+    return [f"{key} was {before}, now {now}"] if before != now else []

@@ -265,7 +265,14 @@ TINY_RUN = {
 
 def test_both_models_train_from_their_presets_and_are_measured(tmp_path):
     """The presets' own data, at widths of a test; then every metric with its anchors, and the sheet."""
-    widths = {"data.classes": (), "model.ngf": 2, "model.ndf": 2, "model.latent_dim": 4, "model.grid_size": 16, "data.size": 16}
+    widths = {
+        "data.classes": (),
+        "model.ngf": 2,
+        "model.ndf": 2,
+        "model.latent_dim": 4,
+        "model.grid_size": 16,
+        "data.size": 16,
+    }
     training.train("3d-gan/furniture-vae-32", out=tmp_path / "vae", overrides=TINY_RUN | widths | {
         "model.encoder_size": 32, "data.render_size": 32, "model.nef": 4, "train.health_every": 0,
     })  # fmt: skip
