@@ -4,6 +4,7 @@ import base64
 import html.parser
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -297,10 +298,10 @@ def test_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     target = tmp_path / "page.html"
     target.write_text("old")
 
-    def full(self, target):
+    def full(source, target):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(files.Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         files.write_page(target, "new")
     assert target.read_text() == "old"
