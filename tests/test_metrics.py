@@ -216,21 +216,22 @@ def test_parzen_approaches_the_true_likelihood_and_picks_a_fitting_sigma():
     assert mean == pytest.approx(entropy, abs=4 * error + 0.05)
 
 
-def test_linear_accuracy_separates_what_is_separable_and_nothing_else():
+@pytest.mark.parametrize("accuracy", [metrics.linear_accuracy, metrics.svm_accuracy])
+def test_a_linear_classifier_separates_what_is_separable_and_nothing_else(accuracy):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 600)
     centres = np.array([[0.0, 8.0], [8.0, 0.0], [-8.0, -8.0]])
     clear = centres[labels] + rng.normal(size=(600, 2))
-    assert metrics.linear_accuracy(clear[:300], labels[:300], clear[300:], labels[300:]) > 0.98
+    assert accuracy(clear[:300], labels[:300], clear[300:], labels[300:]) > 0.98
     noise = rng.normal(size=(600, 2))
-    assert metrics.linear_accuracy(noise[:300], labels[:300], noise[300:], labels[300:]) < 0.5
+    assert accuracy(noise[:300], labels[:300], noise[300:], labels[300:]) < 0.5
 
 
-def test_linear_accuracy_is_of_a_large_margin_not_of_least_squares():
+def test_the_svm_is_of_a_large_margin_not_of_least_squares():
     """One far row on its own side drags a least-squares border over its class; a hinge does not see it."""
     rows = np.array([[-2.0], [-1.0], [1.0], [2.0], [100.0]])
     labels = np.array([0, 0, 1, 1, 1])
-    assert metrics.linear_accuracy(rows, labels, np.array([[-1.0], [1.0]]), np.array([0, 1]), c=1e4) == 1
+    assert metrics.svm_accuracy(rows, labels, np.array([[-1.0], [1.0]]), np.array([0, 1]), c=1e4) == 1
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ REFUSED = {
     "holds NaN": lambda: metrics.pairwise_diversity(NAN),
     "above 0": lambda: metrics.path_length(GOOD, GOOD, 0),
     "of one shape": lambda: metrics.path_length(GOOD, GOOD[:4], 0.1),
-    "of at least two classes": lambda: metrics.linear_accuracy(GOOD, np.zeros(8), GOOD, np.zeros(8)),
+    "of at least two classes": lambda: metrics.svm_accuracy(GOOD, np.zeros(8), GOOD, np.zeros(8)),
     "one label each": lambda: metrics.linear_accuracy(GOOD, np.zeros(8), GOOD, np.zeros(7)),
     "received neither": lambda: metrics.parzen_log_likelihood(GOOD, GOOD),
     "moments hold 1 row": lambda: metrics.frechet_distance(metrics.Moments().update(GOOD[:1]), GOOD),

@@ -36,15 +36,15 @@ def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
     preset = preset_of(model)
     own_data = preset.data.source == config.source
     if preset.eval.metrics and own_data:
-        return tuple(filter(_measurable, preset.eval.metrics))
+        return tuple(name for name in preset.eval.metrics if _measurable(name, config))
     if config.shape == "voxels":
         return DEFAULTS["voxels"]
     return DEFAULTS[model.task if data_layer.has_pairs(config) else "latent"]
 
 
-def _measurable(name: str) -> bool:
+def _measurable(name: str, config: presets.DataConfig) -> bool:
     """Whether a metric that nobody asked for by name has its package; where not, that is said."""
-    if name != "linear-d-features" or importlib.util.find_spec("sklearn"):
+    if name != "linear-d-features" or config.shape != "voxels" or importlib.util.find_spec("sklearn"):
         return True
     warnings.warn(f"Left out: {name}. {missing_extra('scikit-learn', 'svm')}", MetricWarning, stacklevel=4)
     return False

@@ -4,7 +4,7 @@
 |---|---|---|
 | pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input in the place of the output |
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
-| dcgan | `linear-d-features` | accuracy of a linear SVM on D's pooled features, beside an untrained D |
+| dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`, `linear-d-features` | see `ganzoo.evaluation.shapes` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |

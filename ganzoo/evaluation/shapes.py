@@ -51,7 +51,7 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
             f"has {len(set(parts[1]))}."
         )
     note = f"{len(set(parts[1]))} classes from D's features, {len(parts[0]):,} training rows"
-    return name, len(parts[2]), Score(metrics.linear_accuracy(*parts), n_reference=len(parts[2]), note=note)
+    return name, len(parts[2]), Score(metrics.svm_accuracy(*parts), n_reference=len(parts[2]), note=note)
 
 
 def discriminator_features(model, shapes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from ganzoo.metrics.diversity import pairwise_diversity
 from ganzoo.metrics.frechet import Moments, frechet_distance
 from ganzoo.metrics.inception import inception_score
 from ganzoo.metrics.kernel import kernel_distance, kernel_distance_blocks, kid_subset_size
-from ganzoo.metrics.linear import linear_accuracy
+from ganzoo.metrics.linear import linear_accuracy, svm_accuracy
 from ganzoo.metrics.neighbours import density_coverage, nearest, precision_recall
 from ganzoo.metrics.paired import feature_distance, l1, ms_ssim, ms_ssim_scales, psnr, ssim
 from ganzoo.metrics.parzen import parzen_log_likelihood
@@ -42,6 +42,7 @@ __all__ = [
     "precision_recall",
     "psnr",
     "ssim",
+    "svm_accuracy",
     "voxel_coverage",
     "voxel_iou",
 ]
