@@ -181,17 +181,16 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class Copies(keras.callbacks.Callback):
-    """Copies the run folder to its URL whenever a checkpoint has come or gone, and at the end."""
+    """Copies the run folder to its URL after every checkpoint, and at the end. Comes after the `saver`."""
 
-    def __init__(self, mirror: Mirror):
+    def __init__(self, mirror: Mirror, saver: Checkpoints):
         super().__init__()
-        self.mirror = mirror
-        self.states: set[str] = set()
+        self.mirror, self.saver = mirror, saver
+        self.sent: int | None = None
 
     def on_train_batch_end(self, batch, logs=None):
-        states = {path.name for path in (self.mirror.folder / "checkpoints").glob("step-*")}
-        if states != self.states:  # also at the first step: the state that the run begins with
-            self.states = states
+        if self.sent != self.saver.saved:  # also at the first step: the state that the run begins with
+            self.sent = self.saver.saved
             self.mirror.push()
 
     def on_train_end(self, logs=None):

@@ -2,8 +2,9 @@
 
 The update of such a step is never applied (`ganzoo.guard`), and no checkpoint or log row is written after it. The rule:
 restore the newest checkpoint, halve all learning rates for the rest of the run, go on from there. If it fails again
-before a newer checkpoint, that one was not good either, and the one before it is taken. A fourth failure ends the run. New settings (`accept_changes`) begin the count and the rates again. Rollbacks stand in `changes.jsonl`, so that
-a run killed and resumed after one ends with the bytes of the run that was not.
+before a newer checkpoint, that one was not good either, and the one before it is taken. A fourth failure ends the run.
+New settings (`accept_changes`) begin the count and the rates again. Rollbacks stand in `changes.jsonl`, so that a run
+killed and resumed after one ends with the bytes of the run that was not.
 """
 
 import sys

@@ -70,7 +70,7 @@ def fit(
         callbacks.tensorboard(out / "tensorboard", log)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
     if copier:
-        everything.append(callbacks.Copies(copier))
+        everything.append(callbacks.Copies(copier, saver))
     if workers.several(strategy):
         everything.append(workers.Together(every=train.log_every, start_step=start))
     for segment in left:

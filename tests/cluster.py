@@ -2,21 +2,12 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import ganzoo
-
-
-def addresses(count: int) -> list[str]:
-    """Free ports of this machine, as host:port."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    return found
+from benchmarks.scaling import addresses
 
 
 def environment(**more: str) -> dict[str, str]:

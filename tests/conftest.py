@@ -14,23 +14,8 @@ for _cpu in tf.config.list_physical_devices("CPU"):
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 from ganzoo import presets, training  # noqa: E402  (after the devices)
+from ganzoo.doctor.small import SMALL  # noqa: E402
 
-# A paper at a size where a run takes seconds, on bundled data.
-SMALL = {
-    "cyclegan": {"model.image_size": 16, "model.ngf": 2, "model.ndf": 2, "model.n_blocks": 1, "model.n_layers": 1}
-    | {"model.pool_size": 4, "data.size": 16, "data.split": "test"},
-    "gan": {"model.image_size": 8, "model.hidden": 12, "model.maxout_units": 6, "model.latent_dim": 5}
-    | {"data.size": 8, "data.split": "test"},
-    "dcgan": {"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
-    | {"data.size": 8, "data.split": "test"},
-    "pix2pix": {"model.ngf": 2, "model.ndf": 2, "model.num_downs": 2, "model.n_layers": 1}
-    | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
-    "stylegan-lite": {"model.image_size": 16, "model.latent_dim": 8, "model.w_dim": 8, "model.mapping_layers": 2}
-    | {"model.mapping_width": 8, "model.fmap_base": 64, "model.fmap_max": 8, "data.size": 16, "data.split": "novel"},
-}
-SMALL["text-to-image"] = {f"model.{key}": value for key, value in
-    {"image_size": 16, "latent_dim": 4, "text_dim": 8, "text_projection": 4, "ngf": 4, "ndf": 4, "encoder_width": 8}.items()
-} | {"data.size": 16, "data.split": "test", "train.encoder_steps": 4}  # fmt: skip
 PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ganzoo import lock
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
@@ -108,7 +109,7 @@ def check_run_folder(out: str, resume: bool) -> None:
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
-    if not resume and out.is_dir() and any(path.name != ".lock" for path in out.iterdir()):
+    if not resume and out.is_dir() and any(path.name != lock.FILE for path in out.iterdir()):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 

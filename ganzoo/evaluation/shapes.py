@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
     # A D that was trained on one class is judged by all of them, as in the paper.
     config, parts = subject.config.model_copy(update={"classes": ()}), []
     for split, limit in ((config.split, None), (subject.split, n)):
-        source = data_layer.open_source(config, split)
+        source = subject.sets.once(("every class", split), partial(data_layer.open_source, config, split))
         count = min(len(source), limit or len(source))
         parts += [discriminator_features(judge, source.take(count)["voxels"]), np.array(source.classes[:count])]
     if len(set(parts[1])) < 2:
