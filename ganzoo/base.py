@@ -15,6 +15,7 @@ import tensorflow as tf
 from ganzoo import schedules
 from ganzoo.errors import GanzooError
 from ganzoo.guard import Guard
+from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import TrainConfig
 
 
@@ -224,10 +225,11 @@ class BaseGAN(keras.Model):
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: counts the step, averages the values and returns the running means. Of a micro-batch, returns
-        the values."""
+        """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
+        running means. Of a micro-batch, returns the values."""
         if self.part is not None:
             return values
+        share_statistics(self.networks().values())
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)
