@@ -251,6 +251,15 @@ class BaseGAN(keras.Model):
         """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
         raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
 
+    def portable_signature(self) -> dict[str, tuple]:
+        """What formats beside SavedModel (ONNX, LiteRT) hold, name -> (function, inputs by name) as in `serving_signature`:
+        its endpoints without strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
+        return {
+            name: (function, inputs)
+            for name, (function, inputs) in self.serving_signature().items()
+            if "seed" not in inputs and all(spec.dtype != tf.string for spec in inputs.values())
+        }
+
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
 

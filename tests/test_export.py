@@ -260,7 +260,7 @@ def test_random_weights_are_refused(small, tmp_path):
 @pytest.mark.parametrize(
     ("formats", "sentence"),
     [
-        (("tflite",), 'no export format "tflite".*savedmodel'),
+        (("tflite",), 'no export format "tflite".*litert'),
         ("savedmodell", 'Did you mean "savedmodel"'),
         ((), "no form"),
     ],

@@ -18,22 +18,40 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model, a preset or a folder that training saved.")],
     out: Out,
+    to: Annotated[str, typer.Option("--to", metavar="FORMATS", help="Formats, with commas between.")] = "savedmodel",
     allow_random: Annotated[
         bool, typer.Option("--allow-random", help="Export untrained weights where there are no others.")
     ] = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a SavedModel that a process with only TensorFlow loads: OUT/1."""
+    """Write a SavedModel that a process with only TensorFlow loads, OUT/1, and other formats beside it.
+
+    Formats: savedmodel; onnx, onnx-float16, onnx-int8; litert, litert-float16, litert-int8. Every one is asked golden inputs;
+    OUT/parity.json says how far its answers are from Keras', and over the tolerance nothing is written.
+    """
     writable_folder(out)
     load_tensorflow(seed)
     from ganzoo import exporting
     from ganzoo.exporting import manifest
 
-    path = exporting.export(name, out, allow_random=allow_random)
-    about = manifest.read(path)
+    formats = [part.strip() for part in to.split(",") if part.strip()]
+    path = exporting.export(name, out, formats=formats, allow_random=allow_random)
+    about, certificate = manifest.read(path), json.loads((out / exporting.PARITY).read_text("utf-8"))
     value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
-    report(value, f"{path} ({value['model']}, weights {value['weights']})", as_json=as_json)
+    if "savedmodel" not in formats:
+        del value["savedmodel"]
+    value["formats"] = {name: str(out / exporting.FORMATS[name].folder) for name in formats}
+    value["parity"] = {
+        name: max(facts["max_error"] for outputs in part["endpoints"].values() for facts in outputs.values())
+        for name, part in certificate["formats"].items()
+        if name in formats
+    }
+    lines = [
+        f"{value['formats'][name]} ({value['model']}, weights {value['weights']}; at most {worst:.4%} from Keras)"
+        for name, worst in value["parity"].items()
+    ]
+    report(value, "\n".join(lines), as_json=as_json)
 
 
 def import_checkpoint(

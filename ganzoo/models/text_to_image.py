@@ -507,6 +507,19 @@ class TextToImage(BaseGAN):
             batches.append([z, tf.constant(seen[np.arange(64 * seed, 64 * seed + 64) % len(seen)])])
         blocks.standing_statistics(self.sampler, batches)
 
+    def portable_signature(self):
+        """`tensors`, and the text encoder from one-hot characters (`characters`), if the model has its own."""
+        endpoints = super().portable_signature()
+        if self.encoder == "char-cnn-rnn":
+            shape = [None, self.text_length, len(ALPHABET)]
+
+            def encode(characters):
+                """One-hot characters (N, text_length, 70) -> float32 embeddings (N, text_dim)."""
+                return {"embedding": self.text_encoder(characters, training=False)}
+
+            endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
+        return endpoints
+
     def serving_signature(self):
         def pictures(text, seed):
             return {
