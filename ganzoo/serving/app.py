@@ -53,7 +53,7 @@ class State:
     batchers: dict[str, Batcher]
     limits: Limits
     metrics: Metrics
-    ready: bool = False
+    ready: bool = True
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
 
 
@@ -84,7 +84,6 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app):
-        state.ready = True
         yield
         state.ready = False
         for batcher in batchers.values():
