@@ -50,10 +50,9 @@ class Client:
             raise missing_extra("httpx", "serve") from error
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.url = url.rstrip("/")
-        try:
-            self.http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise GanzooError(f'"{url}" is no URL of a server, such as http://127.0.0.1:8501: {error}.') from error
+        if not self.url.startswith(("http://", "https://")):
+            raise GanzooError(f'"{url}" is no URL of a server, such as http://127.0.0.1:8501.')
+        self.http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def __enter__(self):
         return self
@@ -71,6 +70,18 @@ class Client:
     def status(self, model: str) -> list[dict]:
         """The versions of a model and their state, "AVAILABLE" if it answers."""
         return self._ask("GET", _path(model))["model_version_status"]
+
+    def ready(self, model: str) -> bool:
+        """Whether the model answers; False for one that is unknown or still loads. KServe's form is understood too."""
+        try:
+            answer = self._ask("GET", _path(model))
+        except ServerError as error:
+            if error.status in (404, 503):
+                return False
+            raise
+        if "ready" in answer:
+            return bool(answer["ready"])
+        return any(version["state"] == "AVAILABLE" for version in answer["model_version_status"])
 
     def metadata(self, model: str) -> dict:
         """The model's signatures as TensorFlow Serving describes them."""
@@ -136,7 +147,7 @@ class Client:
             response = self.http.request(method, path, **options)
         except httpx.TimeoutException as error:
             raise ServerError(f"{self.url} did not answer in time.") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(f"No answer from {self.url}: {error}. Is the server running?") from error
         try:
             document = response.json()
