@@ -22,7 +22,7 @@ ROWS = {
     2: "base blocks accumulation moving transfer",
     3: "models data metrics",
     4: "zoo strategies workers checkpoint callbacks monitors report cards divergence probe recipes",
-    5: "fitting training plan evaluation copying exporting importers explore serving sampling demo publish doctor raytrain",
+    5: "fitting training plan evaluation copying exporting importers explore serving client sampling demo publish doctor raytrain",
     6: "cli __main__",
 }
 ROW = {name: row for row, names in ROWS.items() for name in names.split()}

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ganzoo import __version__
-from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, plan, sample, train
+from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, plan, sample, serve, train
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError
 
@@ -97,6 +97,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(explore.app, name="explore")
 app.command("export")(export.export)
 app.command("import")(export.import_checkpoint)
+app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(doctor.app, name="doctor")
 app.command("demo")(demo.demo)

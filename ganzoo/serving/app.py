@@ -1,0 +1,329 @@
+"""The routes, as an ASGI app: TensorFlow Serving's REST contract, health, metrics, the page.
+
+No path of a request reaches the file system: model names are looked up in a dictionary, and the page's files are read
+once, at the start.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import mimetypes
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ganzoo import images
+from ganzoo.errors import missing_extra, nearest
+from ganzoo.serving import wire
+from ganzoo.serving.batching import Batcher, deadline
+from ganzoo.serving.guard import Guard, Metrics
+from ganzoo.serving.models import Servable
+from ganzoo.serving.wire import RequestError
+
+LOG = logging.getLogger("ganzoo.serving")
+PAGE = Path(__file__).parent / "page"
+CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+CALL = re.compile(rf"/v1/models/(?P<name>[^/:]+){CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
+STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
+SMALL = 2**16  # bytes, or values, that the event loop itself parses or writes; more goes to a thread
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for, and how much may wait.
+
+    timeout: seconds from a request's first byte to its answer. queue: rows that may wait for one model. rows: of one
+    request. body: bytes. pixels: of one picture, encoded or not.
+    """
+
+    timeout: float = 60.0
+    queue: int = 256
+    rows: int = 64
+    body: int = 16 * 2**20
+    pixels: int = 2**22
+
+
+@dataclass
+class State:
+    """What the routes share."""
+
+    servables: dict[str, Servable]
+    batchers: dict[str, Batcher]
+    limits: Limits
+    metrics: Metrics
+    ready: bool = True
+    files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+
+
+def create_app(
+    servables: Sequence[Servable],
+    *,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    hosts: Sequence[str] | None = None,
+    log: str = "text",
+):
+    """The ASGI app that serves `servables`.
+
+    Raises:
+        GanzooError: the extra `serve` is not installed.
+    """
+    check_extra()
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    limits, metrics = limits or Limits(), Metrics()
+    batchers = {}
+    for servable in servables:
+        observe = metrics.batch.labels(servable.name).observe
+        batchers[servable.name] = batcher = Batcher(servable.call, queue=limits.queue, observe=observe)
+        metrics.waiting.labels(servable.name).set_function(lambda batcher=batcher: batcher.waiting_rows)
+    state = State({servable.name: servable for servable in servables}, batchers, limits, metrics, files=_page_files())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app):
+        yield
+        state.ready = False
+        for batcher in batchers.values():
+            batcher.close()
+
+    verbs = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    routes = [Route(path, _sentences(handler), methods=verbs) for path, handler in ROUTES.items()]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _nothing_here, 405: _unknown_method})
+    app.state.ganzoo = state
+    return Guard(app, metrics=metrics, api_key=api_key, hosts=hosts, log=log)
+
+
+def check_extra() -> None:
+    """Raises the sentence with the install line if a package of the extra `serve` is missing."""
+    for package in ("starlette", "uvicorn", "prometheus_client", "orjson"):
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise missing_extra(package.replace("_", "-"), "serve") from error
+
+
+def _page_files() -> dict[str, tuple[bytes, str]]:
+    """Path below `page/` -> (bytes, content type)."""
+    found = {}
+    for file in sorted(PAGE.rglob("*")) if PAGE.is_dir() else ():
+        if file.is_file():
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            found[file.relative_to(PAGE).as_posix()] = file.read_bytes(), kind
+    return found
+
+
+# ---- routes -----------------------------------------------------------------------------------------------------------
+async def v1(request, state: State):
+    """Everything below /v1/: the contract's URLs are told apart by its own patterns."""
+    path = request.url.path
+    call, status = CALL.fullmatch(path), STATUS.fullmatch(path)
+    if call:
+        _method(request, "POST")
+        return await _call(request, state, call)
+    if not status:
+        raise RequestError(400, f"Malformed request: {request.method} {path}")
+    _method(request, "GET", "HEAD")
+    if not status["name"]:
+        raise RequestError(400, f"Missing model name in request. Served are: {', '.join(state.servables)}.")
+    servable = _servable(request, state, status, metadata=bool(status["metadata"]))
+    return _json(_metadata(servable) if status["metadata"] else _status(servable))
+
+
+async def models(request, state: State):
+    _method(request, "GET", "HEAD")
+    return _json([servable.about() for servable in state.servables.values()])
+
+
+async def health(request, state: State):
+    _method(request, "GET", "HEAD")
+    return _json({"status": "ok"})
+
+
+async def readiness(request, state: State):
+    _method(request, "GET", "HEAD")
+    return _json({"status": "ready" if state.ready else "stopping"}, 200 if state.ready else 503)
+
+
+async def metrics(request, state: State):
+    from starlette.responses import Response
+
+    _method(request, "GET", "HEAD")
+    text, kind = state.metrics.page()
+    return Response(text, headers={"content-type": kind})
+
+
+async def page(request, state: State):
+    _method(request, "GET", "HEAD")
+    if "index.html" in state.files:
+        return _file(state, "index.html")
+    return _json({"models": list(state.servables), "see": "/models.json"})
+
+
+async def static(request, state: State):
+    _method(request, "GET", "HEAD")
+    name = request.path_params["name"]
+    if name not in state.files:
+        raise RequestError(404, "There is no such file.")
+    return _file(state, name)
+
+
+ROUTES = {
+    "/": page,
+    "/static/{name:path}": static,
+    "/models.json": models,
+    "/healthz": health,
+    "/readyz": readiness,
+    "/metrics": metrics,
+    "/v1/{rest:path}": v1,
+    "/v1": v1,
+}
+
+
+def _sentences(handler):
+    """The route: what it raises becomes `{"error": ...}` with its status."""
+
+    async def route(request):
+        try:
+            return await handler(request, request.app.state.ganzoo)
+        except RequestError as error:
+            return _json({"error": error.sentence}, error.status, error.headers)
+        except Exception:
+            LOG.exception("%s: a fault in ganzoo", request.scope["request_id"])
+            sentence = f"The server failed; its log has the reason under the request id {request.scope['request_id']}."
+            return _json({"error": sentence}, 500)
+
+    return route
+
+
+async def _nothing_here(request, error):
+    return _json({"error": "There is nothing here. Models are below /v1/models/, a list is /models.json."}, 404)
+
+
+async def _unknown_method(request, error):
+    return _json({"error": f"Malformed request: {request.method} {request.url.path}"}, 405, error.headers)
+
+
+# ---- the contract -----------------------------------------------------------------------------------------------------
+async def _call(request, state: State, match: re.Match):
+    servable = _servable(request, state, match, metadata=True)
+    limits = state.limits
+    async with deadline(limits.timeout):
+        body = await _body(request, limits.body)
+        if match["verb"].lower() != "predict":
+            raise RequestError(
+                400,
+                f"Expected {match['verb'].lower()} signature method_name to be "
+                f"tensorflow/serving/{match['verb'].lower()}. Was: tensorflow/serving/predict",
+            )
+        document = await _aside(len(body), wire.parse, body)
+        name = wire.signature_name(document)
+        if name not in servable.signatures:
+            raise RequestError(
+                400, f'Serving signature name: "{name}" not found in signature def.{nearest(name, servable.signatures)}'
+            )
+        specs = servable.signatures[name].inputs
+        inputs, row_form = await _aside(len(body), wire.arrays, document, specs)
+        rows = wire.check_shapes(inputs, specs)
+        _check_size(inputs, rows, limits)
+        request.scope["rows"] = rows
+        outputs = await state.batchers[servable.name].run(name, inputs, rows)
+        answer = await _aside(sum(array.size for array in outputs.values()), wire.answer, outputs, row_form)
+    return _bytes(answer)
+
+
+def _servable(request, state: State, match: re.Match, *, metadata: bool) -> Servable:
+    """The model that the URL names. `metadata`: of two sentences of TensorFlow Serving the one for its handles."""
+    name, version, label = match["name"], match["version"], match["label"]
+    if version is not None and int(version) >= 2**63:
+        raise RequestError(400, f"Failed to convert version: {version[:40]} to numeric.")
+    if label is not None:
+        raise RequestError(400, f"Unrecognized servable version label: {label}")
+    found = state.servables.get(name)
+    if found is None:
+        what = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        sentence = (
+            f"Servable not found for request: {what}" if metadata else f"Could not find any versions of model {name}"
+        )
+        raise RequestError(404, f"{sentence}.{nearest(name, state.servables)}")
+    if version is not None and int(version) != found.version:
+        sentence = f"Servable not found for request: Specific({name}, {version})"
+        raise RequestError(404, sentence if metadata else f"Could not find version {version} of model {name}")
+    request.scope["model"] = name
+    return found
+
+
+def _status(servable: Servable) -> dict:
+    status = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": str(servable.version), "state": "AVAILABLE", "status": status}]}
+
+
+def _metadata(servable: Servable) -> dict:
+    spec = {"name": servable.name, "signature_name": "", "version": str(servable.version)}
+    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": servable.definitions}}}
+
+
+def _check_size(inputs: dict, rows: int, limits: Limits) -> None:
+    """Raises RequestError 400 for too many rows, or a picture that is none or too large."""
+    if rows > limits.rows:
+        raise RequestError(400, f"The request has {rows} rows; at most {limits.rows} are taken at once.")
+    for i, data in enumerate(inputs.get("image_bytes", ())):
+        found = images.image_size(data)
+        if found is None:
+            raise RequestError(400, f"image_bytes of row {i} is no picture: {', '.join(images.FORMATS)} are read.")
+        width, height, _ = found
+        if width * height > limits.pixels:
+            raise _too_large(f"The picture of row {i}", width, height, limits)
+    for name, array in inputs.items():
+        if array.ndim == 4 and array.shape[1] * array.shape[2] > limits.pixels:
+            raise _too_large(f"A picture of {name}", array.shape[2], array.shape[1], limits)
+
+
+def _too_large(what: str, width: int, height: int, limits: Limits) -> RequestError:
+    return RequestError(400, f"{what} has {width} x {height} pixels; at most {limits.pixels:,} are taken.")
+
+
+# ---- plumbing ---------------------------------------------------------------------------------------------------------
+async def _body(request, limit: int) -> bytes:
+    """The request's body. Raises RequestError 413 as soon as it is known to be too long."""
+    too_long = RequestError(413, f"The body is longer than {limit:,} bytes.", {"Connection": "close"})
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > limit:
+        raise too_long
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_long
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _aside(size: int, function, *arguments):
+    """`function(*arguments)`, in a thread if it handles much: the event loop goes on answering."""
+    return function(*arguments) if size <= SMALL else await asyncio.to_thread(function, *arguments)
+
+
+def _method(request, *accepted: str) -> None:
+    if request.method not in accepted:
+        sentence = f"Malformed request: {request.method} {request.url.path}. Accepted here: {', '.join(accepted)}."
+        raise RequestError(405, sentence, {"Allow": ", ".join(accepted)})
+
+
+def _json(document, status: int = 200, headers: dict | None = None):
+    return _bytes(wire.dumps(document), status, headers)
+
+
+def _bytes(body: bytes, status: int = 200, headers: dict | None = None):
+    from starlette.responses import Response
+
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _file(state: State, name: str):
+    from starlette.responses import Response
+
+    body, kind = state.files[name]
+    return Response(body, media_type=kind, headers={"cache-control": "no-cache"})

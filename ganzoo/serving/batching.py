@@ -1,0 +1,170 @@
+"""Dynamic batching: requests that wait while the model works are run together in the next call.
+
+Nothing waits on purpose. An idle server runs a request at once and alone; a busy one finds several waiting and takes those
+of the same signature and shapes, up to 32 rows. A call has 1, 2, 4, 8, 16 or 32 rows, since another count can round
+differently: what waits is cut at such a number where the requests allow it, and padded with copies of the last row
+where they do not.
+"""
+
+import asyncio
+import collections
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganzoo.serving.wire import RequestError
+
+BUCKETS = (1, 2, 4, 8, 16, 32)
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(eq=False)
+class Job:
+    """Rows of one request, at most the largest bucket; `key` says with which others they can run."""
+
+    signature: str
+    inputs: Arrays
+    rows: int
+    key: tuple
+    future: asyncio.Future
+
+
+class Batcher:
+    """Runs the requests of one model in a thread of its own. Used from one event loop.
+
+    Args:
+        call: (signature, arrays) -> arrays, with one row of output for each row of input.
+        queue: rows that may wait; a request beyond is refused with 429.
+        observe: called with the rows of every call of the model.
+    """
+
+    def __init__(
+        self, call: Callable[[str, Arrays], Arrays], *, queue: int, observe: Callable[[int], None] = lambda rows: None
+    ):
+        self.call, self.queue, self.observe = call, queue, observe
+        self.waiting: collections.deque[Job] = collections.deque()
+        self.waiting_rows = 0
+        self.row_seconds = 0.1  # a running average, for Retry-After
+        self.busy = False
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.tasks: set[asyncio.Task] = set()
+
+    async def run(self, signature: str, inputs: Arrays, rows: int) -> Arrays:
+        """The outputs for one request. A request without rows is run too, alone.
+
+        Raises:
+            RequestError: 429 if too much waits, and what the model raises.
+        """
+        if self.waiting_rows and self.waiting_rows + rows > self.queue:
+            seconds = max(1, math.ceil(self.waiting_rows * self.row_seconds))
+            raise RequestError(
+                429,
+                f"The queue is full: {self.waiting_rows} rows wait. Try again in {seconds} s.",
+                {"Retry-After": str(seconds)},
+            )
+        key = (signature, rows == 0, *(array.shape[1:] for array in inputs.values()))
+        loop = asyncio.get_running_loop()
+        jobs = []
+        for start in range(0, max(rows, 1), BUCKETS[-1]):
+            part = {name: array[start : start + BUCKETS[-1]] for name, array in inputs.items()}
+            jobs.append(Job(signature, part, min(rows - start, BUCKETS[-1]), key, loop.create_future()))
+        self.waiting.extend(jobs)
+        self.waiting_rows += rows
+        self._next()
+        try:
+            parts = await asyncio.gather(*(job.future for job in jobs))
+        finally:  # past its deadline, or one part failed: what has not begun is not begun
+            for job in jobs:
+                job.future.cancel()
+        return parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+
+    def close(self) -> None:
+        """Ends the thread after its present call."""
+        self.thread.shutdown(wait=True)
+
+    def _next(self) -> None:
+        """Begins the next call if the model is free."""
+        while self.waiting and self.waiting[0].future.done():
+            self.waiting_rows -= self.waiting.popleft().rows
+        if self.busy or not self.waiting:
+            return
+        jobs = self._take()
+        self.busy = True
+        task = asyncio.get_running_loop().create_task(self._work(jobs))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _take(self) -> list[Job]:
+        """The first job and those that can run with it, as many as fill a bucket."""
+        key, rows, jobs = self.waiting[0].key, 0, []
+        for job in self.waiting:
+            if job.key == key and not job.future.done() and rows + job.rows <= BUCKETS[-1]:
+                jobs.append(job)
+                rows += job.rows
+            if rows == BUCKETS[-1]:
+                break
+        full = max((bucket for bucket in BUCKETS if bucket <= rows), default=0)
+        while rows - jobs[-1].rows >= max(full, 1):
+            rows -= jobs.pop().rows
+        taken = set(map(id, jobs))
+        self.waiting = collections.deque(job for job in self.waiting if id(job) not in taken)
+        self.waiting_rows -= rows
+        return jobs
+
+    async def _work(self, jobs: list[Job]) -> None:
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self.thread, self._call, jobs)
+        except Exception as error:  # what nobody foresaw, once more for every request that it ends
+            answers = [error] * len(jobs)
+        finally:
+            self.busy = False
+            self._next()
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(answer, Exception):
+                job.future.set_exception(answer)
+            else:
+                job.future.set_result(answer)
+
+    def _call(self, jobs: list[Job]) -> list[Arrays | Exception]:
+        """In the thread: one call for all jobs; if the model refuses it, one for each, so that only the bad one fails."""
+        start = time.perf_counter()
+        rows = sum(job.rows for job in jobs)
+        try:
+            outputs = self._run(jobs)
+        except RequestError as error:
+            if len(jobs) == 1:
+                return [error]
+            return [self._call([job])[0] for job in jobs]
+        if rows:
+            self.row_seconds += 0.2 * ((time.perf_counter() - start) / rows - self.row_seconds)
+        ends = np.cumsum([job.rows for job in jobs])
+        return [{k: v[end - job.rows : end] for k, v in outputs.items()} for job, end in zip(jobs, ends, strict=True)]
+
+    def _run(self, jobs: list[Job]) -> Arrays:
+        rows = sum(job.rows for job in jobs)
+        bucket = next(b for b in BUCKETS if b >= rows) if rows else 0
+        inputs = {}
+        for name in jobs[0].inputs:
+            parts = [job.inputs[name] for job in jobs]
+            parts += [parts[-1][-1:]] * (bucket - rows)
+            inputs[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        outputs = self.call(jobs[0].signature, inputs)
+        self.observe(rows)
+        return outputs
+
+
+@contextlib.asynccontextmanager
+async def deadline(seconds: float):
+    """Ends its body with RequestError 504 after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise RequestError(504, f"The request was not answered within {seconds:g} s; the server is busy.") from None

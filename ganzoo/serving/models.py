@@ -1,0 +1,215 @@
+"""What is served: a folder that `ganzoo export` wrote, under a name that can stand in a URL.
+
+A model, preset or run folder is exported first, so that what answers is the SavedModel and not Keras.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ganzoo import exporting, images, presets
+from ganzoo.errors import GanzooError
+from ganzoo.exporting import manifest
+from ganzoo.serving.wire import RequestError, Spec
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+GRAPH_DETAIL = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]| name: \S*|Error in user code:|\s*\(defined at .*?\)")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function of the SavedModel, and what goes in and comes out."""
+
+    inputs: dict[str, Spec]
+    outputs: dict[str, Spec]
+    function: tf.types.experimental.ConcreteFunction
+
+
+@dataclass(frozen=True)
+class Servable:
+    """One version of one model.
+
+    `definitions` is the SavedModel's own description of its signatures, as JSON of the protocol buffer; `manifest` is
+    what ganzoo wrote beside it, {} for a SavedModel of others; `loaded` owns the variables, which functions hold weakly.
+    """
+
+    name: str
+    version: int
+    signatures: dict[str, Signature]
+    definitions: dict
+    manifest: dict
+    loaded: object
+
+    def call(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs for arrays that fit the signature.
+
+        Raises:
+            RequestError: 400 for what the model refuses, such as bytes that are no picture; 503 if memory ran out.
+        """
+        found = self.signatures[signature]
+        try:
+            tensors = {name: tf.constant(array, found.inputs[name].dtype) for name, array in inputs.items()}
+            return {name: _numpy(tensor) for name, tensor in found.function(**tensors).items()}
+        except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.UnimplementedError) as error:
+            raise RequestError(400, f"The model refused the request: {_sentence(error)}") from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise RequestError(503, "The server ran out of memory for this request; ask for fewer rows.") from error
+
+    def about(self) -> dict:
+        """What the web page shows of a model: an entry of `/models.json`."""
+        return {
+            "name": self.name,
+            "version": str(self.version),
+            "model": self.manifest.get("model"),
+            "paper": self.manifest.get("paper"),
+            "title": self.manifest.get("title"),
+            "task": self.task(),
+            "signatures": {
+                name: {
+                    side: {key: {"dtype": spec.dtype, "shape": spec.shape} for key, spec in specs.items()}
+                    for side, specs in (("inputs", found.inputs), ("outputs", found.outputs))
+                }
+                for name, found in self.signatures.items()
+            },
+            "licence": self.manifest.get("licence"),
+            "attribution": self.manifest.get("attribution"),
+            "image_size": self.image_size(),
+        }
+
+    def task(self) -> str | None:
+        """ "generator", "image", "text" or "shape"; None for a SavedModel of others."""
+        default = self.signatures.get("serving_default")
+        if not self.manifest or default is None:
+            return None
+        if "image_bytes" in default.inputs:
+            return "image"
+        if "text" in default.inputs:
+            return "text"
+        return "shape" if "voxels" in self.signatures["tensors"].outputs else "generator"
+
+    def image_size(self) -> int | None:
+        """The side of the pictures that the model was made for, if that can be known."""
+        tensors = self.signatures.get("tensors")
+        for spec in tensors.outputs.values() if tensors else ():
+            if spec.shape and len(spec.shape) > 1 and spec.shape[1]:
+                return spec.shape[1]
+        paper, _, preset = (self.manifest.get("model") or "").partition("/")
+        if presets.is_paper(paper) and preset in presets.list_presets(paper):
+            return presets.run_config(f"{paper}/{preset}").data.size
+        return None
+
+    def warm_up(self) -> None:
+        """Calls the default signature once with one row: TensorFlow plans a graph at its first call."""
+        default = self.signatures.get("serving_default")
+        if not self.manifest or default is None:
+            return
+        row = {
+            name: np.zeros([1, *(spec.shape or (1,))[1:]], _numpy_type(spec)) for name, spec in default.inputs.items()
+        }
+        if "image_bytes" in row:
+            row["image_bytes"][:] = images.png_bytes(np.full((self.image_size() or 64,) * 2 + (3,), 255, np.uint8))
+        if "text" in row:
+            row["text"][:] = b"a"
+        self.call("serving_default", row)
+
+
+def split(argument: str) -> tuple[str, str]:
+    """(name in the URL, model) of a command-line argument `MODEL` or `NAME=MODEL`.
+
+    Without NAME= it is the model's name with "-" for "/", or a folder's own name.
+
+    Raises:
+        GanzooError: a name that cannot stand in a URL.
+    """
+    name, given, model = argument.partition("=")
+    if not given:
+        model = argument
+        path = Path(model).expanduser()
+        name = path.resolve().name if not presets.is_paper(model.split("/")[0]) else model.replace("/", "-")
+    if not NAME.fullmatch(name) or not model:
+        raise GanzooError(
+            f'"{argument}" gives no name for the URL. A name has letters, digits, ".", "_" and "-": NAME=MODEL.'
+        )
+    return name, model
+
+
+def prepare(argument: str, folder: Path, *, allow_random: bool = False) -> tuple[str, Path]:
+    """(name in the URL, folder DIR/<version> to load) of `[NAME=]MODEL`; what is not exported yet is exported to `folder`.
+
+    Raises:
+        GanzooError: an unknown model, random weights, a folder without a SavedModel.
+    """
+    name, model = split(argument)
+    path = Path(model).expanduser()
+    if not presets.is_paper(model.split("/")[0]) and path.is_dir():
+        if (path / "saved_model.pb").is_file():
+            return name, path
+        versions = [p for p in path.iterdir() if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
+        if versions:
+            return name, max(versions, key=lambda p: int(p.name))  # TensorFlow Serving's own policy: the latest
+    return name, exporting.export(model, folder / name, allow_random=allow_random)
+
+
+def load(name: str, folder: Path) -> Servable:
+    """Loads a SavedModel for serving.
+
+    Raises:
+        GanzooError: the folder holds no SavedModel that this TensorFlow can load.
+    """
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        definitions = _definitions(folder)
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise GanzooError(f"{folder} holds no SavedModel that TensorFlow {tf.__version__} can load: {error}") from error
+    signatures = {
+        key: Signature(
+            {k: _spec(spec) for k, spec in function.structured_input_signature[1].items()},
+            {k: _spec(spec) for k, spec in function.structured_outputs.items()},
+            function,
+        )
+        for key, function in loaded.signatures.items()
+    }
+    if not signatures:
+        raise GanzooError(f"{folder} has no signature to call.")
+    return Servable(name, _version(folder), signatures, definitions, manifest.read(folder) or {}, loaded)
+
+
+def _version(folder: Path) -> int:
+    return int(folder.name) if folder.name.isdecimal() else 1
+
+
+def _definitions(folder: Path) -> dict:
+    from google.protobuf import json_format  # TensorFlow requires it
+
+    file = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    definitions = file.meta_graphs[0].signature_def
+    options = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
+    return {key: json_format.MessageToDict(value, **options) for key, value in definitions.items()}
+
+
+def _spec(spec: tf.TensorSpec) -> Spec:
+    return Spec(spec.dtype.name, None if spec.shape.rank is None else tuple(spec.shape.as_list()))
+
+
+def _numpy_type(spec: Spec):
+    return object if spec.dtype == "string" else spec.dtype
+
+
+def _numpy(tensor: tf.Tensor) -> np.ndarray:
+    array = np.asarray(tensor.numpy())
+    if array.dtype.kind in "SOU":
+        return array.astype(object)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array  # bfloat16
+
+
+def _sentence(error: tf.errors.OpError) -> str:
+    """TensorFlow's message without the names of graph nodes."""
+    lines = GRAPH_DETAIL.sub("", error.message or str(error)).splitlines()
+    lines = [" ".join(line.split()) for line in lines]
+    return next((line for line in lines if line and not line.endswith("execution error:")), "an invalid argument.")[
+        :300
+    ]

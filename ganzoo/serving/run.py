@@ -1,0 +1,103 @@
+"""The process: takes the port, exports and loads the models, serves until it is told to stop, answers what is under way."""
+
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ganzoo.errors import GanzooError
+from ganzoo.serving import models
+from ganzoo.serving.app import Limits, check_extra, create_app
+from ganzoo.serving.guard import LOG, LOOPBACK
+
+
+def serve(
+    arguments: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    allow_random: bool = False,
+    log: str = "text",
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Serves each `[NAME=]MODEL` of `arguments` and returns after SIGTERM, when every request under way is answered.
+
+    Args:
+        host: the address to listen on; the loopback address answers requests of this machine only.
+        port: 0 takes any free one; the line for `say` has it.
+        api_key: asked of every request; None asks none.
+        allow_random: serve untrained weights of a preset that has no others.
+        log: of requests, on standard error: "text", "json" or "none".
+        say: is given a line for people now and then.
+
+    Raises:
+        GanzooError: a port in use, an unknown model, two models of one name, the extra `serve` missing.
+    """
+    check_extra()
+    names = [models.split(argument)[0] for argument in arguments]
+    for name in names:
+        if names.count(name) > 1:
+            raise GanzooError(f'Two models would be called "{name}"; give one another name: NAME=MODEL.')
+    listener = _bind(host, port)
+    limits = limits or Limits()
+    with listener, tempfile.TemporaryDirectory(prefix="ganzoo-serve-") as scratch:
+        servables = []
+        for argument in arguments:
+            name, folder = models.prepare(argument, Path(scratch), allow_random=allow_random)
+            servables.append(models.load(name, folder))
+            servables[-1].warm_up()
+            say(f"{name}: {servables[-1].manifest.get('model', folder)}, version {servables[-1].version}")
+        hosts = LOOPBACK if _is_loopback(host) else None
+        app = create_app(servables, limits=limits, api_key=api_key, hosts=hosts, log=log)
+        _logging(log)
+        address = f"[{host}]" if ":" in host else host
+        _run(app, listener, limits.timeout, lambda: say(f"Serving on http://{address}:{listener.getsockname()[1]}"))
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that holds the port; it listens when the server runs."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(0)  # a port that another server listens on can be bound with SO_REUSEADDR, but not listened on
+    except (OSError, OverflowError) as error:
+        raise GanzooError(f"Cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from error
+    return found
+
+
+def _logging(log: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s" if log == "json" else "%(asctime)s %(message)s"))
+    LOG.handlers, LOG.propagate = [handler], False
+    LOG.setLevel(logging.INFO)
+
+
+def _run(app, listener: socket.socket, timeout: float, started: Callable[[], None]) -> None:
+    """Serves on the socket until SIGTERM; requests under way have `timeout` seconds to be answered."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets=None):
+            await super().startup(sockets)
+            started()
+
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(timeout) + 1
+    )
+    # uvicorn raises the signal that ended it once more when it has drained; by then SIGTERM has done its work.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        Server(config).run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
