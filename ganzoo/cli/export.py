@@ -21,18 +21,28 @@ def export(
     allow_random: Annotated[
         bool, typer.Option("--allow-random", help="Export untrained weights where there are no others.")
     ] = False,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMATS", help="savedmodel, web or both, with a comma.")
+    ] = "savedmodel",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a SavedModel that a process with only TensorFlow loads: OUT/1."""
+    """Write a SavedModel that a process with only TensorFlow loads: OUT/1.
+
+    `--to web` writes OUT/1/web, a page that runs the model in the browser: python -m http.server -d OUT/1/web shows it.
+    """
     writable_folder(out)
     load_tensorflow(seed)
     from ganzoo import exporting
     from ganzoo.exporting import manifest
 
-    path = exporting.export(name, out, allow_random=allow_random)
+    formats = [word.strip() for word in to.split(",") if word.strip()]
+    path = exporting.export(name, out, formats=formats, allow_random=allow_random)
     about = manifest.read(path)
-    value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
+    value = {"model": about["model"], "weights": about["weights_source"]}
+    value |= {word: str(path / "web") if word == "web" else str(path) for word in formats}
+    if "web" in formats and not as_json:
+        say(f"To open the page: python -m http.server -d {path / 'web'}")
     report(value, f"{path} ({value['model']}, weights {value['weights']})", as_json=as_json)
 
 

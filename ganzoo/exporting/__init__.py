@@ -8,11 +8,11 @@ from pathlib import Path
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.exporting import manifest, savedmodel
+from ganzoo.exporting import manifest, savedmodel, web
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS = {"savedmodel": savedmodel.write}  # name -> function(model, new folder)
+FORMATS = {"savedmodel": savedmodel.write, "web": web.write}  # name -> function(model, new folder)
 VERSION = "1"  # TensorFlow Serving reads DIR/<number>
 
 
@@ -34,7 +34,7 @@ def export(
     Args:
         model_or_name: a loaded model, or a name or folder for `ganzoo.load`.
         directory: made if it does not exist.
-        formats: "savedmodel" is what there is.
+        formats: "savedmodel"; "web" is a page that runs the model in the browser, in `directory/1/web`.
         allow_random: export untrained weights too. A preset's name without published weights then gives random ones.
 
     Returns:
