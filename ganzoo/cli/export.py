@@ -29,6 +29,8 @@ def export(
 
     Formats: savedmodel; onnx, onnx-float16, onnx-int8; litert, litert-float16, litert-int8. Every one is asked golden inputs;
     OUT/parity.json says how far its answers are from Keras', and over the tolerance nothing is written.
+
+    `--to web` writes OUT/web, a page that runs the model in the browser: python -m http.server -d OUT/web shows it.
     """
     writable_folder(out)
     load_tensorflow(seed)
@@ -51,6 +53,8 @@ def export(
         f"{value['formats'][name]} ({value['model']}, weights {value['weights']}; at most {worst:.4%} from Keras)"
         for name, worst in value["parity"].items()
     ]
+    if "web" in formats and not as_json:
+        say(f"To open the page: python -m http.server -d {value['formats']['web']}")
     report(value, "\n".join(lines), as_json=as_json)
 
 

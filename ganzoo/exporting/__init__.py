@@ -1,10 +1,9 @@
 """export: a trained model as files for programs that know neither Keras nor ganzoo. The contract: `export/README.md`."""
 
-import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ import numpy as np
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.exporting import golden, litert, manifest, onnx, parity, portable, savedmodel
+from ganzoo.exporting import golden, litert, manifest, onnx, parity, portable, savedmodel, web
 
 __all__ = ["FORMATS", "export"]
 
@@ -28,12 +27,18 @@ class Format:
     precision: str = "float32"
 
     def write(self, model: BaseGAN, folder: Path) -> None:
-        options = {} if self.module is savedmodel else {"precision": self.precision}
+        options = {"precision": self.precision} if self.module in (onnx, litert) else {}
         self.module.write(model, folder, **options)
+
+    def asked(self, model: BaseGAN) -> dict[str, golden.Answers]:
+        """Golden inputs of every endpoint that the format holds, and what Keras answers."""
+        if self.module is web:
+            return web.golden_answers(model)
+        return golden.serving(model) if self.module is savedmodel else golden.portable(model)
 
 
 VERSION = "1"  # TensorFlow Serving reads DIR/<number>
-FORMATS = {"savedmodel": Format(savedmodel, VERSION)} | {
+FORMATS = {"savedmodel": Format(savedmodel, VERSION), "web": Format(web, "web")} | {
     name: Format(module, name, precision)
     for module, family in ((onnx, "onnx"), (litert, "litert"))
     for precision in portable.PRECISIONS
@@ -64,7 +69,8 @@ def export(
         model_or_name: a loaded model, or a name or folder for `ganzoo.load`.
         directory: made if it does not exist.
         formats: some of "savedmodel", "onnx", "onnx-float16", "onnx-int8" (extra `onnx`), "litert", "litert-float16",
-            "litert-int8" (extra `litert`); float16 and int8 are how weights are stored.
+            "litert-int8" (extra `litert`); float16 and int8 are how weights are stored. "web" (extra `onnx`, npm) is a page
+            that runs the model in the browser.
         allow_random: export untrained weights too. A preset's name without published weights then gives random ones.
 
     Returns:
@@ -95,7 +101,7 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as scratch:
             # Folders inside it: a temporary folder itself is private to its owner.
-            asked = functools.cache(lambda whole: golden.serving(model) if whole else golden.portable(model))
+            asked = {}  # by the module of a format: each asks the same of all its precisions
             found = {name: _write(model, name, Path(scratch) / name, asked) for name in formats}
             for name, target in targets.items():
                 _put(Path(scratch) / name, target, Path(scratch) / f"replaced-{name}")
@@ -105,22 +111,23 @@ def export(
     return targets.get("savedmodel", targets[formats[0]])
 
 
-def _write(model: BaseGAN, name: str, folder: Path, asked: Callable[[bool], dict]) -> dict:
+def _write(model: BaseGAN, name: str, folder: Path, asked: dict[ModuleType, dict]) -> dict:
     """Writes one format with its manifest, and asks it the golden inputs: its part of parity.json."""
     form = FORMATS[name]
     form.write(model, folder)
     whole = form.module is savedmodel
+    answers = asked[form.module] = asked.get(form.module) or form.asked(model)
     endpoints = {
         endpoint: parity.compare(
             sides["outputs"], form.module.answers(folder, endpoint, sides["inputs"]), form.precision
         )
-        for endpoint, sides in asked(whole).items()
+        for endpoint, sides in answers.items()
     }
     parity.check(name, endpoints)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     manifest.write(folder, model, whole=whole)
     if whole:
-        np.savez(folder / golden.FILE, **golden.flat(asked(whole)))
+        np.savez(folder / golden.FILE, **golden.flat(answers))
     return {"bytes": size, "endpoints": endpoints}
 
 

@@ -43,6 +43,12 @@ def flat(answers: dict[str, Answers]) -> dict[str, np.ndarray]:
     }
 
 
+def floats(model: BaseGAN, endpoint: str, side: int, channels: int) -> np.ndarray:
+    """Golden pictures as float32 (ROWS, side, side, channels) in [-1, 1]."""
+    pictures = (images.to_channels(picture, channels) for picture in _pictures(model, endpoint, side))
+    return np.stack([images.to_float(images.fit_image(picture, side, "stretch")) for picture in pictures])
+
+
 def _asked(model: BaseGAN, endpoint: str, function: Callable, specs: dict[str, tf.TensorSpec]) -> Answers:
     inputs = {name: _input(model, endpoint, name, spec) for name, spec in specs.items()}
     answer = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
@@ -54,8 +60,7 @@ def _input(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> np.
     if name == "image_bytes":
         return np.array(_files(model, endpoint), dtype=object)
     if name == "images":
-        side = spec.shape[1] or _side(model)
-        return np.stack([_signed(picture, side, spec.shape[-1]) for picture in _pictures(model, endpoint, side)])
+        return floats(model, endpoint, spec.shape[1] or _side(model), spec.shape[-1])
     known = {
         "seed": lambda: np.array(SEEDS, np.int64),
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
@@ -101,7 +106,3 @@ def _files(model: BaseGAN, endpoint: str) -> list[bytes]:
     side = _side(model)
     whole, wide, tall = _pictures(model, endpoint, side)
     return [images.png_bytes(picture) for picture in (whole, wide[: side - side // 4], tall[:, : side - side // 3])]
-
-
-def _signed(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
-    return images.to_float(images.fit_image(images.to_channels(picture, channels), side, "stretch"))

@@ -25,23 +25,35 @@ def write(model: BaseGAN, folder: Path, precision: str = "float32") -> list[Path
     Raises:
         GanzooError: the extra is missing.
     """
-    try:
-        import tf2onnx
-    except ModuleNotFoundError as error:
-        raise missing_extra(error.name or "tf2onnx", "onnx") from None
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, endpoint in portable.endpoints(model).items():
-        signature = list(endpoint.inputs.values())
-        function = tf.function(_renamed(endpoint), input_signature=signature)
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-        for value in [*proto.graph.input, *proto.graph.output]:
-            value.type.tensor_type.shape.dim[0].dim_param = "N"
+        proto = convert(endpoint)
         _pack(proto.graph, precision)
         proto.doc_string = f"{model.paper}, endpoint {name}, written by ganzoo"
         files.append(folder / f"{name}.onnx")
         files[-1].write_bytes(proto.SerializeToString(deterministic=True))
     return files
+
+
+def convert(endpoint: portable.Endpoint):
+    """An endpoint as an ONNX ModelProto.
+
+    Raises:
+        GanzooError: the extra is missing.
+    """
+    try:
+        import tf2onnx
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "tf2onnx", "onnx") from None
+    signature = list(endpoint.inputs.values())
+    function = tf.function(_renamed(endpoint), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    for value in [*proto.graph.input, *proto.graph.output]:
+        dimension = value.type.tensor_type.shape.dim[0]
+        if not dimension.dim_value:
+            dimension.dim_param = "N"
+    return proto
 
 
 def outer_name(endpoint: portable.Endpoint, output: str) -> str:

@@ -28,23 +28,23 @@ class Endpoint:
 
 
 def endpoints(model: BaseGAN) -> dict[str, Endpoint]:
-    """The endpoints of `model.portable_signature()`, frozen.
+    """The endpoints of `model.portable_signature()`, frozen."""
+    return {name: freeze(function, inputs) for name, (function, inputs) in model.portable_signature().items()}
+
+
+def freeze(function: Callable, inputs: dict[str, tf.TensorSpec]) -> Endpoint:
+    """A function of tensors to a dict of them, with its variables as constants.
 
     Both converters would do it themselves: LiteRT's leaves Keras' variables uninitialised, tf2onnx fails at pix2pix.
     """
-    found = {}
-    for name, (function, inputs) in model.portable_signature().items():
-        concrete = tf.function(function, input_signature=list(inputs.values())).get_concrete_function()
-        frozen, names = convert_variables_to_constants_v2(concrete), tuple(sorted(concrete.structured_outputs))
-        found[name] = Endpoint(_named(frozen, names, inputs), dict(inputs), names)
-    return found
+    inputs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()}
+    concrete = tf.function(function, input_signature=list(inputs.values())).get_concrete_function()
+    frozen, names = convert_variables_to_constants_v2(concrete), tuple(sorted(concrete.structured_outputs))
 
-
-def _named(frozen, names, inputs):
     def call(*tensors):
         return dict(zip(names, frozen(*tensors), strict=True))
 
-    return tf.function(call, input_signature=list(inputs.values()))
+    return Endpoint(tf.function(call, input_signature=list(inputs.values())), inputs, names)
 
 
 def rows(values: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:

@@ -331,12 +331,16 @@ class GAN3D(BaseGAN):
         blocks.standing_statistics(self.sampler, batches)
 
     def serving_signature(self):
-        """Seeds to PNG bytes, latents to voxels; with an encoder also pictures to voxels."""
+        """Seeds to PNG bytes and to voxels, latents to voxels; with an encoder also pictures to voxels."""
 
         def serve(seed):
             """int64 seeds (N,) -> PNG bytes (N,): a picture of the shape `generate(1, seed=seed[i])`."""
             voxels = self.voxels_of(self.latents(blocks.seeds_of(seed)))
             return {"image_bytes": blocks.png_rows(depth_pictures(voxels))}
+
+        def shape(seed):
+            """int64 seeds (N,) -> float32 probabilities (N, S, S, S, 1): the shape `generate(1, seed=seed[i])`."""
+            return {"voxels": self.voxels_of(self.latents(blocks.seeds_of(seed)))}
 
         def tensors(latents):
             """float32 latents (N, latent_dim) -> float32 probabilities (N, S, S, S, 1)."""
@@ -349,6 +353,7 @@ class GAN3D(BaseGAN):
         latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
         endpoints = {
             "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
+            "voxels": (shape, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
             "tensors": (tensors, {"latents": latents}),
         }
         if self.encoder_size:

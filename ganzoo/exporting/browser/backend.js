@@ -1,0 +1,114 @@
+// What the page asks for, answered in the page itself: ONNX networks run by onnxruntime-web, which lies beside them. The
+// server's backend.js has the same functions. Noise is not drawn here: it is read from tables that Python wrote, so that a
+// seed shows the same picture everywhere.
+import { canvasOfFloats, floatsOfCanvas } from "./picture.js";
+import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
+
+const HOME = new URL("../", import.meta.url);
+ort.env.wasm.wasmPaths = { wasm: new URL("runtime/ort-wasm-simd-threaded.wasm", HOME).href };
+ort.env.wasm.numThreads = 1; // more would need headers that a plain file server does not send
+
+export const canMorph = true;
+export const seedLimit = true; // a seed beyond the table has no latents here
+export const seedCount = (model) => model.web.seeds;
+
+const loaded = new Map(); // file -> promise of what is in it
+
+export async function models() {
+  const found = await read("models.json");
+  return JSON.parse(new TextDecoder().decode(found));
+}
+
+export async function pictures(model, { seeds, psi }) {
+  const rows = await Promise.all(seeds.map((seed) => latents(model, seed)));
+  return draw(model, rows, psi);
+}
+
+// The picture that lies a part of the way, 0 to 1, on the great arc between the latents of two seeds.
+export async function morph(model, { seed, to, part, psi }) {
+  const between = arc(await latents(model, seed), await latents(model, to), part);
+  return (await draw(model, [between], psi))[0];
+}
+
+export async function translate(model, canvas, { direction, seed }) {
+  const name = model.web.networks[direction] ? direction : "network";
+  const { inputs } = model.web.networks[name];
+  const feeds = { images: tensor(floatsOfCanvas(canvas, inputs.images.at(-1)), inputs.images) };
+  const masks = Object.entries(inputs).filter(([input]) => input !== "images");
+  if (masks.length) {
+    const table = new Uint8Array(await read("masks.bin"));
+    let start = (seed * table.length) / model.web.seeds;
+    for (const [input, shape] of masks) {
+      const length = shape.reduce((a, b) => a * b);
+      feeds[input] = tensor(Float32Array.from(table.subarray(start, start + length)), shape);
+      start += length;
+    }
+  }
+  return canvases(await run(name, feeds))[0];
+}
+
+export async function voxels(model, { seed }) {
+  const output = await run("network", { latents: tensor(await latents(model, seed), [1, model.web.latents]) });
+  return { size: output.dims[1], values: output.data };
+}
+
+async function draw(model, rows, psi) {
+  const width = model.web.latents;
+  const values = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => values.set(row, i * width));
+  const feeds = { latents: tensor(values, [rows.length, width]) };
+  if (model.web.networks.network.inputs.truncation_psi) {
+    feeds.truncation_psi = tensor(new Float32Array(rows.length).fill(psi), [rows.length]);
+  }
+  return canvases(await run("network", feeds));
+}
+
+async function latents(model, seed) {
+  const table = new Float32Array(await read("latents.bin"));
+  return table.subarray(seed * model.web.latents, (seed + 1) * model.web.latents);
+}
+
+function arc(a, b, part) {
+  const length = (v) => Math.hypot(...v);
+  const [long, other] = [length(a), length(b)];
+  const angle = Math.acos(Math.max(-1, Math.min(1, a.reduce((sum, value, i) => sum + value * b[i], 0) / (long * other))));
+  if (angle < 1e-4) return a; // one and the same seed
+  const [of, to] = [Math.sin((1 - part) * angle), Math.sin(part * angle)].map((sine) => sine / Math.sin(angle));
+  // Both directions at their mean length: the arc passes through neither short nor long vectors.
+  const size = long + (other - long) * part;
+  return a.map((value, i) => ((of * value) / long + (to * b[i]) / other) * size);
+}
+
+function tensor(values, shape) {
+  return new ort.Tensor("float32", values, shape);
+}
+
+function canvases({ data, dims: [count, height, width, channels] }) {
+  const size = height * width * channels;
+  return Array.from({ length: count }, (_, i) => canvasOfFloats(data.subarray(i * size, (i + 1) * size), width, height, channels));
+}
+
+async function run(name, feeds) {
+  const file = `${name}.onnx`;
+  const session = await once(`session ${file}`, async () =>
+    ort.InferenceSession.create(new Uint8Array(await read(file)), { executionProviders: ["wasm"] }));
+  return (await session.run(feeds))[session.outputNames[0]];
+}
+
+function read(file) {
+  return once(file, async () => {
+    const answer = await fetch(new URL(file, HOME)).catch(() => null);
+    if (!answer?.ok) throw new Error(`${file} cannot be read. Open the folder through a server: python -m http.server`);
+    return answer.arrayBuffer();
+  });
+}
+
+// The promise of `make()`, made once; a failed one is forgotten, so that another try can succeed.
+function once(key, make) {
+  if (!loaded.has(key)) {
+    const promise = make();
+    promise.catch(() => loaded.delete(key));
+    loaded.set(key, promise);
+  }
+  return loaded.get(key);
+}

@@ -1,0 +1,109 @@
+"""What the web page of an export runs: ONNX networks of floats, and tables of the noise that belongs to a seed.
+
+A page has neither TensorFlow's random numbers nor its string and PNG operations. So noise is an input of the networks:
+the latents of the first seeds, and the dropout masks of pix2pix, are stored as files beside them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import blocks
+from ganzoo.base import BaseGAN
+from ganzoo.errors import GanzooError
+from ganzoo.layers import BatchNorm, RowUniform
+
+LATENT_SEEDS = 256  # a hundred numbers each
+MASK_SEEDS = 16  # some ten thousand bytes each
+
+
+class Network(NamedTuple):
+    """A function of float32 tensors to one, {"images": ...} or {"voxels": ...}, and what goes in, in its order."""
+
+    function: Callable
+    inputs: dict[str, tf.TensorSpec]
+
+
+def networks(model: BaseGAN, size: int | None) -> dict[str, Network]:
+    """Name -> network of a model; `size` is the side of the pictures that image tasks take.
+
+    Raises:
+        GanzooError: a model that cannot run without TensorFlow's string operations.
+    """
+    signature = model.serving_signature()
+    if "text" in signature["serving_default"][1]:
+        raise GanzooError(
+            f"{model.paper} reads its sentences with TensorFlow's string operations, which a web page does not have; "
+            f"ganzoo serve {model.paper} shows it in a page."
+        )
+    if "image_bytes" not in signature["serving_default"][1]:
+        function, inputs = signature["tensors"]
+        floats = {name: spec for name, spec in inputs.items() if spec.dtype == tf.float32}
+        if floats != inputs:
+            raise GanzooError(f"A {model.paper} with classes has no web page yet; ganzoo serve shows it in one.")
+        return {"network": Network(function, inputs)}
+    if hasattr(model, "translator"):
+        return {way: _translator(model.translator(way), size) for way in ("a2b", "b2a")}
+    return {"network": _with_masks(model, size)}
+
+
+def latents(model: BaseGAN) -> np.ndarray:
+    """float32 (LATENT_SEEDS, latent_dim): row s is what `generate(1, seed=s)` starts from."""
+    return blocks.latents_of(model, blocks.seeds_of(tf.range(LATENT_SEEDS, dtype=tf.int64))).numpy()
+
+
+def masks(model: BaseGAN, size: int) -> np.ndarray:
+    """uint8 (MASK_SEEDS, units): row s holds 1 for each unit that dropout keeps in `generate(picture, seed=s)`."""
+    seeds = blocks.seeds_of(tf.range(MASK_SEEDS, dtype=tf.int64))
+    rows = [
+        tf.reshape(layer([tf.zeros([MASK_SEEDS, *shape]), seeds]) >= model.dropout, [MASK_SEEDS, -1])
+        for layer, shape in _drawing(model, size)
+    ]
+    return tf.cast(tf.concat(rows, axis=1), tf.uint8).numpy() if rows else np.zeros((MASK_SEEDS, 0), np.uint8)
+
+
+def _translator(generator: keras.Model, size: int) -> Network:
+    shape = tf.TensorSpec([1, size, size, generator.input_shape[-1]], tf.float32)
+    return Network(lambda images: {"images": generator(images, training=False)}, {"images": shape})
+
+
+def _drawing(model: BaseGAN, size: int) -> list[tuple[RowUniform, tuple[int, ...]]]:
+    """The layers of a U-Net that draw dropout noise, and the shape of what each draws for pictures of a size."""
+    found = [layer for layer in model.sampler.layers if isinstance(layer, RowUniform)]
+    return [(layer, (size >> (layer.salt - 1), size >> (layer.salt - 1), layer.output.shape[-1])) for layer in found]
+
+
+class _Given(keras.layers.Layer):
+    """Stands where a network draws noise, and gives what `noise[name]` holds while the network is traced."""
+
+    def __init__(self, noise, **kwargs):
+        super().__init__(**kwargs)
+        self.noise = noise
+
+    def call(self, inputs):
+        return self.noise.get(self.name, tf.zeros_like(inputs[0]))
+
+
+def _with_masks(model: BaseGAN, size: int) -> Network:
+    """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
+    noise = {}
+
+    def layer_of(layer):
+        return _Given(noise, name=layer.name) if isinstance(layer, RowUniform) else layer
+
+    def call(layer, *args, **kwargs):
+        return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
+
+    view = keras.models.clone_model(model.sampler, clone_function=layer_of, call_function=call)
+    shapes = {layer.name: tf.TensorSpec([1, *shape], tf.float32) for layer, shape in _drawing(model, size)}
+
+    def function(images, *masks):
+        # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
+        noise.update(zip(shapes, masks, strict=True))
+        return {"images": model.translate(view, images, tf.zeros([1, 2], tf.int32))}
+
+    picture = tf.TensorSpec([1, size, size, model.input_channels], tf.float32)
+    return Network(function, {"images": picture} | shapes)

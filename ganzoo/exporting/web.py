@@ -1,0 +1,121 @@
+"""A folder that runs the model in a web page, without a server of ours: networks, tables of noise, runtime, page.
+
+The page is that of `ganzoo serve`; only `static/backend.js` is another one, which runs the ONNX networks in the browser.
+`python -m http.server` in the folder is enough to open it. No other host is contacted, then or later.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.base import BaseGAN
+from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
+
+PAGE = Path(__file__).parents[1] / "serving" / "page"
+BROWSER = Path(__file__).parent / "browser"
+TASKS = {"latent": "generator", "image": "image", "text": "text"}
+PICTURE = 64  # side that image tasks take if the model's preset names none
+
+
+def write(model: BaseGAN, folder: Path) -> None:
+    """Writes the new folder: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, runtime/.
+
+    Raises:
+        GanzooError: a model that a page cannot run (text-to-image), or the runtime or the extra `onnx` is missing.
+    """
+    size, target = _picture_size(model), folder
+    made = networks.networks(model, size)
+    (target / "static").mkdir(parents=True)
+    about = runtime.install(target / "runtime")
+    for name, network in made.items():
+        proto = onnx.convert(portable.freeze(network.function, network.inputs))
+        (target / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
+    table = _write_noise(model, size, target)
+    described = {
+        name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in network.inputs.items()}}
+        for name, network in made.items()
+    }
+    entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
+    (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
+    _write_page(target)
+
+
+def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
+    """What Keras makes of the first row of the page's tables and of a golden picture, by network."""
+    size, found = _picture_size(model), {}
+    for name, network in networks.networks(model, size).items():
+        inputs = {}
+        for key, spec in network.inputs.items():
+            if key == "images":
+                inputs[key] = golden.floats(model, name, size, spec.shape[-1])[:1]
+            elif key == "latents":
+                inputs[key] = networks.latents(model)[:1]
+            elif key == "truncation_psi":
+                inputs[key] = np.array([0.7], np.float32)
+        masks = [key for key in network.inputs if key not in inputs]
+        if masks:
+            shapes = [network.inputs[key].shape for key in masks]
+            ends = np.cumsum([shape.num_elements() for shape in shapes])
+            parts = np.split(networks.masks(model, size)[0].astype(np.float32), ends[:-1])
+            inputs |= {key: part.reshape(shape) for key, part, shape in zip(masks, parts, shapes, strict=True)}
+        made = network.function(*(tf.constant(value) for value in inputs.values()))
+        found[name] = {"inputs": inputs, "outputs": {key: value.numpy() for key, value in made.items()}}
+    return found
+
+
+answers = onnx.answers  # ONNX Runtime in Python stands for that of the browser, which the tests ask
+
+
+def _write_noise(model: BaseGAN, size: int, target: Path) -> dict:
+    """Writes what stands for the seeds; how many there are, and how long a row of latents is."""
+    if hasattr(model, "latents"):
+        table = networks.latents(model)
+        (target / "latents.bin").write_bytes(table.astype("<f4").tobytes())
+        return {"seeds": len(table), "latents": table.shape[1]}
+    if hasattr(model, "translator"):  # draws nothing
+        return {"seeds": 1}
+    table = networks.masks(model, size)
+    (target / "masks.bin").write_bytes(table.tobytes())
+    return {"seeds": len(table)}
+
+
+def _about(model: BaseGAN, size: int) -> dict:
+    """What the page shows of the model: an entry of the server's `/models.json`."""
+    facts = manifest.describe(model)
+    shape = hasattr(model, "voxels_of")
+    return {
+        "name": facts["model"],
+        "version": "1",
+        "model": facts["model"],
+        "paper": facts["paper"],
+        "title": facts["title"],
+        "task": "shape" if shape else TASKS[model.task],
+        "signatures": {
+            name: {
+                "inputs": {key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in i.items()}
+            }
+            for name, (_, i) in model.serving_signature().items()
+        },
+        "licence": facts["licence"],
+        "attribution": facts["attribution"],
+        "image_size": size,
+    }
+
+
+def _picture_size(model: BaseGAN) -> int:
+    """The side of the pictures that the model was trained on, as a multiple of its stride."""
+    side = getattr(model, "image_size", None) or (model.run_config.data.size if model.run_config else PICTURE)
+    stride = 2 ** getattr(model, "num_downs", 0)
+    return -(-side // stride) * stride
+
+
+def _write_page(target: Path) -> None:
+    for file in PAGE.iterdir():
+        shutil.copyfile(file, target / ("" if file.name == "index.html" else "static") / file.name)
+    shutil.copyfile(BROWSER / "backend.js", target / "static" / "backend.js")
+    for path in (target, *target.rglob("*")):  # whoever may read the export may read all of it
+        os.chmod(path, 0o755 if path.is_dir() else 0o644)
