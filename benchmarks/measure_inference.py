@@ -110,8 +110,8 @@ def torch(preset: str, batches: list[int], seconds: float) -> dict:
     torch.manual_seed(0)
     torch.set_num_threads(timing.cores())
     config = presets.run_config(preset)
-    generator = torch_models.networks(preset.partition("/")[0], dict(config.model))["generator"]
-    generator.train(config.paper == "pix2pix")  # its test time is training mode: dropout, statistics of the batch
+    generator = torch_models.Update(config).generator
+    generator.train(config.name == "pix2pix")  # its test time is training mode: dropout, statistics of the batch
     found = {}
     with torch.inference_mode():
         for rows in batches:
@@ -120,11 +120,11 @@ def torch(preset: str, batches: list[int], seconds: float) -> dict:
 
 
 def _torch_call(torch, generator, config, rows):
-    if config.paper == "pix2pix":
+    if config.name == "pix2pix":
         images = torch.rand(rows, config.data.input_channels, config.data.size, config.data.size) * 2 - 1
         return lambda: generator(images).numpy()
     latents = torch.randn(rows, config.model.get("latent_dim", 100))
-    if config.paper != "stylegan-lite":
+    if config.name != "stylegan-lite":
         return lambda: generator(latents).numpy()
 
     def styled():
