@@ -77,14 +77,18 @@ def _drawing(model: BaseGAN, size: int) -> list[tuple[RowUniform, tuple[int, ...
 
 
 class _Given(keras.layers.Layer):
-    """Stands where a network draws noise, and gives what `noise[name]` holds while the network is traced."""
+    """Stands where a network draws noise, and gives what `given(name)` has while the network is traced.
 
-    def __init__(self, noise, **kwargs):
+    A function, since Keras would keep a copy of a dictionary.
+    """
+
+    def __init__(self, given, **kwargs):
         super().__init__(**kwargs)
-        self.noise = noise
+        self.given = given
 
     def call(self, inputs):
-        return self.noise.get(self.name, tf.zeros_like(inputs[0]))
+        noise = self.given(self.name)
+        return tf.zeros_like(inputs[0]) if noise is None else noise
 
 
 def _with_masks(model: BaseGAN, size: int) -> Network:
@@ -92,7 +96,7 @@ def _with_masks(model: BaseGAN, size: int) -> Network:
     noise = {}
 
     def layer_of(layer):
-        return _Given(noise, name=layer.name) if isinstance(layer, RowUniform) else layer
+        return _Given(noise.get, name=layer.name) if isinstance(layer, RowUniform) else layer
 
     def call(layer, *args, **kwargs):
         return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
