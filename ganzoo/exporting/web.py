@@ -45,25 +45,23 @@ def write(model: BaseGAN, folder: Path) -> None:
 
 
 def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
-    """What Keras makes of the first row of the page's tables and of a golden picture, by network."""
-    size, found = _picture_size(model), {}
+    """Inputs of seed 0 for each network of the page, and what the model's own endpoints make of that seed."""
+    size, endpoints, found = _picture_size(model), model.serving_signature(), {}
     for name, network in networks.networks(model, size).items():
-        inputs = {}
-        for key, spec in network.inputs.items():
-            if key == "images":
-                inputs[key] = golden.floats(model, name, size, spec.shape[-1])[:1]
-            elif key == "latents":
-                inputs[key] = networks.latents(model)[:1]
-            elif key == "truncation_psi":
-                inputs[key] = np.array([0.7], np.float32)
-        masks = [key for key in network.inputs if key not in inputs]
+        function, specs = endpoints["b2a_tensors" if name == "b2a" else "tensors"]
+        known = {"seed": np.zeros([1], np.int64), "truncation_psi": np.array([0.7], np.float32)}
+        if "latents" in specs:
+            known["latents"] = networks.latents(model)[:1]
+        else:
+            known["images"] = golden.floats(model, name, size, specs["images"].shape[-1])[:1]
+        masks = {key: spec.shape for key, spec in network.inputs.items() if key not in known}
         if masks:
-            shapes = [network.inputs[key].shape for key in masks]
-            ends = np.cumsum([shape.num_elements() for shape in shapes])
+            ends = np.cumsum([shape.num_elements() for shape in masks.values()])
             parts = np.split(networks.masks(model, size)[0].astype(np.float32), ends[:-1])
-            inputs |= {key: part.reshape(shape) for key, part, shape in zip(masks, parts, shapes, strict=True)}
-        made = network.function(*(tf.constant(value) for value in inputs.values()))
-        found[name] = {"inputs": inputs, "outputs": {key: value.numpy() for key, value in made.items()}}
+            known |= {key: part.reshape(masks[key]) for key, part in zip(masks, parts, strict=True)}
+        made = function(**{key: tf.constant(known[key]) for key in specs})
+        outputs = {key: value.numpy() for key, value in made.items()}
+        found[name] = {"inputs": {key: known[key] for key in network.inputs}, "outputs": outputs}
     return found
 
 
