@@ -249,7 +249,13 @@ class Update:
             "fresh_latents": True,
         } | model
         self.accuracy, self.accuracy_limit = 0.0, model.pop("accuracy_limit", 0.8)
-        self.cls = {"cls_weight": 0.5, "interpolate": True, "beta": 0.5, "interpolation_weight": 1.0} | model
+        self.cls = {
+            "cls_weight": 0.5,
+            "interpolate": True,
+            "beta": 0.5,
+            "interpolation_weight": 1.0,
+            "r1_gamma": 0.0,
+        } | model
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -410,11 +416,15 @@ class Update:
         text = self.text_encoder(batch["text"]) if "text" in batch else batch["embedding"]
         with torch.no_grad():
             fake = self.generator(self.latents(len(image)), text)
+        image, r1 = image.requires_grad_(cls["r1_gamma"] > 0), torch.zeros(())
         real_logits, wrong_logits = self.discriminator(image, text), self.discriminator(wrong, text)
         fake_logits = self.discriminator(fake, text)
         c = cls["cls_weight"]
         d_loss = _g_loss(real_logits) + (1 - c) * _g_loss(-fake_logits) + c * _g_loss(-wrong_logits)
-        self.d.minimize(d_loss)
+        if cls["r1_gamma"]:
+            (slope,) = torch.autograd.grad(real_logits.sum(), image, create_graph=True)
+            r1 = slope.float().square().sum((1, 2, 3)).mean()
+        self.d.minimize(d_loss + cls["r1_gamma"] / 2 * r1)
         zero_biases(self.discriminator)
         z, weights = self.latents(len(image)), torch.ones(len(image))
         if cls["interpolate"]:

@@ -52,10 +52,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """[images, text] -> logits (N, 1); main_cls.lua."""
+    """[images, text] -> logits (N, 1); main_cls.lua, or with `interpolating` main_cls_int.lua."""
 
-    def __init__(self, image_size, channels, text_dim, text_projection, ndf):
+    def __init__(self, image_size, channels, text_dim, text_projection, ndf, interpolating):
         super().__init__()
+        if interpolating:
+            self.fc_norm = nn.BatchNorm1d(text_projection)
+        self.interpolating = interpolating
         self.stages, width = (image_size // 4).bit_length() - 1, ndf
         self.fc, self.c1 = nn.Linear(text_dim, text_projection), nn.Conv2d(channels, ndf, 4, 2, 1)
         for stage in range(2, self.stages + 1):
@@ -66,11 +69,11 @@ class Discriminator(nn.Module):
         self.out = nn.Conv2d(width, 1, 4)
 
     def forward(self, x, text):
-        x = F.leaky_relu(self.c1(x), 0.2)
-        for stage in range(2, self.stages + 1):
+        for stage in range(1, self.stages + 1):
             x = getattr(self, f"c{stage}")(x)
-            x = F.leaky_relu(x, 0.2) if stage < self.stages else x
-        t = F.leaky_relu(self.fc(text), 0.2)[:, :, None, None].expand(-1, -1, 4, 4)
+            x = F.leaky_relu(x, 0.2) if stage < self.stages - self.interpolating else x
+        t = self.fc_norm(self.fc(text)) if self.interpolating else self.fc(text)
+        t = F.leaky_relu(t, 0.2)[:, :, None, None].expand(-1, -1, 4, 4)
         x = F.leaky_relu(self.joint(torch.cat([self.res(x), t], 1)), 0.2)
         return self.out(x).flatten(1)
 
@@ -103,7 +106,9 @@ def text_to_image(model: dict) -> dict[str, nn.Module]:
     sizes = {"image_size": 64, "channels": 3, "text_dim": 1024, "text_projection": 128}
     sizes = {key: model.get(key, value) for key, value in sizes.items()}
     generator = Generator(latent_dim=model.get("latent_dim", 100), ngf=model.get("ngf", 128), **sizes)
-    networks = {"generator": generator, "discriminator": Discriminator(ndf=model.get("ndf", 64), **sizes)}
+    interpolating = model.get("script", "main_cls") == "main_cls_int"
+    discriminator = Discriminator(ndf=model.get("ndf", 64), interpolating=interpolating, **sizes)
+    networks = {"generator": generator, "discriminator": discriminator}
     if model.get("encoder", "char-cnn-rnn") == "char-cnn-rnn":
         width, length = model.get("encoder_width", 256), model.get("text_length", 201)
         networks["text_encoder"] = TextEncoder(sizes["text_dim"], width, length)

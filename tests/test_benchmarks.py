@@ -39,7 +39,8 @@ TINY = {
         "ema_decay": 0.9,
     },
     "text-to-image/lorelei-64": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 5, "text_projection": 4}
-    | {"ngf": 4, "ndf": 4, "encoder": "embedding", "beta": 0.25, "interpolation_weight": 0.5, "ema_decay": 0.9},
+    | {"ngf": 4, "ndf": 4, "encoder": "embedding", "beta": 0.25, "interpolation_weight": 0.5, "ema_decay": 0.9}
+    | {"script": "main_cls_int", "r1_gamma": 0.5},
 }
 STEPS = 3
 
@@ -72,7 +73,8 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     model, update = zoo.build(config), torch_models.Update(config)
     for name_of, module in update.networks.items():
         if config.name == "text-to-image":  # by name: its networks have branches
-            imported = importers.build(f"text-to-image.{name_of}", module.state_dict())
+            script = {"script": TINY[name].get("script", "main_cls")} if name_of == "discriminator" else {}
+            imported = importers.build(f"text-to-image.{name_of}", module.state_dict(), **script)
             getattr(model, name_of).set_weights(imported.get_weights())
             model.ema_generator.set_weights(model.generator.get_weights())
             continue
