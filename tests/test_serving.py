@@ -509,11 +509,18 @@ def test_a_missing_extra_is_named(servables, monkeypatch):
         serving.create_app(servables)
 
 
-def test_errors_of_the_queue_reach_their_request():
-    async def run():
-        batcher = Batcher(lambda *_: {}, queue=1)
-        batcher.call = lambda *_: (_ for _ in ()).throw(RequestError(503, "no memory"))
-        with pytest.raises(RequestError, match="no memory"):
-            await batcher.run("s", {"x": np.zeros(1)}, 1)
+def test_an_error_reaches_its_own_request_only():
+    def call(signature, inputs):
+        if 13 in inputs["x"]:
+            raise RequestError(503, "no memory") if signature == "s" else KeyError("bug")
+        return inputs
 
-    asyncio.run(run())
+    async def run(signature):
+        batcher = Batcher(call, queue=100)
+        jobs = [batcher.run(signature, {"x": np.array([x])}, 1) for x in (1, 2, 13, 3, 13, 4)]
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    for signature, kind in (("s", RequestError), ("t", KeyError)):
+        found = asyncio.run(run(signature))
+        assert [isinstance(answer, kind) for answer in found] == [False, False, True, False, True, False]
+        assert [answer["x"].item() for answer in found if isinstance(answer, dict)] == [1, 2, 3, 4]

@@ -127,7 +127,7 @@ class Batcher:
     async def _work(self, jobs: list[Job]) -> None:
         try:
             answers = await asyncio.get_running_loop().run_in_executor(self.thread, self._call, jobs)
-        except Exception as error:  # what nobody foresaw, once more for every request that it ends
+        except RuntimeError as error:  # the thread has ended
             answers = [error] * len(jobs)
         finally:
             self.busy = False
@@ -141,12 +141,12 @@ class Batcher:
                 job.future.set_result(answer)
 
     def _call(self, jobs: list[Job]) -> list[Arrays | Exception]:
-        """In the thread: one call for all jobs; if the model refuses it, one for each, so that only the bad one fails."""
+        """In the thread: one call for all jobs; if that fails, one for each, so that a bad one fails alone."""
         start = time.perf_counter()
         rows = sum(job.rows for job in jobs)
         try:
             outputs = self._run(jobs)
-        except RequestError as error:
+        except Exception as error:  # a refusal, too little memory for all together, or a fault: told to its own request
             if len(jobs) == 1:
                 return [error]
             return [self._call([job])[0] for job in jobs]
