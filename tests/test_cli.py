@@ -30,6 +30,7 @@ VERBS = (
     "plan",
     "evaluate",
     "explore",
+    "serve",
     "export",
     "import",
     "data",

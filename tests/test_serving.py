@@ -143,6 +143,7 @@ class Gate:
 
     def __init__(self, batcher):
         self.call, self.open, self.rows = batcher.call, threading.Event(), []
+        batcher.call_seconds = float("inf")  # waiting at the gate is no time of the model's
         batcher.call = self
 
     def __call__(self, signature, inputs):
@@ -208,6 +209,33 @@ def test_calls_have_the_rows_of_a_bucket():
         asyncio.run(run(rows))
         assert seen == calls
         assert set(seen) <= {0, *BUCKETS}
+
+
+def test_slow_models_run_few_rows_a_call():
+    """Eight wait behind a first call; a row takes 0.3 s as far as the batcher knows, and a second is enough for two."""
+    release = threading.Event()
+
+    def call(signature, inputs):
+        assert release.wait(30)
+        return inputs
+
+    async def run():
+        batcher = Batcher(call, queue=100)
+        jobs = [asyncio.create_task(batcher.run("s", {"x": np.zeros(1)}, 1)) for _ in range(9)]
+        await until(lambda: batcher.waiting_rows == 8)
+        batcher.row_seconds = 0.3
+        taken = [sum(job.rows for job in batcher._take()) for _ in range(2)]
+        batcher.row_seconds = 10.0
+        taken.append(sum(job.rows for job in batcher._take()))
+        batcher.row_seconds = 0.001
+        taken.append(sum(job.rows for job in batcher._take()))
+        release.set()
+        await jobs[0]
+        for job in jobs[1:]:
+            job.cancel()
+        return taken
+
+    assert asyncio.run(run()) == [2, 2, 1, 2]
 
 
 def test_requests_of_other_shapes_and_signatures_run_apart(gated):
@@ -361,6 +389,12 @@ def test_what_is_not_there(client):
     assert "Expected classify signature" in refusal(client.post("/v1/models/dcgan:classify", content="{}"), 400)
 
 
+@pytest.mark.parametrize("host", ["a/v1/models/dcgan?", "a:b:c", "[", "", "a b", "x#", "\x7f"])
+def test_the_host_header_is_no_part_of_the_path(client, host):
+    assert refusal(client.get("/v1/foo", headers={"Host": host}), 400) == "Malformed request: GET /v1/foo"
+    assert "Latest(dcgan?x)" in refusal(client.get("/v1/models/dcgan%3Fx/metadata", headers={"Host": host}), 404)
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -475,11 +509,18 @@ def test_a_missing_extra_is_named(servables, monkeypatch):
         serving.create_app(servables)
 
 
-def test_errors_of_the_queue_reach_their_request():
-    async def run():
-        batcher = Batcher(lambda *_: {}, queue=1)
-        batcher.call = lambda *_: (_ for _ in ()).throw(RequestError(503, "no memory"))
-        with pytest.raises(RequestError, match="no memory"):
-            await batcher.run("s", {"x": np.zeros(1)}, 1)
+def test_an_error_reaches_its_own_request_only():
+    def call(signature, inputs):
+        if 13 in inputs["x"]:
+            raise RequestError(503, "no memory") if signature == "s" else KeyError("bug")
+        return inputs
 
-    asyncio.run(run())
+    async def run(signature):
+        batcher = Batcher(call, queue=100)
+        jobs = [batcher.run(signature, {"x": np.array([x])}, 1) for x in (1, 2, 13, 3, 13, 4)]
+        return await asyncio.gather(*jobs, return_exceptions=True)
+
+    for signature, kind in (("s", RequestError), ("t", KeyError)):
+        found = asyncio.run(run(signature))
+        assert [isinstance(answer, kind) for answer in found] == [False, False, True, False, True, False]
+        assert [answer["x"].item() for answer in found if isinstance(answer, dict)] == [1, 2, 3, 4]

@@ -118,7 +118,7 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
 # ---- routes -----------------------------------------------------------------------------------------------------------
 async def v1(request, state: State):
     """Everything below /v1/: the contract's URLs are told apart by its own patterns."""
-    path = request.url.path
+    path = request.scope["path"]
     call, status = CALL.fullmatch(path), STATUS.fullmatch(path)
     if call:
         _method(request, "POST")
@@ -203,7 +203,7 @@ async def _nothing_here(request, error):
 
 
 async def _unknown_method(request, error):
-    return _json({"error": f"Malformed request: {request.method} {request.url.path}"}, 405, error.headers)
+    return _json({"error": f"Malformed request: {request.method} {request.scope['path']}"}, 405, error.headers)
 
 
 # ---- the contract -----------------------------------------------------------------------------------------------------
@@ -288,16 +288,21 @@ def _too_large(what: str, width: int, height: int, limits: Limits) -> RequestErr
 # ---- plumbing ---------------------------------------------------------------------------------------------------------
 async def _body(request, limit: int) -> bytes:
     """The request's body. Raises RequestError 413 as soon as it is known to be too long."""
+    from starlette.requests import ClientDisconnect
+
     too_long = RequestError(413, f"The body is longer than {limit:,} bytes.", {"Connection": "close"})
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
         raise too_long
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise too_long
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise too_long
+            parts.append(part)
+    except ClientDisconnect:
+        raise RequestError(400, "The client left before its request was complete.") from None
     return b"".join(parts)
 
 
@@ -308,7 +313,7 @@ async def _aside(size: int, function, *arguments):
 
 def _method(request, *accepted: str) -> None:
     if request.method not in accepted:
-        sentence = f"Malformed request: {request.method} {request.url.path}. Accepted here: {', '.join(accepted)}."
+        sentence = f"Malformed request: {request.method} {request.scope['path']}. Accepted here: {', '.join(accepted)}."
         raise RequestError(405, sentence, {"Allow": ", ".join(accepted)})
 
 

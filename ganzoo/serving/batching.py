@@ -1,7 +1,8 @@
 """Dynamic batching: requests that wait while the model works are run together in the next call.
 
 Nothing waits on purpose. An idle server runs a request at once and alone; a busy one finds several waiting and takes those
-of the same signature and shapes, up to 32 rows. A call has 1, 2, 4, 8, 16 or 32 rows, since another count can round
+of the same signature and shapes, up to 32 rows, or as many as a second is enough for: where a row takes long, sharing a
+call gains nothing and makes all wait for the slowest. A call has 1, 2, 4, 8, 16 or 32 rows, since another count can round
 differently: what waits is cut at such a number where the requests allow it, and padded with copies of the last row
 where they do not.
 """
@@ -41,15 +42,21 @@ class Batcher:
         call: (signature, arrays) -> arrays, with one row of output for each row of input.
         queue: rows that may wait; a request beyond is refused with 429.
         observe: called with the rows of every call of the model.
+        call_seconds: what a shared call may take, as far as can be told.
     """
 
     def __init__(
-        self, call: Callable[[str, Arrays], Arrays], *, queue: int, observe: Callable[[int], None] = lambda rows: None
+        self,
+        call: Callable[[str, Arrays], Arrays],
+        *,
+        queue: int,
+        observe: Callable[[int], None] = lambda rows: None,
+        call_seconds: float = 1.0,
     ):
         self.call, self.queue, self.observe = call, queue, observe
         self.waiting: collections.deque[Job] = collections.deque()
         self.waiting_rows = 0
-        self.row_seconds = 0.1  # a running average, for Retry-After
+        self.call_seconds, self.row_seconds = call_seconds, 0.1  # the latter a running average
         self.busy = False
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.tasks: set[asyncio.Task] = set()
@@ -78,9 +85,11 @@ class Batcher:
         self._next()
         try:
             parts = await asyncio.gather(*(job.future for job in jobs))
-        finally:  # past its deadline, or one part failed: what has not begun is not begun
-            for job in jobs:
-                job.future.cancel()
+        except BaseException:  # past its deadline, or one part failed: what has not begun is not begun
+            for job in filter(self.waiting.__contains__, jobs):
+                self.waiting.remove(job)
+                self.waiting_rows -= job.rows
+            raise
         return parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
     def close(self) -> None:
@@ -89,8 +98,6 @@ class Batcher:
 
     def _next(self) -> None:
         """Begins the next call if the model is free."""
-        while self.waiting and self.waiting[0].future.done():
-            self.waiting_rows -= self.waiting.popleft().rows
         if self.busy or not self.waiting:
             return
         jobs = self._take()
@@ -101,12 +108,13 @@ class Batcher:
 
     def _take(self) -> list[Job]:
         """The first job and those that can run with it, as many as fill a bucket."""
+        most = max((bucket for bucket in BUCKETS if bucket * self.row_seconds <= self.call_seconds), default=1)
         key, rows, jobs = self.waiting[0].key, 0, []
         for job in self.waiting:
-            if job.key == key and not job.future.done() and rows + job.rows <= BUCKETS[-1]:
+            if job.key == key and (not jobs or rows + job.rows <= most):
                 jobs.append(job)
                 rows += job.rows
-            if rows == BUCKETS[-1]:
+            if rows >= most:
                 break
         full = max((bucket for bucket in BUCKETS if bucket <= rows), default=0)
         while rows - jobs[-1].rows >= max(full, 1):
@@ -119,7 +127,7 @@ class Batcher:
     async def _work(self, jobs: list[Job]) -> None:
         try:
             answers = await asyncio.get_running_loop().run_in_executor(self.thread, self._call, jobs)
-        except Exception as error:  # what nobody foresaw, once more for every request that it ends
+        except RuntimeError as error:  # the thread has ended
             answers = [error] * len(jobs)
         finally:
             self.busy = False
@@ -133,12 +141,12 @@ class Batcher:
                 job.future.set_result(answer)
 
     def _call(self, jobs: list[Job]) -> list[Arrays | Exception]:
-        """In the thread: one call for all jobs; if the model refuses it, one for each, so that only the bad one fails."""
+        """In the thread: one call for all jobs; if that fails, one for each, so that a bad one fails alone."""
         start = time.perf_counter()
         rows = sum(job.rows for job in jobs)
         try:
             outputs = self._run(jobs)
-        except RequestError as error:
+        except Exception as error:  # a refusal, too little memory for all together, or a fault: told to its own request
             if len(jobs) == 1:
                 return [error]
             return [self._call([job])[0] for job in jobs]

@@ -183,7 +183,7 @@ def _version(folder: Path) -> int:
 
 
 def _definitions(folder: Path) -> dict:
-    from google.protobuf import json_format  # TensorFlow requires it
+    from google.protobuf import json_format  # TensorFlow brings it
 
     file = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     definitions = file.meta_graphs[0].signature_def

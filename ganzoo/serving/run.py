@@ -1,6 +1,8 @@
 """The process: takes the port, exports and loads the models, serves until it is told to stop, answers what is under way."""
 
 import logging
+import os
+import shutil
 import signal
 import socket
 import sys
@@ -46,6 +48,7 @@ def serve(
     listener = _bind(host, port)
     limits = limits or Limits()
     with listener, tempfile.TemporaryDirectory(prefix="ganzoo-serve-") as scratch:
+        signal.signal(signal.SIGTERM, lambda *_: _leave(scratch))
         servables = []
         for argument in arguments:
             name, folder = models.prepare(argument, Path(scratch), allow_random=allow_random)
@@ -57,6 +60,12 @@ def serve(
         _logging(log)
         address = f"[{host}]" if ":" in host else host
         _run(app, listener, limits.timeout, lambda: say(f"Serving on http://{address}:{listener.getsockname()[1]}"))
+
+
+def _leave(scratch: str) -> None:
+    """Ends the process while models are still prepared. An exception could be lost inside TensorFlow."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(128 + signal.SIGTERM)
 
 
 def _is_loopback(host: str) -> bool:
