@@ -17,7 +17,7 @@ export function imageView({ model, backend, page }) {
     show(output, await backend.translate(model, pad.picture(), state));
   }, page);
   // pix2pix reads lines; what goes both ways reads coloured pictures.
-  const pad = new Pad(side, { sketch: twoWays ? emoji : face, onDraw: draw });
+  const pad = new Pad(side, { sketch: twoWays ? emoji : face, width: twoWays ? 3 : 0.7, onDraw: draw });
   const set = (name) => (value) => { state[name] = value; draw(); };
   const last = backend.seedCount(model) - 1;
 
@@ -48,7 +48,7 @@ function tools(pad, colours, page) {
     return pen;
   });
   const rubber = button("Eraser", () => choose(rubber, "#ffffff", 6));
-  const width = element("input", { type: "range", min: 1, max: 8, step: 0.5, value: pad.width, ariaLabel: "Width of the pen" });
+  const width = element("input", { type: "range", min: 0.7, max: 8.7, step: 0.1, value: pad.width, ariaLabel: "Width of the pen" });
   width.addEventListener("input", () => { pad.width = width.valueAsNumber; });
   const file = element("input", { type: "file", accept: "image/*", ariaLabel: "Upload a picture" });
   file.addEventListener("change", async () => {
