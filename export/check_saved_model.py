@@ -7,9 +7,10 @@ DIR is what `ganzoo export -o DIR` wrote, or DIR/1. Every signature is called wi
 * the same request twice gives the same bytes;
 * no variable changes between requests;
 * several rows in one request give what each row gives alone, within 1/255 of the range;
-* pictures decode, floats are finite, and those of images lie in [-1, 1].
+* pictures decode, floats are finite, and those of images lie in [-1, 1];
+* the golden inputs that the export brought along (`1/assets.extra/golden.npz`) give what Keras gave when it was written.
 
-`--expected` compares with known answers, one file for each DIR in their order. Its arrays are called
+`--expected` compares with other known answers instead, one file for each DIR in their order. Its arrays are called
 "<signature>/inputs/<name>" and "<signature>/outputs/<name>"; an expected `image_bytes` is either the encoded files or
 their pixels, uint8 (N, H, W, C).
 
@@ -57,6 +58,8 @@ def main(arguments=None) -> int:
 def check(folder: Path, expected: Path | None = None) -> dict:
     """Loads one SavedModel and calls each signature: what was found, as plain values."""
     folder = folder if (folder / "saved_model.pb").is_file() else folder / "1"
+    golden = folder / "assets.extra" / "golden.npz"
+    expected = golden if expected is None and golden.is_file() else expected
     result = {"folder": str(folder), "ok": False, "signatures": [], "problems": []}
     try:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ganzoo import schedules
 from ganzoo.errors import GanzooError
 from ganzoo.guard import Guard
+from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import TrainConfig
 
 
@@ -224,10 +225,11 @@ class BaseGAN(keras.Model):
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: counts the step, averages the values and returns the running means. Of a micro-batch, returns
-        the values."""
+        """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
+        running means. Of a micro-batch, returns the values."""
         if self.part is not None:
             return values
+        share_statistics(self.networks().values())
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)
@@ -248,6 +250,15 @@ class BaseGAN(keras.Model):
     def batch_signature(self) -> dict[str, tf.TensorSpec]:
         """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
         raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
+
+    def portable_signature(self) -> dict[str, tuple]:
+        """What formats beside SavedModel (ONNX, LiteRT) hold, name -> (function, inputs by name) as in `serving_signature`:
+        its endpoints without strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
+        return {
+            name: (function, inputs)
+            for name, (function, inputs) in self.serving_signature().items()
+            if "seed" not in inputs and all(spec.dtype != tf.string for spec in inputs.values())
+        }
 
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.

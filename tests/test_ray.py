@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine: two workers, one of them killed, and the run goes on."""
+"""Real Ray clusters on this machine: two workers, one of them killed, and the run goes on; a job file, submitted."""
 
 import importlib.util
 import json
@@ -18,6 +18,7 @@ from ganzoo.errors import GanzooError
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'ganzoo[ray]'")
+EXPORT = Path(__file__).resolve().parent.parent / "export"
 # On a busy machine a worker takes longer to import TensorFlow than Ray waits.
 PATIENCE = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600"}
 
@@ -86,6 +87,32 @@ def test_a_killed_ray_worker_costs_its_steps_and_nothing_else(tmp_path, run_of):
     one, two = (weights.read(path / "checkpoints/step-00000600.safetensors")[0] for path in (tmp_path / "one", out))
     for key, value in one.items():
         np.testing.assert_allclose(two[key], value, atol=1e-5, rtol=1e-4, err_msg=key)
+
+
+@pytest.mark.slow
+@needs_ray
+def test_the_job_file_runs_on_a_cluster(tmp_path):
+    """`export/ray-job.yaml` as it is but for fewer steps, submitted to a cluster of this machine: four workers, a model."""
+    mark, bin = f"{os.getpid()}-{time.time_ns()}", Path(sys.executable).parent
+    dashboard, head = cluster.addresses(2)
+    ports = ["--dashboard-port", dashboard.split(":")[1], "--port", head.split(":")[1]]
+    env = cluster.environment(GANZOO_MARK=mark, PATH=f"{bin}:{os.environ['PATH']}")
+    start = [bin / "ray", "start", "--head", "--num-cpus", "5", "--object-store-memory", "100000000", *ports]
+    submit = [sys.executable, EXPORT / "submit_ray_job.py", EXPORT / "ray-job.yaml", "--address", f"http://{dashboard}"]
+    submit += ["--append", "--set train.steps=4 --set train.sample_every=0 --set train.health_every=0"]
+    variables = PATIENCE | {"GANZOO_RUNS": str(tmp_path)}
+    submit += [word for pair in variables.items() for word in ("--env", "=".join(pair))]
+    try:
+        subprocess.run(start, env=env, check=True, capture_output=True, timeout=300)
+        done = subprocess.run(submit, env=env, capture_output=True, text=True, timeout=900)
+    finally:
+        for pid in processes(mark):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert json.loads((tmp_path / "fashion-32/model/manifest.json").read_text())["steps"] == 4
 
 
 @needs_ray

@@ -175,6 +175,7 @@ def test_long_and_strange_texts_are_drawn_with_a_note(model):
         ({"cls_weight": 1.0}, r"\[0, 1\)"),
         ({"beta": 1.5}, r"\[0, 1\]"),
         ({"text_dim": 0}, "text_dim"),
+        ({"r1_gamma": -1.0}, "r1_gamma"),
     ],
 )
 def test_bad_arguments_of_the_constructor(settings, word):

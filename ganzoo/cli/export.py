@@ -18,32 +18,44 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model, a preset or a folder that training saved.")],
     out: Out,
+    to: Annotated[str, typer.Option("--to", metavar="FORMATS", help="Formats, with commas between.")] = "savedmodel",
     allow_random: Annotated[
         bool, typer.Option("--allow-random", help="Export untrained weights where there are no others.")
     ] = False,
-    to: Annotated[
-        str, typer.Option("--to", metavar="FORMATS", help="savedmodel, web or both, with a comma.")
-    ] = "savedmodel",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a SavedModel that a process with only TensorFlow loads: OUT/1.
+    """Write a SavedModel that a process with only TensorFlow loads, OUT/1, and other formats beside it.
 
-    `--to web` writes OUT/1/web, a page that runs the model in the browser: python -m http.server -d OUT/1/web shows it.
+    Formats: savedmodel; onnx, onnx-float16, onnx-int8; litert, litert-float16, litert-int8. Every one is asked golden inputs;
+    OUT/parity.json says how far its answers are from Keras', and over the tolerance nothing is written.
+
+    `--to web` writes OUT/web, a page that runs the model in the browser: python -m http.server -d OUT/web shows it.
     """
     writable_folder(out)
     load_tensorflow(seed)
     from ganzoo import exporting
     from ganzoo.exporting import manifest
 
-    formats = [word.strip() for word in to.split(",") if word.strip()]
+    formats = [part.strip() for part in to.split(",") if part.strip()]
     path = exporting.export(name, out, formats=formats, allow_random=allow_random)
-    about = manifest.read(path)
-    value = {"model": about["model"], "weights": about["weights_source"]}
-    value |= {word: str(path / "web") if word == "web" else str(path) for word in formats}
+    about, certificate = manifest.read(path), json.loads((out / exporting.PARITY).read_text("utf-8"))
+    value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
+    if "savedmodel" not in formats:
+        del value["savedmodel"]
+    value["formats"] = {name: str(out / exporting.FORMATS[name].folder) for name in formats}
+    value["parity"] = {
+        name: max(facts["max_error"] for outputs in part["endpoints"].values() for facts in outputs.values())
+        for name, part in certificate["formats"].items()
+        if name in formats
+    }
+    lines = [
+        f"{value['formats'][name]} ({value['model']}, weights {value['weights']}; at most {worst:.4%} from Keras)"
+        for name, worst in value["parity"].items()
+    ]
     if "web" in formats and not as_json:
-        say(f"To open the page: python -m http.server -d {path / 'web'}")
-    report(value, f"{path} ({value['model']}, weights {value['weights']})", as_json=as_json)
+        say(f"To open the page: python -m http.server -d {value['formats']['web']}")
+    report(value, "\n".join(lines), as_json=as_json)
 
 
 def import_checkpoint(

@@ -8,27 +8,34 @@ import tensorflow as tf
 
 from ganzoo import __version__, presets
 from ganzoo.base import BaseGAN
+from ganzoo.data import bundled
+from ganzoo.evaluation import records
 
 FILE = Path("assets.extra") / "manifest.json"
 
 
-def write(folder: Path, model: BaseGAN) -> None:
-    """Writes the manifest of `model` into the exported folder. It holds no date: the same export gives the same bytes."""
-    (folder / FILE).parent.mkdir(exist_ok=True)
-    (folder / FILE).write_text(json.dumps(describe(model), indent=1) + "\n", "utf-8")
+def write(folder: Path, model: BaseGAN, *, whole: bool = True) -> None:
+    """Writes the manifest of `model` into the exported folder: of a SavedModel (`whole`), or of a format of floats alone.
+
+    It holds no date: the same export gives the same bytes.
+    """
+    file = folder / FILE if whole else folder / FILE.name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(describe(model, whole=whole), indent=1) + "\n", "utf-8")
 
 
 def read(folder: Path) -> dict | None:
     """The manifest of a folder that `write` made, or None if it has none."""
+    file = folder / FILE if (folder / FILE).is_file() else folder / FILE.name
     try:
-        found = json.loads((folder / FILE).read_text("utf-8"))
+        found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and {"ganzoo", "model", "paper"} <= found.keys() else None
 
 
-def describe(model: BaseGAN) -> dict:
-    """Model, weights and their licence, endpoints, versions.
+def describe(model: BaseGAN, *, whole: bool = True) -> dict:
+    """Model, weights and their hash and licence, what they were trained on, endpoints, versions.
 
     `licence` and `attribution` are those of the published weights; for other weights they are None, since only their
     maker can say.
@@ -42,15 +49,26 @@ def describe(model: BaseGAN) -> dict:
         "title": facts.title,
         "arxiv": facts.arxiv,
         "weights_source": model.weights_source,
+        "weights_sha256": records.weights_of(model)[1],
+        "training_data": _training_data(model),
         "licence": published.licence if published else None,
         "attribution": published.attribution if published else None,
         "parameters": model.sampler.count_params(),
         "endpoints": {
             name: {key: f"{spec.dtype.name}{spec.shape.as_list()}".replace("None", "?") for key, spec in inputs.items()}
-            for name, (_, inputs) in model.serving_signature().items()
+            for name, (_, inputs) in (model.serving_signature() if whole else model.portable_signature()).items()
         },
         "versions": {"keras": keras.__version__, "tensorflow": tf.__version__},
     }
+
+
+def _training_data(model: BaseGAN) -> dict | None:
+    """Source, split and, of a bundled set, licence of the data in the model's options; None for a model without options."""
+    if model.run_config is None or model.weights_source == "random":
+        return None
+    found = {key: getattr(model.run_config.data, key) for key in ("source", "split", "size")}
+    name = bundled.canonical(found["source"])
+    return found | ({"licence": bundled.facts(name).get("licence")} if name else {})
 
 
 def _published(model: BaseGAN) -> presets.Weights | None:

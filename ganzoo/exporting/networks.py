@@ -5,7 +5,6 @@ the latents of the first seeds, and the dropout masks of pix2pix, are stored as 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -14,16 +13,15 @@ import tensorflow as tf
 
 from ganzoo import blocks
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, RowUniform
 
-OPSET = 17
 LATENT_SEEDS = 256  # a hundred numbers each
 MASK_SEEDS = 16  # some ten thousand bytes each
 
 
 class Network(NamedTuple):
-    """A function of float32 tensors with one output, and what goes in, in its order."""
+    """A function of float32 tensors to one, {"images": ...} or {"voxels": ...}, and what goes in, in its order."""
 
     function: Callable
     inputs: dict[str, tf.TensorSpec]
@@ -46,7 +44,7 @@ def networks(model: BaseGAN, size: int | None) -> dict[str, Network]:
         floats = {name: spec for name, spec in inputs.items() if spec.dtype == tf.float32}
         if floats != inputs:
             raise GanzooError(f"A {model.paper} with classes has no web page yet; ganzoo serve shows it in one.")
-        return {"network": Network(lambda *tensors: next(iter(function(*tensors).values())), inputs)}
+        return {"network": Network(function, inputs)}
     if hasattr(model, "translator"):
         return {way: _translator(model.translator(way), size) for way in ("a2b", "b2a")}
     return {"network": _with_masks(model, size)}
@@ -67,24 +65,9 @@ def masks(model: BaseGAN, size: int) -> np.ndarray:
     return tf.cast(tf.concat(rows, axis=1), tf.uint8).numpy() if rows else np.zeros((MASK_SEEDS, 0), np.uint8)
 
 
-def write_onnx(network: Network, path: Path) -> None:
-    """Writes a network as ONNX.
-
-    Raises:
-        GanzooError: the extra `web` is not installed.
-    """
-    try:
-        import tf2onnx
-    except ModuleNotFoundError as error:
-        raise missing_extra("tf2onnx", "web") from error
-    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in network.inputs.items()]
-    traced = tf.function(network.function, input_signature=specs)
-    tf2onnx.convert.from_function(traced, input_signature=specs, opset=OPSET, output_path=str(path))
-
-
 def _translator(generator: keras.Model, size: int) -> Network:
     shape = tf.TensorSpec([1, size, size, generator.input_shape[-1]], tf.float32)
-    return Network(lambda images: generator(images, training=False), {"images": shape})
+    return Network(lambda images: {"images": generator(images, training=False)}, {"images": shape})
 
 
 def _drawing(model: BaseGAN, size: int) -> list[tuple[RowUniform, tuple[int, ...]]]:
@@ -124,7 +107,7 @@ def _with_masks(model: BaseGAN, size: int) -> Network:
     def function(images, *masks):
         # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
         noise.update(zip(shapes, masks, strict=True))
-        return model.translate(view, images, tf.zeros([1, 2], tf.int32))
+        return {"images": model.translate(view, images, tf.zeros([1, 2], tf.int32))}
 
     picture = tf.TensorSpec([1, size, size, model.input_channels], tf.float32)
     return Network(function, {"images": picture} | shapes)

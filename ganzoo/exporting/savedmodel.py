@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from ganzoo.base import BaseGAN
 
@@ -17,3 +19,11 @@ def write(model: BaseGAN, folder: Path) -> None:
     for endpoint, (function, inputs) in model.serving_signature().items():
         archive.add_endpoint(endpoint, function, input_signature=list(inputs.values()))
     archive.write_out(str(folder), verbose=False)
+
+
+def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the SavedModel makes of `inputs`."""
+    function = tf.saved_model.load(str(folder)).signatures[endpoint]
+    specs = function.structured_input_signature[1]
+    made = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in made.items()}

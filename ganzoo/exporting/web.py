@@ -9,10 +9,12 @@ import os
 import shutil
 from pathlib import Path
 
-from ganzoo.base import BaseGAN
-from ganzoo.exporting import manifest, networks, runtime
+import numpy as np
+import tensorflow as tf
 
-FOLDER = "web"  # inside the exported version, beside its other formats
+from ganzoo.base import BaseGAN
+from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
+
 PAGE = Path(__file__).parents[1] / "serving" / "page"
 BROWSER = Path(__file__).parent / "browser"
 TASKS = {"latent": "generator", "image": "image", "text": "text"}
@@ -20,18 +22,18 @@ PICTURE = 64  # side that image tasks take if the model's preset names none
 
 
 def write(model: BaseGAN, folder: Path) -> None:
-    """Writes `folder/web`: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, runtime/.
+    """Writes the new folder: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, runtime/.
 
     Raises:
-        GanzooError: a model that a page cannot run (text-to-image), or the runtime or the extra `web` is missing.
+        GanzooError: a model that a page cannot run (text-to-image), or the runtime or the extra `onnx` is missing.
     """
-    size = _picture_size(model)
+    size, target = _picture_size(model), folder
     made = networks.networks(model, size)
-    target = folder / FOLDER
     (target / "static").mkdir(parents=True)
     about = runtime.install(target / "runtime")
     for name, network in made.items():
-        networks.write_onnx(network, target / f"{name}.onnx")
+        proto = onnx.convert(portable.freeze(network.function, network.inputs))
+        (target / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
     table = _write_noise(model, size, target)
     described = {
         name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in network.inputs.items()}}
@@ -40,6 +42,30 @@ def write(model: BaseGAN, folder: Path) -> None:
     entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
     (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
     _write_page(target)
+
+
+def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
+    """Inputs of seed 0 for each network of the page, and what the model's own endpoints make of that seed."""
+    size, endpoints, found = _picture_size(model), model.serving_signature(), {}
+    for name, network in networks.networks(model, size).items():
+        function, specs = endpoints["b2a_tensors" if name == "b2a" else "tensors"]
+        known = {"seed": np.zeros([1], np.int64), "truncation_psi": np.array([0.7], np.float32)}
+        if "latents" in specs:
+            known["latents"] = networks.latents(model)[:1]
+        else:
+            known["images"] = golden.floats(model, name, size, specs["images"].shape[-1])[:1]
+        masks = {key: spec.shape for key, spec in network.inputs.items() if key not in known}
+        if masks:
+            ends = np.cumsum([shape.num_elements() for shape in masks.values()])
+            parts = np.split(networks.masks(model, size)[0].astype(np.float32), ends[:-1])
+            known |= {key: part.reshape(masks[key]) for key, part in zip(masks, parts, strict=True)}
+        made = function(**{key: tf.constant(known[key]) for key in specs})
+        outputs = {key: value.numpy() for key, value in made.items()}
+        found[name] = {"inputs": {key: known[key] for key in network.inputs}, "outputs": outputs}
+    return found
+
+
+answers = onnx.answers  # ONNX Runtime in Python stands for that of the browser, which the tests ask
 
 
 def _write_noise(model: BaseGAN, size: int, target: Path) -> dict:

@@ -1,5 +1,7 @@
 """Batch and instance normalisation with the conventions of the papers' own code (PyTorch), not Keras' defaults."""
 
+from collections.abc import Iterable
+
 import keras
 import tensorflow as tf
 
@@ -38,8 +40,9 @@ class BatchNorm(keras.layers.Layer):
             name="gamma", shape=shape, initializer=self.gamma_initializer, dtype="float32", autocast=False
         )
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", dtype="float32", autocast=False)
-        # Replicas see different rows: the mean of their updates is kept, as Keras' own layer does.
-        moving = {"shape": shape, "trainable": False, "dtype": "float32", "autocast": False, "aggregation": "mean"}
+        # No aggregation: one all-reduce a value and call would be most of what several workers say to each other. Each
+        # replica moves its own by its own rows, and `share_statistics` takes the mean of them once a step: the same numbers.
+        moving = {"shape": shape, "trainable": False, "dtype": "float32", "autocast": False}
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
 
@@ -102,6 +105,19 @@ class BatchNorm(keras.layers.Layer):
             "epsilon": self.epsilon,
             "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
         }
+
+
+def share_statistics(networks: Iterable[keras.Model]) -> None:
+    """Moving statistics of every BatchNorm become their mean over the replicas, in one all-reduce. In a replica."""
+    context = tf.distribute.get_replica_context()
+    norms = [layer for network in networks for layer in network._flatten_layers() if isinstance(layer, BatchNorm)]
+    if context.num_replicas_in_sync == 1 or not norms:
+        return
+    moving = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
+    own = tf.concat([variable.value for variable in moving], axis=0)
+    mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+    for variable, value in zip(moving, tf.split(mean, [variable.shape[0] for variable in moving]), strict=True):
+        variable.assign(value)
 
 
 @keras.saving.register_keras_serializable("ganzoo")

@@ -287,6 +287,15 @@ class CycleGAN(BaseGAN):
         return generator(x, training=False)[:, :height, :width]
 
     # ---- serving -------------------------------------------------------------------------------------------------
+    def portable_signature(self):
+        """`tensors` and `b2a_tensors` of one size, that of the training images."""
+        endpoints = {}
+        for direction, name in (("a2b", "tensors"), ("b2a", "b2a_tensors")):
+            generator = self.translator(direction)
+            shape = [None, self.image_size, self.image_size, generator.input_shape[-1]]
+            endpoints[name] = (_plainly(generator), {"images": tf.TensorSpec(shape, tf.float32, name="images")})
+        return endpoints
+
     def serving_signature(self):
         endpoints = {}
         for direction, bytes_name, tensors_name in (
@@ -316,6 +325,11 @@ class CycleGAN(BaseGAN):
             return {"images": self.padded(generator, images)}
 
         return serve, tensors
+
+
+def _plainly(generator):
+    """float32 images (N, image_size, image_size, C) in [-1, 1] -> float32 images in [-1, 1]."""
+    return lambda images: {"images": generator(images, training=False)}
 
 
 def _rows(*images):

@@ -267,14 +267,7 @@ class Pix2Pix(BaseGAN):
         """The sampling generator on the same variables, with every batch norm taking each image's own statistics."""
         if self.norm != "batch":
             return self.sampler
-
-        def call(layer, *args, **kwargs):
-            return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
-
-        def view():
-            return keras.models.clone_model(self.sampler, clone_function=lambda layer: layer, call_function=call)
-
-        return self.once("per_image", view)
+        return self.once("per_image", lambda: _view(self.sampler, _per_image))
 
     def generate(self, images, *, seed=0):
         """Translates images of any size, padded to the stride and cropped back.
@@ -308,6 +301,27 @@ class Pix2Pix(BaseGAN):
         return self.translate(generator, x, seeds)[:, :height, :width]
 
     # ---- serving -------------------------------------------------------------------------------------------------
+    def portable_signature(self):
+        """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
+        size = self.run_config.data.size if self.run_config else max(64, 2**self.num_downs)
+        seeds = blocks.row_seeds(0, 1)
+
+        def call(layer, *args, **kwargs):
+            if not isinstance(layer, RowUniform):
+                return _per_image(layer, *args, **kwargs)
+            x, _ = args[0]
+            return layer([tf.zeros([1, *x.shape[1:]]), seeds]).numpy()  # one mask for all rows
+
+        image = keras.Input((size, size, self.input_channels), name="images")
+        generator = _view(self.sampler, call, [image, *self.sampler.inputs[1:]])
+
+        def tensors(images):
+            """float32 images (N, size, size, C) in [-1, 1] -> float32 images in [-1, 1]."""
+            return {"images": self.translate(generator, images, tf.tile(seeds, [tf.shape(images)[0], 1]))}
+
+        shape = [None, size, size, self.input_channels]
+        return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
+
     def serving_signature(self):
         generator = self.per_image_sampler()
 
@@ -332,3 +346,12 @@ class Pix2Pix(BaseGAN):
             "serving_default": (serve, {"image_bytes": image_bytes, "seed": seed}),
             "tensors": (tensors, {"images": image, "seed": seed}),
         }
+
+
+def _per_image(layer, *args, **kwargs):
+    return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
+
+
+def _view(network, call, inputs=None):
+    """The network's layers called anew by `call(layer, ...)`, on its own or other inputs."""
+    return keras.models.clone_model(network, inputs, clone_function=lambda layer: layer, call_function=call)

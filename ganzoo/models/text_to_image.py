@@ -25,7 +25,9 @@ Deviations: none in networks, losses and updates of the two scripts, main_cls.lu
 encoder of the joint embedding are trained from scratch in the first `train.encoder_steps` steps of a run (the paper had
 GoogLeNet features and a pretrained encoder), and frozen then; negatives are the other texts of the batch, where the paper
 had other classes. Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
-than 64 pixels follow the same rule: one stride-2 layer for a doubling.
+than 64 pixels follow the same rule: one stride-2 layer for a doubling. An option that the paper has not, off by default: R1 at
+matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865),
+without which D of our small widths wins for good.
 """
 
 import os
@@ -36,7 +38,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses, schedules
+from ganzoo import blocks, losses, penalties, schedules
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import BatchNorm, Zeroed
@@ -249,6 +251,7 @@ class TextToImage(BaseGAN):
             elsewhere; "hub:PATH": a SavedModel or TF-Hub handle that maps strings to (N, text_dim), frozen, not saved along.
         encoder_width: of the char-CNN-RNN, 256.
         text_length: characters that it reads, 201.
+        r1_gamma: weight (half of it) of R1 at real pictures with their own text, 0 for none as in the paper.
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
 
@@ -278,6 +281,7 @@ class TextToImage(BaseGAN):
         encoder="char-cnn-rnn",
         encoder_width=256,
         text_length=201,
+        r1_gamma=0.0,
         ema_decay=0.0,
     ):
         super().__init__(ema_decay=ema_decay)
@@ -292,13 +296,15 @@ class TextToImage(BaseGAN):
             raise GanzooError(f'There is no text encoder "{encoder}".{nearest(encoder, (*ENCODERS, "hub:PATH"))}')
         if text_length < SHORTEST:
             raise GanzooError(f"text_length is at least {SHORTEST} characters; received {text_length}.")
+        if r1_gamma < 0:
+            raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
             raise GanzooError(f"cls_weight lies in [0, 1) and beta in [0, 1]; received {cls_weight} and {beta}.")
         self.image_size, self.channels = image_size, channels
         self.latent_dim, self.text_dim, self.text_projection = latent_dim, text_dim, text_projection
         self.ngf, self.ndf, self.script = ngf, ndf, script
         self.cls_weight, self.interpolate = cls_weight, interpolate
-        self.beta, self.interpolation_weight = beta, interpolation_weight
+        self.beta, self.interpolation_weight, self.r1_gamma = beta, interpolation_weight, r1_gamma
         self.encoder, self.encoder_width, self.text_length = encoder, encoder_width, text_length
         images = {"image_size": image_size, "channels": channels, "text_dim": text_dim}
         shared = images | {"text_projection": text_projection}
@@ -364,16 +370,23 @@ class TextToImage(BaseGAN):
         matched = tf.reduce_mean(tf.cast(tf.gather(text, best) == text, tf.float32))
         return loss, matched
 
+    def judge_real(self, image, text):
+        """Logits of matching pairs and R1 at their pictures, from one forward pass; 0 where no R1 is asked for."""
+        if not self.r1_gamma:
+            return self.discriminator([image, text], training=True), tf.constant(0.0)
+        return penalties.logits_and_r1(lambda x: self.discriminator([x, text], training=True), image)
+
     def discriminator_step(self, image, wrong, text):
         z = self.noise(tf.random.stateless_normal, "d_latents", tf.shape(image)[0], [self.latent_dim])
         fake = self.generator([z, text], training=True)
         with tf.GradientTape() as tape:
             # Passes of their own: batch norm must not mix real, wrong and fake statistics.
-            real_logits = self.discriminator([image, text], training=True)
+            real_logits, r1 = self.judge_real(image, text)
             wrong_logits = self.discriminator([wrong, text], training=True) if self.cls_weight else real_logits
             fake_logits = self.discriminator([fake, text], training=True)
             loss = matching_aware_d(real_logits, wrong_logits, fake_logits, self.cls_weight)
-        self.minimize(tape, loss, "d_optimizer")
+            penalised = loss + self.r1_gamma / 2 * r1
+        self.minimize(tape, penalised, "d_optimizer")
         refused = tf.reduce_mean(tf.cast(wrong_logits < 0, tf.float32))
         return loss, blocks.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
 
@@ -493,6 +506,19 @@ class TextToImage(BaseGAN):
             z = blocks.latents_of(self, blocks.row_seeds(1_000_000 + seed, 64))
             batches.append([z, tf.constant(seen[np.arange(64 * seed, 64 * seed + 64) % len(seen)])])
         blocks.standing_statistics(self.sampler, batches)
+
+    def portable_signature(self):
+        """`tensors`, and the text encoder from one-hot characters (`characters`), if the model has its own."""
+        endpoints = super().portable_signature()
+        if self.encoder == "char-cnn-rnn":
+            shape = [None, self.text_length, len(ALPHABET)]
+
+            def encode(characters):
+                """One-hot characters (N, text_length, 70) -> float32 embeddings (N, text_dim)."""
+                return {"embedding": self.text_encoder(characters, training=False)}
+
+            endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
+        return endpoints
 
     def serving_signature(self):
         def pictures(text, seed):

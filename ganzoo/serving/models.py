@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ganzoo import exporting, images, presets
@@ -184,6 +183,8 @@ def _version(folder: Path) -> int:
 
 
 def _definitions(folder: Path) -> dict:
+    from google.protobuf import json_format  # TensorFlow requires it
+
     file = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     definitions = file.meta_graphs[0].signature_def
     options = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}

@@ -1,0 +1,141 @@
+"""One side of `benchmarks.inference` in a process of its own: `python -m benchmarks.measure_inference KIND REQUEST`.
+
+KIND is a function of this file, REQUEST its arguments as JSON; prints one line of JSON.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import timing
+
+CALLS = 30  # of each side, in turns
+FEWEST = 5  # however long they take
+
+
+def in_turns(sides: dict[str, Callable[[], object]], seconds: float) -> dict[str, dict]:
+    """Times the sides call by call in turns, CALLS each or as many as fit into `seconds`: {side: medians in ms, calls}."""
+    durations = {name: [] for name in sides}
+    for call in sides.values():
+        call()
+        call()
+    end, names = time.perf_counter() + seconds, list(sides)
+    for turn in range(CALLS):
+        if turn >= FEWEST and time.perf_counter() > end:
+            break
+        for name in names if turn % 2 == 0 else reversed(names):
+            start = time.perf_counter()
+            sides[name]()
+            durations[name].append(time.perf_counter() - start)
+    return {name: timing.summary(found) for name, found in durations.items()}
+
+
+def inputs(model, rows: int) -> dict[str, np.ndarray]:
+    """Floats for the endpoint `tensors` of a model, `rows` of them."""
+    rng = np.random.default_rng(0)
+    shape = {"images": [rows, model.run_config.data.size, model.run_config.data.size]}
+    made = {}
+    for name, spec in model.portable_signature()["tensors"][1].items():
+        if name == "truncation_psi":
+            made[name] = np.full([rows], 0.7, np.float32)
+        else:
+            size = [*shape["images"], spec.shape[-1]] if name == "images" else [rows, *spec.shape[1:]]
+            made[name] = rng.uniform(-1, 1, size).astype(np.float32)
+    return made
+
+
+def tensorflow(preset: str, batches: list[int], seconds: float) -> dict:
+    """{batch: {"function", "saved": the endpoint `tensors` as a bare tf.function of the Keras model and as a SavedModel}}."""
+    import tensorflow as tf
+
+    from ganzoo import zoo
+    from ganzoo.exporting import savedmodel
+
+    model = zoo.load(preset, weights=None)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        savedmodel.write(model, Path(folder) / "1")
+        loaded = tf.saved_model.load(f"{folder}/1")
+        function, specs = model.serving_signature()["tensors"]
+        bare, saved = tf.function(function, input_signature=list(specs.values())), loaded.signatures["tensors"]
+        for rows in batches:
+            given = {name: tf.constant(value) for name, value in inputs(model, rows).items()}
+            given |= {name: tf.zeros([rows], spec.dtype) for name, spec in specs.items() if name not in given}
+            ordered = [given[name] for name in specs]
+            sides = {"function": lambda ordered=ordered: bare(*ordered), "saved": lambda given=given: saved(**given)}
+            found[rows] = in_turns({name: _fetched(call) for name, call in sides.items()}, seconds)
+    return found
+
+
+def _fetched(call):
+    return lambda: [value.numpy() for value in call().values()]
+
+
+def onnx(preset: str, batches: list[int], seconds: float) -> dict:
+    """{batch: {"onnx": `onnx/tensors.onnx` in ONNX Runtime}}; {"missing": package} where it is not installed."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        return {"missing": error.name}
+    from ganzoo import zoo
+    from ganzoo.exporting import onnx as writer
+
+    model = zoo.load(preset, weights=None)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = timing.cores()
+    with tempfile.TemporaryDirectory() as folder:
+        writer.write(model, Path(folder))
+        session = onnxruntime.InferenceSession(f"{folder}/tensors.onnx", options, providers=["CPUExecutionProvider"])
+    found = {}
+    for rows in batches:
+        given = inputs(model, rows)
+        found[rows] = in_turns({"onnx": lambda given=given: session.run(None, given)}, seconds)
+    return found
+
+
+def torch(preset: str, batches: list[int], seconds: float) -> dict:
+    """{batch: {"torch": the same network in PyTorch eager, inference mode}}; {"missing": package} where it is not installed."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        return {"missing": error.name}
+    from benchmarks import torch_models
+    from ganzoo import presets
+
+    torch.manual_seed(0)
+    torch.set_num_threads(timing.cores())
+    config = presets.run_config(preset)
+    generator = torch_models.Update(config).generator
+    generator.train(config.name == "pix2pix")  # its test time is training mode: dropout, statistics of the batch
+    found = {}
+    with torch.inference_mode():
+        for rows in batches:
+            found[rows] = in_turns({"torch": _torch_call(torch, generator, config, rows)}, seconds)
+    return found
+
+
+def _torch_call(torch, generator, config, rows):
+    if config.name == "pix2pix":
+        images = torch.rand(rows, config.data.input_channels, config.data.size, config.data.size) * 2 - 1
+        return lambda: generator(images).numpy()
+    latents = torch.randn(rows, config.model.get("latent_dim", 100))
+    if config.name != "stylegan-lite":
+        return lambda: generator(latents).numpy()
+
+    def styled():
+        w = generator.w_avg + 0.7 * (generator.mapping(latents) - generator.w_avg)
+        layers = 2 * len(generator.synthesis.blocks)
+        return generator.synthesis(w[:, None].expand(-1, layers, -1), [None] * layers).numpy()
+
+    return styled
+
+
+KINDS = {"tensorflow": tensorflow, "onnx": onnx, "torch": torch}
+
+if __name__ == "__main__":
+    print(json.dumps(KINDS[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -1,0 +1,108 @@
+"""Golden inputs of an export: what every format is asked, and what Keras answers. The same for the same model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo import blocks, data, images
+from ganzoo.base import BaseGAN
+from ganzoo.data import bundled
+from ganzoo.errors import GanzooError
+
+FILE = Path("assets.extra") / "golden.npz"  # in a SavedModel's folder
+ROWS = 3
+SEEDS = (0, 1, 123_456_789)
+TEXTS = (
+    "a smiling girl with long pink hair and round glasses",
+    "A sad person with tan skin and short black hair.",
+    "an anime character with a bushy beard",
+)
+PSI = (0.7, 1.0, 0.5)
+Answers = dict[str, dict[str, np.ndarray]]  # {"inputs": by name, "outputs": by name}
+
+
+def serving(model: BaseGAN) -> dict[str, Answers]:
+    """Inputs and Keras' outputs of every endpoint of `model.serving_signature()`."""
+    return {name: _asked(model, name, *endpoint) for name, endpoint in model.serving_signature().items()}
+
+
+def portable(model: BaseGAN) -> dict[str, Answers]:
+    """The same of `model.portable_signature()`."""
+    return {name: _asked(model, name, *endpoint) for name, endpoint in model.portable_signature().items()}
+
+
+def flat(answers: dict[str, Answers]) -> dict[str, np.ndarray]:
+    """Arrays by "<endpoint>/inputs/<name>" and "<endpoint>/outputs/<name>", as `export/check_saved_model.py` reads them."""
+    return {
+        f"{endpoint}/{side}/{key}": value.astype("S") if value.dtype == object else value
+        for endpoint, sides in answers.items()
+        for side, values in sides.items()
+        for key, value in values.items()
+    }
+
+
+def floats(model: BaseGAN, endpoint: str, side: int, channels: int) -> np.ndarray:
+    """Golden pictures as float32 (ROWS, side, side, channels) in [-1, 1]."""
+    pictures = (images.to_channels(picture, channels) for picture in _pictures(model, endpoint, side))
+    return np.stack([images.to_float(images.fit_image(picture, side, "stretch")) for picture in pictures])
+
+
+def _asked(model: BaseGAN, endpoint: str, function: Callable, specs: dict[str, tf.TensorSpec]) -> Answers:
+    inputs = {name: _input(model, endpoint, name, spec) for name, spec in specs.items()}
+    answer = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
+    return {"inputs": inputs, "outputs": {name: value.numpy() for name, value in answer.items()}}
+
+
+def _input(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> np.ndarray:
+    """ROWS rows for an input of an endpoint, by its name; `blocks` and the papers use the same names everywhere."""
+    if name == "image_bytes":
+        return np.array(_files(model, endpoint), dtype=object)
+    if name == "images":
+        return floats(model, endpoint, spec.shape[1] or _side(model), spec.shape[-1])
+    known = {
+        "seed": lambda: np.array(SEEDS, np.int64),
+        "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
+        "truncation_psi": lambda: np.array(PSI, np.float32),
+        "text": lambda: np.array([text.encode() for text in TEXTS], dtype=object),
+        "latents": lambda: model.latents(blocks.row_seeds(0, ROWS)).numpy(),
+        "embedding": lambda: _embedding(model),
+        "characters": lambda: _characters(spec.shape[1]),
+    }
+    if name not in known:
+        raise GanzooError(f"{model.paper}: there is no golden input for {endpoint}'s {name}.")
+    return known[name]()
+
+
+def _embedding(model: BaseGAN) -> np.ndarray:
+    if model.encoder == "embedding":
+        return tf.random.stateless_normal([ROWS, model.text_dim], [0, 7]).numpy()
+    return model.embed(tf.constant(TEXTS)).numpy()
+
+
+def _characters(length: int) -> np.ndarray:
+    from ganzoo.models.text_to_image import characters
+
+    return characters(tf.constant(TEXTS), length).numpy()
+
+
+def _side(model: BaseGAN) -> int:
+    return model.run_config.data.size if model.run_config else 64
+
+
+def _pictures(model: BaseGAN, endpoint: str, side: int) -> list[np.ndarray]:
+    """uint8 (side, side, C): held-back ones of the bundled set that the model was trained on, else soft blobs."""
+    config = model.run_config.data if model.run_config else None
+    if config is not None and model.task == "image" and bundled.canonical(config.source):
+        held_back = data.open_source(config, config.test_split)
+        return list(held_back.take(ROWS)[held_back.columns[1 if endpoint.startswith("b2a") else 0]])
+    coarse = tf.random.stateless_uniform([ROWS, 4, 4, 3], [0, 7], 0.0, 255.0)
+    return list(tf.cast(tf.image.resize(coarse, [side, side], method="bicubic"), tf.uint8).numpy())
+
+
+def _files(model: BaseGAN, endpoint: str) -> list[bytes]:
+    """PNG files of three sizes: whole, and cut to other shapes than squares."""
+    side = _side(model)
+    whole, wide, tall = _pictures(model, endpoint, side)
+    return [images.png_bytes(picture) for picture in (whole, wide[: side - side // 4], tall[:, : side - side // 3])]

@@ -1,0 +1,114 @@
+"""ONNX through tf2onnx: one file for each endpoint of floats, run by ONNX Runtime.
+
+Layout stays NHWC. The first axis is called N and takes any number of rows. An output that has the name of an input is called
+`<name>_out`, because a name stands for one tensor there. `float16` and `int8` are forms of the stored weights: 16-bit floats, or
+8-bit integers with one scale for each output channel; the network widens them and computes in float32.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.base import BaseGAN
+from ganzoo.errors import missing_extra
+from ganzoo.exporting import portable
+
+OPSET = 18  # of 2022; ONNX Runtime from 1.14 on, and onnxruntime-web
+SMALL = 1024  # numbers: what is smaller stays float32
+
+
+def write(model: BaseGAN, folder: Path, precision: str = "float32") -> list[Path]:
+    """Writes `folder/<endpoint>.onnx` for every endpoint of `model.portable_signature()`.
+
+    Raises:
+        GanzooError: the extra is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, endpoint in portable.endpoints(model).items():
+        proto = convert(endpoint)
+        _pack(proto.graph, precision)
+        proto.doc_string = f"{model.paper}, endpoint {name}, written by ganzoo"
+        files.append(folder / f"{name}.onnx")
+        files[-1].write_bytes(proto.SerializeToString(deterministic=True))
+    return files
+
+
+def convert(endpoint: portable.Endpoint):
+    """An endpoint as an ONNX ModelProto.
+
+    Raises:
+        GanzooError: the extra is missing.
+    """
+    try:
+        import tf2onnx
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "tf2onnx", "onnx") from None
+    signature = list(endpoint.inputs.values())
+    function = tf.function(_renamed(endpoint), input_signature=signature)
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    for value in [*proto.graph.input, *proto.graph.output]:
+        dimension = value.type.tensor_type.shape.dim[0]
+        if not dimension.dim_value:
+            dimension.dim_param = "N"
+    return proto
+
+
+def outer_name(endpoint: portable.Endpoint, output: str) -> str:
+    """What an output is called in the file."""
+    return f"{output}_out" if output in endpoint.inputs else output
+
+
+def _renamed(endpoint: portable.Endpoint):
+    return lambda *tensors: {outer_name(endpoint, key): value for key, value in endpoint.call(*tensors).items()}
+
+
+def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ONNX Runtime makes of `inputs`, by the names of the signature."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise missing_extra(error.name or "onnxruntime", "onnx") from None
+    session = onnxruntime.InferenceSession(str(folder / f"{endpoint}.onnx"), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return {name.removesuffix("_out"): value for name, value in zip(names, session.run(names, inputs), strict=True)}
+
+
+def _pack(graph, precision: str) -> None:
+    """Stores the large weights of a graph in fewer bits, each with a node that widens it."""
+    if precision == "float32":
+        return
+    from onnx import TensorProto, helper, numpy_helper
+
+    packed = []
+    for tensor, axis in list(_weights(graph)):
+        array, name = numpy_helper.to_array(tensor), tensor.name
+        if precision == "float16":
+            parts = {f"{name}_16": array.astype(np.float16)}
+            node = helper.make_node("Cast", list(parts), [name], to=TensorProto.FLOAT)
+        else:
+            others = tuple(i for i in range(array.ndim) if i != axis)
+            scale = np.maximum(np.abs(array).max(axis=others), 1e-12) / 127
+            wide = scale.reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+            parts = {f"{name}_8": np.round(array / wide).astype(np.int8), f"{name}_scale": scale.astype(np.float32)}
+            node = helper.make_node("DequantizeLinear", list(parts), [name], axis=axis)
+        graph.initializer.remove(tensor)
+        graph.initializer.extend(numpy_helper.from_array(value, key) for key, value in parts.items())
+        packed.append(node)
+    nodes = [*packed, *graph.node]  # in the order in which they can be computed
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _weights(graph) -> Iterator[tuple]:
+    """(float32 initializer, axis of its output channels) of every kernel that is worth packing."""
+    from onnx import TensorProto
+
+    kernels = {node.input[1]: node.op_type for node in graph.node if len(node.input) > 1}
+    axes = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
+    for tensor in graph.initializer:
+        axis = axes.get(kernels.get(tensor.name))
+        if axis is not None and tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= SMALL:
+            yield tensor, axis
