@@ -5,8 +5,8 @@ import { downloadPng, show } from "./picture.js";
 import { emoji, face } from "./sketches.js";
 
 const INK = ["#000000"];
-const PAINT = ["#000000", "#ffc83d", "#e8413c", "#2f7de1", "#3aa655", "#8d5524", "#ffffff"];
-const NAMES = { "#000000": "Black", "#ffc83d": "Yellow", "#e8413c": "Red", "#2f7de1": "Blue", "#3aa655": "Green", "#8d5524": "Brown", "#ffffff": "White" };
+const PAINT = ["#000000", "#ffc83d", "#e8413c", "#2f7de1", "#3aa655", "#8d5524"];
+const NAMES = { "#000000": "Black", "#ffc83d": "Yellow", "#e8413c": "Red", "#2f7de1": "Blue", "#3aa655": "Green", "#8d5524": "Brown" };
 
 export function imageView({ model, backend, page }) {
   const side = model.image_size || 256;
@@ -65,6 +65,7 @@ function tools(pad, colours, page) {
   }
   choose(pens[0], colours[0], 1);
   return element("div", { class: "tools", role: "toolbar", ariaLabel: "Drawing" },
-    ...pens, rubber, width, element("span", { class: "gap" }),
-    button("Undo", () => pad.undo()), button("Clear", () => pad.clear()), element("label", { class: "button" }, "Upload", file));
+    ...pens, rubber, width,
+    element("div", { class: "actions" },
+      button("Undo", () => pad.undo()), button("Clear", () => pad.clear()), element("label", { class: "button" }, "Upload", file)));
 }
