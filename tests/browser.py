@@ -13,7 +13,7 @@ import pytest
 from ganzoo import images
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--font-render-hinting=none"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
@@ -66,7 +66,7 @@ def shown(page, selector="canvas.output") -> np.ndarray:
 
 def choose(page, label, value):
     """Sets the control of a label: types into a number field, moves a slider."""
-    field = page.get_by_label(f"{label}, as a number")
+    field = page.get_by_label(f"{label}, as a number", exact=True)
     (field if field.count() else page.get_by_label(label, exact=True)).fill(str(value))
     idle(page)
 

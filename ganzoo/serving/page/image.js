@@ -5,8 +5,8 @@ import { downloadPng, show } from "./picture.js";
 import { emoji, face } from "./sketches.js";
 
 const INK = ["#000000"];
-const PAINT = ["#000000", "#ffc83d", "#e8413c", "#2f7de1", "#3aa655", "#8d5524", "#ffffff"];
-const NAMES = { "#000000": "Black", "#ffc83d": "Yellow", "#e8413c": "Red", "#2f7de1": "Blue", "#3aa655": "Green", "#8d5524": "Brown", "#ffffff": "White" };
+const PAINT = ["#000000", "#ffc83d", "#e8413c", "#2f7de1", "#3aa655", "#8d5524"];
+const NAMES = { "#000000": "Black", "#ffc83d": "Yellow", "#e8413c": "Red", "#2f7de1": "Blue", "#3aa655": "Green", "#8d5524": "Brown" };
 
 export function imageView({ model, backend, page }) {
   const side = model.image_size || 256;
@@ -17,7 +17,7 @@ export function imageView({ model, backend, page }) {
     show(output, await backend.translate(model, pad.picture(), state));
   }, page);
   // pix2pix reads lines; what goes both ways reads coloured pictures.
-  const pad = new Pad(side, { sketch: twoWays ? emoji : face, onDraw: draw });
+  const pad = new Pad(side, { sketch: twoWays ? emoji : face, width: twoWays ? 3 : 0.7, onDraw: draw });
   const set = (name) => (value) => { state[name] = value; draw(); };
   const last = backend.seedCount(model) - 1;
 
@@ -48,7 +48,7 @@ function tools(pad, colours, page) {
     return pen;
   });
   const rubber = button("Eraser", () => choose(rubber, "#ffffff", 6));
-  const width = element("input", { type: "range", min: 1, max: 8, step: 0.5, value: pad.width, ariaLabel: "Width of the pen" });
+  const width = element("input", { type: "range", min: 0.7, max: 8.7, step: 0.1, value: pad.width, ariaLabel: "Width of the pen" });
   width.addEventListener("input", () => { pad.width = width.valueAsNumber; });
   const file = element("input", { type: "file", accept: "image/*", ariaLabel: "Upload a picture" });
   file.addEventListener("change", async () => {
@@ -65,6 +65,7 @@ function tools(pad, colours, page) {
   }
   choose(pens[0], colours[0], 1);
   return element("div", { class: "tools", role: "toolbar", ariaLabel: "Drawing" },
-    ...pens, rubber, width, element("span", { class: "gap" }),
-    button("Undo", () => pad.undo()), button("Clear", () => pad.clear()), element("label", { class: "button" }, "Upload", file));
+    ...pens, rubber, width,
+    element("div", { class: "actions" },
+      button("Undo", () => pad.undo()), button("Clear", () => pad.clear()), element("label", { class: "button" }, "Upload", file)));
 }

@@ -4,7 +4,7 @@ import { newCanvas } from "./picture.js";
 const STEPS = 20; // that can be undone
 
 export class Pad {
-  constructor(side, { sketch, onDraw }) {
+  constructor(side, { sketch, width, onDraw }) {
     this.side = side;
     this.factor = Math.max(1, Math.round(512 / side));
     this.canvas = newCanvas(side * this.factor);
@@ -15,7 +15,7 @@ export class Pad {
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.onDraw = onDraw;
     this.unit = this.canvas.width / 64; // widths are in 64ths of the sheet
-    Object.assign(this, { colour: "#000000", width: 1, widen: 1, past: [] });
+    Object.assign(this, { colour: "#000000", width, widen: 1, past: [] });
     this.fill();
     this.context.save();
     this.context.scale(this.unit, this.unit);

@@ -2,30 +2,32 @@
 
 // A head in lines, for models of line drawings.
 export function face(context) {
-  const line = (...points) => {
+  // A curve through cubic Bezier pieces: a start, then three points each.
+  const line = (x, y, ...points) => {
     context.beginPath();
-    context.moveTo(points[0], points[1]);
-    for (let i = 2; i < points.length; i += 6) context.bezierCurveTo(...points.slice(i, i + 6));
+    context.moveTo(x, y);
+    for (let i = 0; i < points.length; i += 6) context.bezierCurveTo(...points.slice(i, i + 6));
     context.stroke();
   };
-  Object.assign(context, { lineWidth: 1.1, lineCap: "round", lineJoin: "round", strokeStyle: "#000" });
-  line(14, 30, 13, 50, 24, 56, 33, 56, 44, 56, 51, 48, 50, 30); // chin
-  line(14, 32, 8, 31, 8, 42, 15, 41); // ears
-  line(50, 32, 56, 31, 56, 42, 49, 41);
-  line(14, 31, 8, 16, 18, 6, 32, 7, 47, 6, 56, 16, 50, 31); // hair
-  line(14, 31, 18, 26, 22, 24, 24, 19, 28, 25, 38, 25, 41, 19, 44, 24, 48, 26, 50, 31); // fringe
-  line(21, 30, 23, 28, 27, 28, 29, 30); // brows
-  line(36, 30, 38, 28, 42, 28, 44, 30);
-  for (const x of [25, 40]) {
+  const disc = (x, y, radius, filled) => {
     context.beginPath();
-    context.ellipse(x, 36, 3.4, 3.4, 0, 0, 2 * Math.PI);
-    context.stroke();
-    context.beginPath();
-    context.arc(x, 36, 1.2, 0, 2 * Math.PI);
-    context.fill();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    if (filled) context.fill();
+    else context.stroke();
+  };
+  Object.assign(context, { lineWidth: 0.7, lineCap: "round", lineJoin: "round", strokeStyle: "#000", fillStyle: "#000" });
+  line(12.5, 31, 12, 43, 20, 51, 30, 51, 40, 51, 46, 45, 47.5, 39); // cheeks and chin
+  line(46.5, 32, 49, 28, 54, 31, 52, 36, 51, 39, 48, 40, 46.8, 38); // ear
+  line(48.5, 33.5, 50, 32.5, 51, 34, 49.5, 36);
+  line(11.5, 33, 8, 20, 17, 12, 28, 12, 27, 9, 25, 8, 22, 8, 27, 5, 31, 8, 31, 11.5, 43, 11, 50, 18, 49, 29); // hair
+  line(11.5, 33, 13, 29, 15, 27, 16.5, 24, 18, 27, 20, 27, 23, 24, 25, 27, 28, 27, 31, 24, 33, 27, 37, 27, 40, 24); // fringe
+  line(40, 24, 40, 29, 42, 33, 45, 35, 45, 32, 47, 30, 49, 29);
+  for (const [x, look] of [[20, 21], [33, 34]]) {
+    disc(x, 35, 3.8, false);
+    disc(look, 35, 1.5, true);
   }
-  line(33, 38, 34, 41, 34, 43, 31, 43); // nose
-  line(25, 47, 29, 51, 37, 51, 41, 47); // mouth
+  line(25.5, 38, 27.5, 40, 27, 41.5, 25, 41); // nose
+  line(20.5, 44, 23, 47.5, 29, 47.5, 32, 43.5); // mouth
 }
 
 // A round face in colour, for models of emoji.
