@@ -118,14 +118,16 @@ class Client:
         seed: int | Sequence[int] = 0,
         images: Sequence | None = None,
         texts: Sequence[str] | None = None,
+        signature: str | None = None,
         **more: float | Sequence[float],
     ) -> list[np.ndarray]:
-        """Pictures of the model's default signature, uint8 (H, W, C), each of its own size.
+        """Pictures of a signature that gives `image_bytes`, uint8 (H, W, C), each of its own size.
 
         Args:
             seed: one for all rows, or one for each. Without images and texts it says how many pictures there are.
             images: for image models: paths, encoded bytes, Pillow images, or uint8 arrays.
             texts: for text-to-image.
+            signature: another than the default one, such as "b2a" of cyclegan.
             more: other inputs of the signature by name, such as truncation_psi=0.7; one value, or one for each row.
 
         Raises:
@@ -137,7 +139,7 @@ class Client:
             columns["image_bytes"] = [{"b64": base64.b64encode(_bytes(image)).decode()} for image in images]
         if texts is not None:
             columns["text"] = [texts] if isinstance(texts, str) else list(texts)
-        answer = self.predict(model, instances=_rows(columns))
+        answer = self.predict(model, instances=_rows(columns), signature=signature)
         return [_picture(value) for value in answer]
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
@@ -208,5 +210,5 @@ def _picture(value: Any) -> np.ndarray:
     if isinstance(value, dict) and "image_bytes" in value:
         value = value["image_bytes"]
     if not isinstance(value, dict) or "b64" not in value:
-        raise GanzooError("The model's default signature gives no pictures; call predict.")
+        raise GanzooError("This signature gives no pictures; call predict.")
     return pictures.read_image(base64.b64decode(value["b64"]))

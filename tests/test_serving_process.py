@@ -113,6 +113,8 @@ def test_the_client(client, models, served, tmp_path):
         client.generate("pix2pix", images=[file], seed=[1, 2])
     with pytest.raises(GanzooError, match="no name of a served model"):
         client.predict("dcgan/fashion-32", instances=[1])
+    with pytest.raises(ServerError, match='"b2a" not found'):
+        client.generate("dcgan", signature="b2a")
     with pytest.raises(GanzooError, match="either instances"):
         client.predict("dcgan")
     with pytest.raises(GanzooError, match="uint8"):
