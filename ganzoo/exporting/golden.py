@@ -50,12 +50,12 @@ def floats(model: BaseGAN, endpoint: str, side: int, channels: int) -> np.ndarra
 
 
 def _asked(model: BaseGAN, endpoint: str, function: Callable, specs: dict[str, tf.TensorSpec]) -> Answers:
-    inputs = {name: _input(model, endpoint, name, spec) for name, spec in specs.items()}
+    inputs = {name: rows_for(model, endpoint, name, spec) for name, spec in specs.items()}
     answer = function(**{name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()})
     return {"inputs": inputs, "outputs": {name: value.numpy() for name, value in answer.items()}}
 
 
-def _input(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> np.ndarray:
+def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> np.ndarray:
     """ROWS rows for an input of an endpoint, by its name; `blocks` and the papers use the same names everywhere."""
     if name == "image_bytes":
         return np.array(_files(model, endpoint), dtype=object)

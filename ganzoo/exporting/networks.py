@@ -21,7 +21,7 @@ MASK_SEEDS = 16  # some ten thousand bytes each
 
 
 class Network(NamedTuple):
-    """A function of float32 tensors to one, {"images": ...} or {"voxels": ...}, and what goes in, in its order."""
+    """A function of float32 tensors to one, called images, voxels or embedding, and what goes in, in its order."""
 
     function: Callable
     inputs: dict[str, tf.TensorSpec]
@@ -31,14 +31,16 @@ def networks(model: BaseGAN, size: int | None) -> dict[str, Network]:
     """Name -> network of a model; `size` is the side of the pictures that image tasks take.
 
     Raises:
-        GanzooError: a model that cannot run without TensorFlow's string operations.
+        GanzooError: a model that a page cannot run: one with classes, or with a text encoder made elsewhere.
     """
     signature = model.serving_signature()
-    if "text" in signature["serving_default"][1]:
-        raise GanzooError(
-            f"{model.paper} reads its sentences with TensorFlow's string operations, which a web page does not have; "
-            f"ganzoo serve {model.paper} shows it in a page."
-        )
+    if model.task == "text":
+        own = model.portable_signature()
+        if "encode" not in own:
+            raise GanzooError(
+                f'A page needs a text encoder of the model\'s own; this {model.paper} has "{model.encoder}".'
+            )
+        return {name: Network(*own[endpoint]) for name, endpoint in (("network", "tensors"), ("encode", "encode"))}
     if "image_bytes" not in signature["serving_default"][1]:
         function, inputs = signature["tensors"]
         floats = {name: spec for name, spec in inputs.items() if spec.dtype == tf.float32}

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ganzoo.base import BaseGAN
 from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
+from ganzoo.models import text_to_image
 
 PAGE = Path(__file__).parents[1] / "serving" / "page"
 BROWSER = Path(__file__).parent / "browser"
@@ -25,7 +26,7 @@ def write(model: BaseGAN, folder: Path) -> None:
     """Writes the new folder: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, runtime/.
 
     Raises:
-        GanzooError: a model that a page cannot run (text-to-image), or the runtime or the extra `onnx` is missing.
+        GanzooError: a model that a page cannot run, or the runtime or the extra `onnx` is missing.
     """
     size, target = _picture_size(model), folder
     made = networks.networks(model, size)
@@ -39,6 +40,8 @@ def write(model: BaseGAN, folder: Path) -> None:
         name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in network.inputs.items()}}
         for name, network in made.items()
     }
+    if "encode" in made:
+        table |= {"alphabet": text_to_image.ALPHABET, "text_length": model.text_length}
     entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
     (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
     _write_page(target)
@@ -46,14 +49,18 @@ def write(model: BaseGAN, folder: Path) -> None:
 
 def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
     """Inputs of seed 0 for each network of the page, and what the model's own endpoints make of that seed."""
-    size, endpoints, found = _picture_size(model), model.serving_signature(), {}
+    size, found = _picture_size(model), {}
+    endpoints = model.portable_signature() | model.serving_signature()
     for name, network in networks.networks(model, size).items():
-        function, specs = endpoints["b2a_tensors" if name == "b2a" else "tensors"]
-        known = {"seed": np.zeros([1], np.int64), "truncation_psi": np.array([0.7], np.float32)}
+        function, specs = endpoints[{"b2a": "b2a_tensors", "encode": "encode"}.get(name, "tensors")]
+        known = {"seed": np.zeros([1], np.int64)}
+        for key, spec in specs.items():
+            if key == "images":
+                known[key] = golden.floats(model, name, size, spec.shape[-1])[:1]
+            elif key != "seed":
+                known[key] = golden.rows_for(model, name, key, spec)[:1]
         if "latents" in specs:
             known["latents"] = networks.latents(model)[:1]
-        else:
-            known["images"] = golden.floats(model, name, size, specs["images"].shape[-1])[:1]
         masks = {key: spec.shape for key, spec in network.inputs.items() if key not in known}
         if masks:
             ends = np.cumsum([shape.num_elements() for shape in masks.values()])

@@ -19,15 +19,15 @@ export async function models() {
   return JSON.parse(new TextDecoder().decode(found));
 }
 
-export async function pictures(model, { seeds, psi }) {
+export async function pictures(model, { seeds, psi, text }) {
   const rows = await Promise.all(seeds.map((seed) => latents(model, seed)));
-  return draw(model, rows, psi);
+  return draw(model, rows, psi, text);
 }
 
 // The picture that lies a part of the way, 0 to 1, on the great arc between the latents of two seeds.
-export async function morph(model, { seed, to, part, psi }) {
+export async function morph(model, { seed, to, part, psi, text }) {
   const between = arc(await latents(model, seed), await latents(model, to), part);
-  return (await draw(model, [between], psi))[0];
+  return (await draw(model, [between], psi, text))[0];
 }
 
 export async function translate(model, canvas, { direction, seed }) {
@@ -52,7 +52,7 @@ export async function voxels(model, { seed }) {
   return { size: output.dims[1], values: output.data };
 }
 
-async function draw(model, rows, psi) {
+async function draw(model, rows, psi, text) {
   const width = model.web.latents;
   const values = new Float32Array(rows.length * width);
   rows.forEach((row, i) => values.set(row, i * width));
@@ -60,7 +60,25 @@ async function draw(model, rows, psi) {
   if (model.web.networks.network.inputs.truncation_psi) {
     feeds.truncation_psi = tensor(new Float32Array(rows.length).fill(psi), [rows.length]);
   }
+  if (model.web.networks.encode) {
+    const { data } = await run("encode", { characters: characters(model, text) });
+    const embedding = new Float32Array(rows.length * data.length);
+    rows.forEach((_, i) => embedding.set(data, i * data.length));
+    feeds.embedding = tensor(embedding, [rows.length, data.length]);
+  }
   return canvases(await run("network", feeds));
+}
+
+// One-hot characters as `characters` of text_to_image.py makes them: capitals count as small letters, others as nothing.
+function characters(model, text) {
+  const { alphabet, text_length: length } = model.web;
+  if (!text.trim()) throw new Error('The sentence is empty. Say what to draw, such as "a girl with long pink hair".');
+  const values = new Float32Array(length * alphabet.length);
+  [...text].slice(0, length).forEach((character, i) => {
+    const place = alphabet.indexOf(/[A-Z]/.test(character) ? character.toLowerCase() : character);
+    if (place >= 0) values[i * alphabet.length + place] = 1;
+  });
+  return tensor(values, [1, length, alphabet.length]);
 }
 
 async function latents(model, seed) {

@@ -37,9 +37,9 @@ export function generatorView({ model, backend, page }) {
   }
 
   const draw = latest(async () => {
-    const { seed, to, part, psi } = state;
+    const { seed, to, part, psi, text } = state;
     const one = await row();
-    show(large, part ? await backend.morph(model, { seed, to, part, psi }) : one);
+    show(large, part ? await backend.morph(model, { seed, to, part, psi, text }) : one);
     large.ariaLabel = part ? `Between seed ${seed} and seed ${to}` : `Picture of seed ${seed}`;
   }, page);
   const set = (name) => (value) => { state[name] = value; draw(); };
