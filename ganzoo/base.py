@@ -234,21 +234,9 @@ class BaseGAN(keras.Model):
         for key, value in values.items():
             self.trackers[key].update_state(value)
         means = {key: self.trackers[key].result() for key in values}
-        if not _several(tf.distribute.get_strategy()):
-            return means
-        # Keras' trainer averages each log of several workers by itself, over its first axis (keras#20585): one log it is.
-        self._kept["logged"] = tuple(means)
-        return {"logged": tf.stack([tf.cast(mean, tf.float32) for mean in means.values()])[None]}
-
-    def make_train_function(self, force=False):
-        """Keras' own, and of several workers the logs that `log` has put into one tensor, by name again."""
-        fresh = force or self.train_function is None
-        super().make_train_function(force)
-        if fresh and _several(self.distribute_strategy):
-            step = self.train_function
-            self.train_function = lambda batches: dict(
-                zip(self._kept["logged"], tf.unstack(step(batches)["logged"]), strict=True)
-            )
+        # Keras' trainer averages the logs of several workers over their first axis (keras#20585).
+        several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+        return {key: mean[None] for key, mean in means.items()} if several else means
 
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
@@ -307,10 +295,6 @@ class BaseGAN(keras.Model):
 
     def finalize(self) -> None:
         """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
-
-
-def _several(strategy: tf.distribute.Strategy) -> bool:
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _signed(images):

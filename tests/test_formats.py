@@ -120,6 +120,14 @@ def test_pix2pix_brings_the_dropout_of_seed_zero(exported):
     assert np.abs(same - other).max() > 1e-3
 
 
+def test_a_network_too_large_for_the_converter_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting.onnx, "LARGEST", 1000)
+    model = zoo.load("dcgan", weights=None, **TINY["dcgan"])
+    with pytest.raises(GanzooError, match=r"onnx cannot be written.*litert has no such limit"):
+        exporting.export(model, tmp_path, formats="onnx", allow_random=True)
+    assert not list(tmp_path.iterdir())
+
+
 # ---- the certificate ----------------------------------------------------------------------------------------------------
 def test_errors_are_shares_of_the_range_by_hand():
     black, white = np.full((1, 12, 12, 3), -1.0, np.float32), np.ones((1, 12, 12, 3), np.float32)

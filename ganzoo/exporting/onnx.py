@@ -12,19 +12,21 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
-from ganzoo.errors import missing_extra
+from ganzoo.errors import GanzooError, missing_extra
 from ganzoo.exporting import portable
 
 OPSET = 18  # of 2022; ONNX Runtime from 1.14 on, and onnxruntime-web
 SMALL = 1024  # numbers: what is smaller stays float32
+LARGEST = 100 * 2**20  # bytes of weights: tf2onnx 1.17 keeps copies of all, more than 22 GB of them for 217 MB
 
 
 def write(model: BaseGAN, folder: Path, precision: str = "float32") -> list[Path]:
     """Writes `folder/<endpoint>.onnx` for every endpoint of `model.portable_signature()`.
 
     Raises:
-        GanzooError: the extra is missing.
+        GanzooError: the extra is missing, or the network is too large for tf2onnx.
     """
+    check_size(model)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, endpoint in portable.endpoints(model).items():
@@ -34,6 +36,16 @@ def write(model: BaseGAN, folder: Path, precision: str = "float32") -> list[Path
         files.append(folder / f"{name}.onnx")
         files[-1].write_bytes(proto.SerializeToString(deterministic=True))
     return files
+
+
+def check_size(model: BaseGAN) -> None:
+    """Raises GanzooError for a network that tf2onnx has not the memory for."""
+    size = 4 * model.sampler.count_params()
+    if size > LARGEST:
+        raise GanzooError(
+            f"onnx cannot be written for {size / 1e6:.0f} MB of weights: tf2onnx keeps a hundred copies of them in memory. Up "
+            f"to {LARGEST / 1e6:.0f} MB it can; litert has no such limit."
+        )
 
 
 def convert(endpoint: portable.Endpoint):

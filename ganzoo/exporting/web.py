@@ -28,6 +28,7 @@ def write(model: BaseGAN, folder: Path) -> None:
     Raises:
         GanzooError: a model that a page cannot run, or the runtime or the extra `onnx` is missing.
     """
+    onnx.check_size(model)
     size, target = _picture_size(model), folder
     made = networks.networks(model, size)
     (target / "static").mkdir(parents=True)
