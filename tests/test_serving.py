@@ -165,15 +165,22 @@ async def until(condition):
         await asyncio.sleep(0.005)
 
 
+def opening(batcher, gate, last):
+    """After each request: waits until the batcher has it, and after the last one opens the gate."""
+
+    async def between(i):
+        await until(lambda: batcher.busy and batcher.waiting_rows == i)
+        if i == last:
+            gate.open.set()
+
+    return between
+
+
 def test_requests_that_wait_run_together_and_answer_as_alone(gated, client):
     gated_client, gate, _, batchers = gated
     batcher = batchers["dcgan"]
 
-    async def between(i):
-        await until(lambda: batcher.busy and batcher.waiting_rows == i)
-        if i == 7:
-            gate.open.set()
-
+    between = opening(batcher, gate, 7)
     path, requests = "/v1/models/dcgan:predict", []
     for seed in range(8):
         requests.append(("POST", path, {"json": {"instances": [seed]}}))
@@ -242,11 +249,7 @@ def test_requests_of_other_shapes_and_signatures_run_apart(gated):
     gated_client, _, gate, batchers = gated
     batcher = batchers["pix2pix"]
 
-    async def between(i):
-        await until(lambda: batcher.busy and batcher.waiting_rows == i)
-        if i == 4:
-            gate.open.set()
-
+    between = opening(batcher, gate, 4)
     requests, channels = [], _channels(gated_client)
     for size in (8, 8, 16, 8):
         shape = [1, size, size, channels]
@@ -269,11 +272,7 @@ def test_a_broken_picture_fails_alone(gated):
     batcher = batchers["pix2pix"]
     broken = picture()[:-30]
 
-    async def between(i):
-        await until(lambda: batcher.busy and batcher.waiting_rows == i)
-        if i == 4:
-            gate.open.set()
-
+    between = opening(batcher, gate, 4)
     pictures = [picture(), picture(seed=1), broken, picture(seed=2), picture(seed=3)]
     requests = [("POST", "/v1/models/pix2pix:predict", {"json": {"instances": [row(data)]}}) for data in pictures]
     answers = gated_client.together(requests, between)

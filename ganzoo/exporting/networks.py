@@ -14,7 +14,7 @@ import tensorflow as tf
 from ganzoo import blocks
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, RowUniform
+from ganzoo.layers import RowUniform
 
 LATENT_SEEDS = 256  # a hundred numbers each
 MASK_SEEDS = 16  # some ten thousand bytes each
@@ -33,23 +33,17 @@ def networks(model: BaseGAN, size: int | None) -> dict[str, Network]:
     Raises:
         GanzooError: a model that a page cannot run: one with classes, or with a text encoder made elsewhere.
     """
-    signature = model.serving_signature()
-    if model.task == "text":
-        own = model.portable_signature()
-        if "encode" not in own:
-            raise GanzooError(
-                f'A page needs a text encoder of the model\'s own; this {model.paper} has "{model.encoder}".'
-            )
-        return {name: Network(*own[endpoint]) for name, endpoint in (("network", "tensors"), ("encode", "encode"))}
-    if "image_bytes" not in signature["serving_default"][1]:
-        function, inputs = signature["tensors"]
-        floats = {name: spec for name, spec in inputs.items() if spec.dtype == tf.float32}
-        if floats != inputs:
-            raise GanzooError(f"A {model.paper} with classes has no web page yet; ganzoo serve shows it in one.")
-        return {"network": Network(function, inputs)}
+    if hasattr(model, "num_downs"):
+        return {"network": _with_masks(model, size)}
+    own = model.portable_signature()
+    if model.task == "text" and "encode" not in own:
+        raise GanzooError(f'A page needs a text encoder of the model\'s own; this {model.paper} has "{model.encoder}".')
+    if any(spec.dtype != tf.float32 for spec in own["tensors"][1].values()):
+        raise GanzooError(f"A {model.paper} with classes has no web page yet; ganzoo serve shows it in one.")
     if hasattr(model, "translator"):
-        return {way: _translator(model.translator(way), size) for way in ("a2b", "b2a")}
-    return {"network": _with_masks(model, size)}
+        return {"a2b": Network(*own["tensors"]), "b2a": Network(*own["b2a_tensors"])}
+    encoder = {"encode": Network(*own["encode"])} if model.task == "text" else {}
+    return {"network": Network(*own["tensors"])} | encoder
 
 
 def latents(model: BaseGAN) -> np.ndarray:
@@ -65,11 +59,6 @@ def masks(model: BaseGAN, size: int) -> np.ndarray:
         for layer, shape in _drawing(model, size)
     ]
     return tf.cast(tf.concat(rows, axis=1), tf.uint8).numpy() if rows else np.zeros((MASK_SEEDS, 0), np.uint8)
-
-
-def _translator(generator: keras.Model, size: int) -> Network:
-    shape = tf.TensorSpec([1, size, size, generator.input_shape[-1]], tf.float32)
-    return Network(lambda images: {"images": generator(images, training=False)}, {"images": shape})
 
 
 def _drawing(model: BaseGAN, size: int) -> list[tuple[RowUniform, tuple[int, ...]]]:
@@ -100,10 +89,7 @@ def _with_masks(model: BaseGAN, size: int) -> Network:
     def layer_of(layer):
         return _Given(noise.get, name=layer.name) if isinstance(layer, RowUniform) else layer
 
-    def call(layer, *args, **kwargs):
-        return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
-
-    view = keras.models.clone_model(model.sampler, clone_function=layer_of, call_function=call)
+    view = keras.models.clone_model(model.per_image_sampler(), clone_function=layer_of)
     shapes = {layer.name: tf.TensorSpec([1, *shape], tf.float32) for layer, shape in _drawing(model, size)}
 
     def function(images, *masks):
