@@ -357,6 +357,14 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     assert importers.read_state(tmp_path / "fine.npz")["weight"].shape == (2**18,)
 
 
+def test_an_archive_of_an_unknown_zip_version_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", weight=np.ones(3))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 64  # the version needed to extract: 6.4
+    (tmp_path / "a.npz").write_bytes(data)
+    assert "zip file version 6.4" in unreadable(tmp_path / "a.npz")
+
+
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory, patchgan):
     """The bytes of one good file of each format."""

@@ -120,7 +120,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             inflated = sum(member.file_size for member in archive.infolist())
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # versions, names, offsets
         raise _unreadable(path, ".npz archive", error) from None
     # Trained weights hardly shrink by compression; a small file that inflates to gigabytes was made to fill the memory.
     if inflated > max(_ALWAYS_FITS, 50 * path.stat().st_size):
