@@ -79,6 +79,54 @@ def test_joint_embedding_by_hand():
     assert float(paper.joint_embedding(v, t, np.zeros((2, 2), bool))) == 0, "equal texts are no mistake"
 
 
+def test_word_shares_by_hand():
+    shares = np.array(paper.word_shares(tf.constant(["A smiling girl, a GIRL!", "girl smiling a", "...", ""]), 512))
+    assert sorted(shares[0][shares[0] > 0]) == pytest.approx([1 / 3] * 3), "different words count once"
+    np.testing.assert_array_equal(shares[0], shares[1])
+    assert not shares[2:].any(), "no words, no share"
+
+
+def test_word_entropy_by_hand():
+    texts = tf.constant(["smiling", "..."])
+    place = int(np.argmax(paper.word_shares(texts, 4)[0]))
+    logits = np.zeros((2, 4), "float32")
+    logits[0, place] = np.log(3)  # softmax: 3 / (3 + 1 + 1 + 1) = 1/2
+    assert float(paper.word_entropy(texts, tf.constant(logits))) == pytest.approx((np.log(2) + 0) / 2)
+
+
+def test_both_encoders_learn_from_words_alone(monkeypatch):
+    model = tiny.build("text-to-image")
+    assert model.players["e_optimizer"] == ("text_encoder", "image_encoder", "word_heads")
+    monkeypatch.setattr(paper, "joint_embedding", lambda v, phi, _: 0 * tf.reduce_sum(v + phi))
+    first = [np.array(n.trainable_variables[0]) for n in (model.text_encoder, model.image_encoder, model.word_heads)]
+    logs = model.train_step(tiny.batch(model))
+    assert float(logs["word_loss"]) > 1
+    for before, name in zip(first, model.players["e_optimizer"], strict=True):
+        assert not np.array_equal(before, getattr(model, name).trainable_variables[0]), name
+    plain = tiny.build("text-to-image", words=0)
+    assert plain.players["e_optimizer"] == ("text_encoder", "image_encoder")
+    assert float(plain.train_step(tiny.batch(plain))["word_loss"]) == 0
+
+
+def test_g_learns_from_words_that_the_frozen_encoder_reads(monkeypatch):
+    model = tiny.build("text-to-image", match_weight=3.0, interpolate=True)
+    monkeypatch.setattr(paper, "interpolated_g", lambda fake, *_: 0 * tf.reduce_sum(fake))
+    frozen = [np.array(v) for n in (model.image_encoder, model.word_heads) for v in n.weights]
+    texts = tf.constant([t.encode() for t in TEXTS * 2])
+    phi, before = model.embed(texts), np.array(model.generator.trainable_variables[0])
+    losses = [float(model.generator_step(phi, texts)[1]) for _ in range(30)]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]), "pictures are read more as their sentences"
+    assert not np.array_equal(before, model.generator.trainable_variables[0])
+    after = [np.array(v) for n in (model.image_encoder, model.word_heads) for v in n.weights]
+    for x, y in zip(frozen, after, strict=True):
+        np.testing.assert_array_equal(x, y)
+    image = tiny.batch(model)["image"]
+    by_hand = model.word_heads([model.image_encoder(image), model.image_encoder(image)])[0]
+    shown = tf.constant([b"smiling"] * len(image))
+    assert float(model.match_loss(image, shown)) == pytest.approx(float(paper.word_entropy(shown, by_hand)))
+    assert "match_loss" not in tiny.build("text-to-image").train_step(tiny.batch(model))
+
+
 def test_d_is_never_shown_interpolated_texts(monkeypatch):
     model = tiny.build("text-to-image", interpolate=True)
     seen = []
@@ -176,6 +224,10 @@ def test_long_and_strange_texts_are_drawn_with_a_note(model):
         ({"beta": 1.5}, r"\[0, 1\]"),
         ({"text_dim": 0}, "text_dim"),
         ({"r1_gamma": -1.0}, "r1_gamma"),
+        ({"words": -1}, "hash buckets"),
+        ({"match_weight": -0.5}, "at least 0"),
+        ({"match_weight": 1.0, "words": 0}, "needs words"),
+        ({"match_weight": 1.0, "encoder": "embedding"}, "own encoder"),
     ],
 )
 def test_bad_arguments_of_the_constructor(settings, word):
@@ -252,7 +304,10 @@ def test_segments_freeze_what_they_should():
     first, second = model.segments(train)
     assert (first.part, first.steps, second.part, second.first_step, second.steps) == ("encoder", 3, "gan", 3, 7)
     assert second.first_image == 3 * train.batch_size
-    for segment, moved in ((first, {"text_encoder", "image_encoder"}), (second, {"generator", "discriminator"})):
+    for segment, moved in (
+        (first, {"text_encoder", "image_encoder", "word_heads"}),
+        (second, {"generator", "discriminator"}),
+    ):
         model.enter(segment)
         before = {key: np.array(v) for key, v in model.state().items()}
         model.train_step(tiny.batch(model))

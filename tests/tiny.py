@@ -19,7 +19,7 @@ TINY = {
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
     "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
-    "text-to-image": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4, "encoder_width": 8, "text_length": 90, "r1_gamma": 0.5, "ema_decay": 0.5},
+    "text-to-image": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4, "encoder_width": 8, "text_length": 90, "words": 16, "r1_gamma": 0.5, "ema_decay": 0.5},
 }  # fmt: skip
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
@@ -39,8 +39,9 @@ VARIANTS = {
         {"growing": True, "augment": "color,cutout", "ada_target": 0.6, "ada_images": 400},
     ],
     "text-to-image": [
-        {"script": "main_cls_int", "beta": 0.25, "interpolation_weight": 0.5, "cls_weight": 0.25},
+        {"script": "main_cls_int", "beta": 0.25, "interpolation_weight": 0.5, "cls_weight": 0.25, "words": 0},
         {"encoder": "embedding", "interpolate": False, "cls_weight": 0.0},
+        {"match_weight": 0.5, "words": 9},
     ],
 }
 

@@ -15,7 +15,7 @@ SMALL = {
     "stylegan-lite": {"model.image_size": 16, "model.latent_dim": 8, "model.w_dim": 8, "model.mapping_layers": 2}
     | {"model.mapping_width": 8, "model.fmap_base": 64, "model.fmap_max": 8, "data.size": 16, "data.split": "novel"},
     "text-to-image": {"model.image_size": 16, "model.latent_dim": 4, "model.text_dim": 8, "model.text_projection": 4}
-    | {"model.ngf": 4, "model.ndf": 4, "model.encoder_width": 8, "data.size": 16, "data.split": "test"}
+    | {"model.ngf": 4, "model.ndf": 4, "model.encoder_width": 8, "model.words": 16, "data.size": 16, "data.split": "test"}
     | {"train.encoder_steps": 4},
 }  # fmt: skip
 PACE = {"train.batch_size": 8, "train.steps": 32, "train.log_every": 8, "train.sample_every": 0, "model.ema_decay": 0.5}

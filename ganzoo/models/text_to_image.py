@@ -24,7 +24,11 @@ max(0, 1 + F(v', t) - F(v, t)),  F(v, t) = v . phi(t).
 Deviations: none in networks, losses and updates of the two scripts, main_cls.lua and main_cls_int.lua. Image and text
 encoder of the joint embedding are trained from scratch in the first `train.encoder_steps` steps of a run (the paper had
 GoogLeNet features and a pretrained encoder), and frozen then; negatives are the other texts of the batch, where the paper
-had other classes. Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
+had other classes. Where there are no pretrained features, an option (`words`, off by default) lets both encoders also predict
+the caption's words (Joulin et al. 2016, arXiv 1511.02251): the joint embedding alone teaches neither side what fills few
+pixels, such as a mouth, as long as the other side does not show it. Another (`match_weight`) lets the frozen image encoder
+read those words in G's pictures, too, as AttnGAN's pretrained pair of encoders judges them (Xu et al. 2018, arXiv 1711.10485).
+Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
 than 64 pixels follow the same rule: one stride-2 layer for a doubling. An option that the paper has not, off by default: R1 at
 matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865),
 without which D of our small widths wins for good.
@@ -160,7 +164,9 @@ def build_text_encoder(*, text_dim=1024, encoder_width=256, text_length=201) -> 
     characters = x = keras.Input((text_length, len(ALPHABET)), name="characters")
     widths = (encoder_width * 3 // 2, encoder_width * 2, encoder_width)
     for part, (width, stride) in enumerate(zip(widths, (3, 3, 2), strict=True), start=1):
-        x = layers.Conv1D(width, 4, activation="relu", name=f"char{part}")(x)
+        # He et al.'s variance 2 / fan-in; of one-hot characters only 4 inputs of a window are not zero.
+        init = keras.initializers.HeNormal() if part > 1 else keras.initializers.RandomNormal(stddev=0.5**0.5)
+        x = layers.Conv1D(width, 4, activation="relu", kernel_initializer=init, name=f"char{part}")(x)
         x = layers.MaxPooling1D(3, stride, name=f"char{part}_pool")(x)
     x = layers.LSTM(encoder_width, return_sequences=True, unroll=True, name="rnn")(x)
     x = layers.GlobalAveragePooling1D(name="mean")(x)
@@ -182,6 +188,16 @@ def build_image_encoder(*, image_size=64, channels=3, text_dim=1024, encoder_wid
     return _pyramid(image_size, channels, max(encoder_width // 4, 1), text_dim, "image_encoder")
 
 
+def build_word_heads(*, text_dim=1024, words=512) -> keras.Model:
+    """[v (N, text_dim), phi(t) (N, text_dim)] -> logits (N, words) of each, by a linear layer of its own.
+
+    Batch norm first: what all embeddings share tells no words apart.
+    """
+    sides = [keras.Input((text_dim,), name=name) for name in ("image", "text")]
+    heads = [layers.Dense(words, name=f"{x.name}_words", dtype="float32")(_norm(x, x.name)) for x in sides]
+    return keras.Model(sides, heads, name="word_heads")
+
+
 def build_style_encoder(*, image_size=64, channels=3, latent_dim=100, width=32) -> keras.Model:
     """S of section 4.4: images (N, image_size, image_size, channels) in [-1, 1] -> z (N, latent_dim)."""
     return _pyramid(image_size, channels, width, latent_dim, "style_encoder")
@@ -198,6 +214,20 @@ def characters(texts: tf.Tensor, length: int) -> tf.Tensor:
     codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
     codes = codes.to_tensor(default_value=128, shape=[None, length])
     return tf.one_hot(tf.gather(tf.constant(table), tf.clip_by_value(codes, 0, 128)), len(ALPHABET))
+
+
+def word_shares(texts: tf.Tensor, words: int) -> tf.Tensor:
+    """float32 (N, words): the share of each hashed word among the different words of strings (N,); rows without one are 0."""
+    split = tf.strings.split(tf.strings.regex_replace(tf.strings.lower(texts), r"[^\pL\pN]+", " "))
+    hashed = tf.strings.to_hash_bucket_fast(split, words).to_tensor(default_value=-1)
+    found = tf.reduce_max(tf.one_hot(hashed, words), axis=1)
+    return tf.math.divide_no_nan(found, tf.reduce_sum(found, axis=1, keepdims=True))
+
+
+def word_entropy(texts, logits) -> tf.Tensor:
+    """Cross-entropy of logits (N, words) with the words of strings (N,), the mean over the batch (1511.02251)."""
+    shares = word_shares(texts, logits.shape[-1])
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(shares, logits))
 
 
 def matching_aware_d(real, wrong, fake, cls_weight=0.5) -> tf.Tensor:
@@ -251,16 +281,29 @@ class TextToImage(BaseGAN):
             elsewhere; "hub:PATH": a SavedModel or TF-Hub handle that maps strings to (N, text_dim), frozen, not saved along.
         encoder_width: of the char-CNN-RNN, 256.
         text_length: characters that it reads, 201.
+        words: hash buckets of the words that both encoders also predict while they train, 0 for none.
+        match_weight: of G's loss by the words that the frozen image encoder reads in its pictures, 0 for none as in the paper.
         r1_gamma: weight (half of it) of R1 at real pictures with their own text, 0 for none as in the paper.
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
 
     task = "text"
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused", "e_loss", "matched")
+    logs = (
+        "d_loss",
+        "g_loss",
+        "fooled",
+        "real_logit",
+        "fake_logit",
+        "wrong_refused",
+        "e_loss",
+        "word_loss",
+        "matched",
+        "match_loss",
+    )
     players = {  # noqa: RUF012  (as in the base)
         "g_optimizer": ("generator",),
         "d_optimizer": ("discriminator",),
-        "e_optimizer": ("text_encoder", "image_encoder"),
+        "e_optimizer": ("text_encoder", "image_encoder"),  # and word_heads
     }
 
     def __init__(
@@ -281,6 +324,8 @@ class TextToImage(BaseGAN):
         encoder="char-cnn-rnn",
         encoder_width=256,
         text_length=201,
+        words=0,
+        match_weight=0.0,
         r1_gamma=0.0,
         ema_decay=0.0,
     ):
@@ -296,6 +341,13 @@ class TextToImage(BaseGAN):
             raise GanzooError(f'There is no text encoder "{encoder}".{nearest(encoder, (*ENCODERS, "hub:PATH"))}')
         if text_length < SHORTEST:
             raise GanzooError(f"text_length is at least {SHORTEST} characters; received {text_length}.")
+        if words < 0:
+            raise GanzooError(f"words is a number of hash buckets, 0 for none; received {words}.")
+        if match_weight < 0 or (match_weight and (not words or encoder != "char-cnn-rnn")):
+            raise GanzooError(
+                f"match_weight is at least 0, and above 0 it needs words and the model's own encoder; received {match_weight} "
+                f'with words = {words} and encoder = "{encoder}".'
+            )
         if r1_gamma < 0:
             raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
@@ -305,7 +357,8 @@ class TextToImage(BaseGAN):
         self.ngf, self.ndf, self.script = ngf, ndf, script
         self.cls_weight, self.interpolate = cls_weight, interpolate
         self.beta, self.interpolation_weight, self.r1_gamma = beta, interpolation_weight, r1_gamma
-        self.encoder, self.encoder_width, self.text_length = encoder, encoder_width, text_length
+        self.match_weight = match_weight
+        self.encoder, self.encoder_width, self.text_length, self.words = encoder, encoder_width, text_length, words
         images = {"image_size": image_size, "channels": channels, "text_dim": text_dim}
         shared = images | {"text_projection": text_projection}
 
@@ -322,9 +375,10 @@ class TextToImage(BaseGAN):
                 text_dim=text_dim, encoder_width=encoder_width, text_length=text_length
             )
             own["image_encoder"] = build_image_encoder(encoder_width=encoder_width, **images)
-        else:  # nothing to train
-            players = {key: networks for key, networks in self.players.items() if key != "e_optimizer"}
-            object.__setattr__(self, "players", players)
+            if words:
+                own["word_heads"] = build_word_heads(text_dim=text_dim, words=words)
+        players = {key: networks for key, networks in self.players.items() if key != "e_optimizer"}
+        object.__setattr__(self, "players", players | ({"e_optimizer": tuple(own)} if own else {}))
         self.handle = _Handle(encoder.removeprefix("hub:"), text_dim) if encoder.startswith("hub:") else None
         discriminator = build_discriminator(ndf=ndf, script=script, **shared)
         self.finish(generator=generator(), discriminator=discriminator, **own, **ema)
@@ -360,15 +414,19 @@ class TextToImage(BaseGAN):
 
     # ---- training: [encoder], D, then G with fresh noise on the same texts (algorithm 1) ---------------------------
     def encoder_step(self, image, text):
+        """The joint embedding's loss, that of the words, and how often a picture's nearest text is its own."""
         text = text if text.shape.rank == 1 else text[:, 0]
         shown = characters(text, self.text_length)
         with tf.GradientTape() as tape:
             v, phi = self.image_encoder(image, training=True), self.text_encoder(shown, training=True)
             loss = joint_embedding(v, phi, text[:, None] != text[None, :])
-        self.minimize(tape, loss, "e_optimizer")
+            heads = self.word_heads([v, phi], training=True) if self.words else ()
+            of_words = tf.add_n([word_entropy(text, logits) for logits in heads] or [tf.constant(0.0)])
+            total = loss + of_words
+        self.minimize(tape, total, "e_optimizer")
         best = tf.argmax(tf.matmul(v, phi, transpose_b=True), axis=1)
         matched = tf.reduce_mean(tf.cast(tf.gather(text, best) == text, tf.float32))
-        return loss, matched
+        return loss, of_words, matched
 
     def judge_real(self, image, text):
         """Logits of matching pairs and R1 at their pictures, from one forward pass; 0 where no R1 is asked for."""
@@ -390,7 +448,14 @@ class TextToImage(BaseGAN):
         refused = tf.reduce_mean(tf.cast(wrong_logits < 0, tf.float32))
         return loss, blocks.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
 
-    def generator_step(self, text):
+    def match_loss(self, images, texts):
+        """Cross-entropy of the words that the frozen image encoder reads in images (N, H, W, C) with those of strings (N,)."""
+        texts = texts if texts.shape.rank == 1 else texts[:, 0]
+        v = self.image_encoder(images, training=False)
+        return word_entropy(texts, self.word_heads([v, tf.stop_gradient(v)], training=False)[0])
+
+    def generator_step(self, text, strings):
+        """Losses of G on embeddings (N, text_dim) of strings (N,): of D's logits, and of the words in its pictures."""
         rows = tf.shape(text)[0]
         text = with_interpolated(text, self.beta) if self.interpolate else text
         # Two draws, each of its own rows, so that replicas share them out alike.
@@ -398,23 +463,27 @@ class TextToImage(BaseGAN):
         more = self.noise(tf.random.stateless_normal, "g_latents_int", rows, [self.latent_dim])
         z = tf.concat([z, more], axis=0)[: tf.shape(text)[0]]
         with tf.GradientTape() as tape:
-            logits = self.discriminator([self.generator([z, text], training=True), text], training=True)
+            fake = self.generator([z, text], training=True)
+            logits = self.discriminator([fake, text], training=True)
             if self.interpolate:
                 loss = interpolated_g(logits, rows, self.interpolation_weight)
             else:
                 loss = losses.non_saturating_g(logits)
-        self.minimize(tape, loss, "g_optimizer")
-        return loss
+            match = self.match_loss(fake[:rows], strings) if self.match_weight else tf.constant(0.0)
+            total = loss + self.match_weight * match
+        self.minimize(tape, total, "g_optimizer")
+        return loss, match
 
     def train_step(self, data):
         image, text, wrong = self.unpack(data)
         logs = {}
         if self.teaches:
-            logs["e_loss"], logs["matched"] = self.encoder_step(image, text)
+            logs["e_loss"], logs["word_loss"], logs["matched"] = self.encoder_step(image, text)
         if self.draws:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
             logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
-            logs["g_loss"] = self.generator_step(phi)
+            logs["g_loss"], match = self.generator_step(phi, text)
+            logs |= {"match_loss": match} if self.match_weight else {}
             self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
             self.update_ema()
             logs |= judgement
