@@ -482,8 +482,7 @@ class TextToImage(BaseGAN):
         if self.draws:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
             logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
-            logs["g_loss"], match = self.generator_step(phi, text)
-            logs |= {"match_loss": match} if self.match_weight else {}
+            logs["g_loss"], logs["match_loss"] = self.generator_step(phi, text)
             self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
             self.update_ema()
             logs |= judgement
