@@ -452,7 +452,7 @@ class TextToImage(BaseGAN):
         """Cross-entropy of the words that the frozen image encoder reads in images (N, H, W, C) with those of strings (N,)."""
         texts = texts if texts.shape.rank == 1 else texts[:, 0]
         v = self.image_encoder(images, training=False)
-        return word_entropy(texts, self.word_heads([v, tf.stop_gradient(v)], training=False)[0])
+        return word_entropy(texts, self.word_heads([v, v], training=False)[0])
 
     def generator_step(self, text, strings):
         """Losses of G on embeddings (N, text_dim) of strings (N,): of D's logits, and of the words in its pictures."""
