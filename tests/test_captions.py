@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ganzoo import data, images, presets
-from ganzoo.data.captions import Described, Texts, normalised
+from ganzoo.data.captions import FOILS, Described, Texts, foils_of, normalised
 from ganzoo.data.check import check
 from ganzoo.data.pipeline import shuffled
 from ganzoo.errors import GanzooError
@@ -200,6 +200,84 @@ def test_wrong_pictures_share_no_sentence():
         for f, more in ((lambda p: shuffled(p, 41, 0), ()), (lambda p: wrong_items(rare, p, 0), ()))
     )
     assert all((i == 40) != (j == 40) for i, j in zip(items, wrong, strict=True))
+
+
+def test_foils_exchange_one_word_for_one_that_excludes_it():
+    """Of 12 pictures half smile (or are happy) and half are sad; each of the four hats is worn by three."""
+    hats = ["red", "blue", "green", "black"]
+    described = [
+        (f"A {mood} girl.", f"a {other} girl", f"A girl with a {hats[i % 4]} hat")
+        for i in range(12)
+        for mood, other in [("sad", "gloomy") if i % 2 else ("smiling", "happy")]
+    ]
+    made = foils_of(described, most=20)
+    assert set(made) == {text for texts in described for text in texts}
+    assert set(made["A smiling girl."]) == {"A sad girl.", "A gloomy girl."}, (
+        "and never a happy one: both are said of one picture"
+    )
+    assert set(made["a gloomy girl"]) == {"a smiling girl", "a happy girl"}
+    # red and black hats would meet at 3 * 3 / 12 pictures by chance: that they never do says nothing.
+    assert made["A girl with a red hat"] == []
+    assert foils_of(described, most=20) == made
+    assert all(len(found) <= 1 for found in foils_of(described, most=1).values())
+    capital = foils_of([(f"{'Sad' if i % 2 else 'Happy'} girls",) for i in range(12)])
+    assert capital["Sad girls"] == ["Happy girls"]
+
+
+def test_a_foil_beside_each_sentence(tmp_path):
+    folder = pictures(tmp_path / "set", 12)
+    for i in range(12):
+        (folder / f"{i}.txt").write_text(f"a {'sad' if i % 2 else 'happy'} face, {i}\nnumber {i}")
+    source = data.open_source(config(folder))
+
+    def pairs(**options):
+        found = []
+        for batch in data.batches(source, 4, texts="text", foils=True, **options).take(12):
+            found += [
+                (t.decode(), f.decode()) for t, f in zip(batch["text"].numpy(), batch["foil"].numpy(), strict=True)
+            ]
+        return found
+
+    found = pairs()
+    for text, foil in found:
+        swapped = text.replace("happy", "SAD").replace("sad", "happy").replace("SAD", "sad")
+        assert foil == swapped, "a sentence without a foil stays as it is"
+    assert {text.split()[0] for text, _ in found} == {"a", "number"}
+    assert pairs() == found
+    assert pairs(seed=1) != found
+    assert "foil" not in next(iter(data.batches(source, 4, texts="text")))
+    several = data.open_source(config(folder, captions=2))
+    batch = next(iter(data.batches(several, 4, texts="text", foils=True)))
+    assert batch["text"].shape == batch["foil"].shape == (4, 2)
+
+
+def test_foils_of_the_bundled_set_are_wrong():
+    """No word of a foil's picture is exchanged for one that some sentence says of the same picture."""
+    source = data.open_source(presets.run_config("text-to-image").data, "test")
+    rows, counts = source.texts.foils
+    assert rows.shape == (len(source), 5, FOILS)
+    moods = [
+        {"smiling", "happy", "cheerful"},
+        {"sad", "unhappy", "frowning", "gloomy"},
+        {"calm", "neutral", "thoughtful"},
+    ]
+    changed = 0
+    for one, foils, count in zip(source.texts.described, rows, counts, strict=True):
+        said = {word for text in one for word in normalised(text).split()}
+        for text, found, n in zip(one, foils, count, strict=True):
+            for foil in found[:n]:
+                new = set(normalised(foil.decode()).split()) - set(normalised(text).split())
+                assert not new & said
+                changed += any(new & mood for mood in moods)
+                assert not any(new & mood and said & mood for mood in moods)
+    assert changed > 1_000
+
+
+def test_sentences_without_foils_stay_as_they_are(beside):
+    with pytest.warns(UserWarning, match="no foils: wrong pairs are other pictures only"):
+        batches = data.batches(data.open_source(config(beside)), 2, texts="text", foils=True)
+    for batch in batches.take(3):
+        np.testing.assert_array_equal(batch["foil"], batch["text"])
 
 
 def test_a_set_whose_pictures_all_say_the_same_is_refused(beside):

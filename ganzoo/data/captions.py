@@ -7,13 +7,18 @@
     bundled   `lorelei_64`: five sentences a picture
 
 Every epoch takes one of a picture's sentences. "wrong" is another picture, none of whose sentences is one of this picture's.
+For models that ask for it, "foil" is the sentence with one word exchanged, so that it describes the picture no more.
 """
 
 import csv
 import io
 import json
+import random
 import re
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -26,6 +31,9 @@ from ganzoo.errors import GanzooError
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 TRIES = 4096  # other pictures that are tried before a picture counts as one without a wrong partner
+WORD = re.compile(r"\w+")
+FOILS = 4  # of a sentence, at most
+EXPECTED = 3  # pictures at which two words would meet by chance; from here on it says something if they never do
 
 
 @dataclass(frozen=True)
@@ -148,7 +156,54 @@ def _text(tree: Tree, file: str) -> str:
 
 def normalised(text: str) -> str:
     """Small letters and digits, single spaces: what two sentences must share to be the same one."""
-    return " ".join(re.findall(r"\w+", text.lower()))
+    return " ".join(WORD.findall(text.lower()))
+
+
+def foils_of(described: list[tuple[str, ...]], most: int = FOILS, seed: int = 0) -> dict[str, list[str]]:
+    """Up to `most` foils of each sentence: the sentence with one word exchanged, so that it describes its picture no more.
+
+    The term is of Shekhar et al. 2017, arXiv 1705.01359. A word gives way to one that stands between the same neighbours in
+    some sentence and is never said of a picture of which the first is said, though by chance the two would meet at
+    `EXPECTED` pictures: "a smiling girl" becomes "a sad girl", and never "a cheerful girl".
+
+    Args:
+        described: the sentences of each picture.
+    """
+    between, said_of = defaultdict(set), defaultdict(set)  # neighbours -> words; word -> pictures
+    for picture, texts in enumerate(described):
+        for text in texts:
+            for _, word, neighbours in _places(text):
+                between[neighbours].add(word)
+                said_of[word].add(picture)
+    exclusive = {}
+
+    def excludes(one: str, other: str) -> bool:
+        if (one, other) not in exclusive:
+            mine, theirs = said_of[one], said_of[other]
+            by_chance = len(mine) * len(theirs) / len(described)
+            exclusive[one, other] = by_chance >= EXPECTED and mine.isdisjoint(theirs)
+        return exclusive[one, other]
+
+    rng, made = random.Random(seed), {}
+    for text in dict.fromkeys(text for texts in described for text in texts):
+        places = []
+        for found, word, neighbours in _places(text):
+            others = sorted(other for other in between[neighbours] if excludes(word, other))
+            places += [(found, others)] if others else []
+        drawn = []
+        for found, others in rng.choices(places, k=most) if places else ():
+            other = rng.choice(others)
+            other = other.capitalize() if found.group()[0].isupper() else other
+            drawn.append(text[: found.start()] + other + text[found.end() :])
+        made[text] = list(dict.fromkeys(drawn))
+    return made
+
+
+def _places(text: str) -> list[tuple[re.Match, str, tuple[str, str]]]:
+    """Each word of a sentence: where it is, the word in small letters, and its neighbours ("" before and after all)."""
+    found = list(WORD.finditer(text))
+    words = ["", *(word.group().lower() for word in found), ""]
+    return [(place, words[at], (words[at - 1], words[at + 1])) for at, place in enumerate(found, start=1)]
 
 
 class Texts:
@@ -178,6 +233,27 @@ class Texts:
             for place, one in enumerate(described):
                 self.embeddings[place, : len(one.texts)] = one.embeddings
         self.apart = self._apart(source)
+        self.described, self.source = [one.texts for one in described], source
+
+    @cached_property
+    def foils(self) -> tuple[np.ndarray, np.ndarray]:
+        """UTF-8 bytes (n, k, FOILS), and how many there are of each sentence, int64 (n, k): at least one, if need be the
+        sentence itself. Of sentences that have none at all a warning says so."""
+        made = foils_of(self.described)
+        if not any(made.values()):
+            warnings.warn(
+                f"No word in the sentences of {self.source} can be exchanged for one that excludes it, so there are no foils: "
+                "wrong pairs are other pictures only. Foils need more pictures, whose sentences differ in single words.",
+                stacklevel=2,
+            )
+        counts, rows = np.ones(self.strings.shape, np.int64), np.full((*self.strings.shape, FOILS), b"", object)
+        rows[..., 0] = self.strings
+        for picture, texts in enumerate(self.described):
+            for place, text in enumerate(texts):
+                found = [foil.encode("utf-8", "replace") for foil in made[text]]
+                if found:
+                    rows[picture, place, : len(found)], counts[picture, place] = found, len(found)
+        return rows, counts
 
     def _apart(self, source: str) -> np.ndarray:
         total = len(self.ids)

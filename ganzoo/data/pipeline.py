@@ -18,7 +18,14 @@ from ganzoo.errors import GanzooError
 MASK = 2**64 - 1
 GOLDEN, MIX1, MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64 (Steele et al. 2014)
 INDEX_SHUFFLE_KEY = 498247692
-MIRROR, CROP_Y, CROP_X, CAPTION, WRONG = 1, 2, 3, 4, 5  # streams of random numbers; WRONG takes those after it too
+FOIL, MIRROR, CROP_Y, CROP_X, CAPTION, WRONG = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+)  # streams of random numbers; WRONG takes those after it too
 CANDIDATES = 8
 
 
@@ -32,6 +39,7 @@ def batches(
     size: int | None = None,
     labels: bool = False,
     texts: str | None = None,
+    foils: bool = False,
     rows: slice | None = None,
 ) -> tf.data.Dataset:
     """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on.
@@ -42,6 +50,7 @@ def batches(
         labels: also "label", int64 (B,).
         texts: also "text", strings (B,), or "embedding", float32 (B, d), each with "wrong", the mismatched pictures; with
             `data.captions` K above 1 they are (B, K) and (B, K, d).
+        foils: also "foil", strings like "text": each sentence with one word exchanged, or as it is where it has no foil.
         rows: of each global batch only these, the part of one of several workers.
 
     Raises:
@@ -56,6 +65,7 @@ def batches(
         check_labels(source)
     if texts:
         check_texts(source, texts)
+    exchanged = source.texts.foils if texts and foils else None
     if hasattr(source, "batches"):  # shapes
         return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset, rows=rows)
     if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
@@ -97,7 +107,7 @@ def batches(
         out = _finish(source, seed, p, parts, factor, early)
         if texts:
             out["wrong"] = _finish(source, seed, p, (wrong,), factor, early)["image"]
-            out[texts] = picked_texts(source, p, seed, texts)
+            out |= picked_texts(source, p, seed, texts, exchanged)
         return out | ({"label": tf.gather(source.labels, shuffled(p, len(source), seed))} if labels else {})
 
     dataset = dataset.map(finished)
@@ -158,18 +168,25 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     return tf.raw_ops.RandomIndexShuffle(index=positions % count, seed=seeds, max_index=last, rounds=4)
 
 
-def picked_texts(source: Source, positions: tf.Tensor, seed: int, column: str) -> tf.Tensor:
+def picked_texts(source: Source, positions: tf.Tensor, seed: int, column: str, foils=None) -> dict[str, tf.Tensor]:
     """The sentence (or embedding) that each position shows: a function of (seed, epoch, item). `data.captions` of them
-    follow each other, from the first one again."""
+    follow each other, from the first one again. With `Texts.foils` also one of each sentence, drawn anew in each epoch."""
     items, count = shuffled(positions, len(source), seed), source.config.captions
     texts = source.texts
     visits = positions // len(source) * len(source) + items
     limit = tf.gather(tf.constant(texts.counts), items)
     start = tf.cast(random_bits(visits, seed, CAPTION) % tf.cast(limit, tf.uint64), tf.int64)
     places = (start[:, None] + tf.range(count, dtype=tf.int64)) % limit[:, None]
-    rows = tf.constant(texts.strings if column == "text" else texts.embeddings)
-    chosen = tf.gather(tf.gather(rows, items), places, batch_dims=1)
-    return chosen[:, 0] if count == 1 else chosen
+
+    def shown(array):
+        return tf.gather(tf.gather(tf.constant(array), items), places, batch_dims=1)
+
+    out = {column: shown(texts.strings if column == "text" else texts.embeddings)}
+    if foils is not None:
+        rows, counts = map(shown, foils)
+        drawn = random_bits(visits, seed, FOIL)[:, None] % tf.cast(counts, tf.uint64)
+        out["foil"] = tf.gather(rows, tf.cast(drawn, tf.int64), batch_dims=2)
+    return {name: values[:, 0] if count == 1 else values for name, values in out.items()}
 
 
 def wrong_items(source: Source, positions: tf.Tensor, seed: int) -> tf.Tensor:

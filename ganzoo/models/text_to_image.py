@@ -27,7 +27,10 @@ GoogLeNet features and a pretrained encoder), and frozen then; negatives are the
 had other classes. Where there are no pretrained features, an option (`words`, off by default) lets both encoders also predict
 the caption's words (Joulin et al. 2016, arXiv 1511.02251): the joint embedding alone teaches neither side what fills few
 pixels, such as a mouth, as long as the other side does not show it. Another (`match_weight`) lets the frozen image encoder
-read those words in G's pictures, too, as AttnGAN's pretrained pair of encoders judges them (Xu et al. 2018, arXiv 1711.10485).
+read those words in G's pictures, too, as AttnGAN's pretrained pair of encoders judges them (Xu et al. 2018, arXiv 1711.10485);
+`encoder_noise` keeps G from satisfying it by patterns that mean nothing to others. A third (`foil_share`) pairs a picture with its
+own sentence in which one word is wrong, a foil (Shekhar et al. 2017, arXiv 1705.01359), and shows D such pairs in one pass
+with the matching ones: in a pass of its own, as in the scripts, batch norm tells D that no pair of the pass matches.
 Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
 than 64 pixels follow the same rule: one stride-2 layer for a doubling. An option that the paper has not, off by default: R1 at
 matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865),
@@ -283,6 +286,10 @@ class TextToImage(BaseGAN):
         text_length: characters that it reads, 201.
         words: hash buckets of the words that both encoders also predict while they train, 0 for none.
         match_weight: of G's loss by the words that the frozen image encoder reads in its pictures, 0 for none as in the paper.
+        encoder_noise: normal noise on the pictures that the image encoder sees, in training and of G's; the deviation is uniform
+            up to this, 0 for none. Without it G satisfies `match_weight` by patterns that only this network takes for a word.
+        foil_share: share of D's wrong pairs that are a picture with a foil, its own sentence with one word exchanged for one
+            that does not fit the picture; 0 for none as in the paper.
         r1_gamma: weight (half of it) of R1 at real pictures with their own text, 0 for none as in the paper.
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
@@ -326,6 +333,8 @@ class TextToImage(BaseGAN):
         text_length=201,
         words=0,
         match_weight=0.0,
+        encoder_noise=0.0,
+        foil_share=0.0,
         r1_gamma=0.0,
         ema_decay=0.0,
     ):
@@ -348,6 +357,13 @@ class TextToImage(BaseGAN):
                 f"match_weight is at least 0, and above 0 it needs words and the model's own encoder; received {match_weight} "
                 f'with words = {words} and encoder = "{encoder}".'
             )
+        if encoder_noise < 0:
+            raise GanzooError(f"encoder_noise is a deviation of at least 0; received {encoder_noise}.")
+        if not 0 <= foil_share <= 1 or (foil_share and (not cls_weight or encoder == "embedding")):
+            raise GanzooError(
+                f"foil_share lies in [0, 1], and above 0 it needs wrong pairs and sentences; received {foil_share} with "
+                f'cls_weight = {cls_weight} and encoder = "{encoder}".'
+            )
         if r1_gamma < 0:
             raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
@@ -357,7 +373,7 @@ class TextToImage(BaseGAN):
         self.ngf, self.ndf, self.script = ngf, ndf, script
         self.cls_weight, self.interpolate = cls_weight, interpolate
         self.beta, self.interpolation_weight, self.r1_gamma = beta, interpolation_weight, r1_gamma
-        self.match_weight = match_weight
+        self.match_weight, self.encoder_noise, self.foil_share = match_weight, encoder_noise, foil_share
         self.encoder, self.encoder_width, self.text_length, self.words = encoder, encoder_width, text_length, words
         images = {"image_size": image_size, "channels": channels, "text_dim": text_dim}
         shared = images | {"text_projection": text_projection}
@@ -413,12 +429,20 @@ class TextToImage(BaseGAN):
         return self.segment.part == "encoder"
 
     # ---- training: [encoder], D, then G with fresh noise on the same texts (algorithm 1) ---------------------------
+    def noisy(self, images):
+        """Images (N, H, W, C) as the image encoder sees them while it trains and judges."""
+        if not self.encoder_noise:
+            return images
+        rows = tf.shape(images)[0]
+        deviation = self.noise(tf.random.stateless_uniform, "e_deviation", rows, [1, 1, 1]) * self.encoder_noise
+        return images + deviation * self.noise(tf.random.stateless_normal, "e_noise", rows, images.shape[1:])
+
     def encoder_step(self, image, text):
         """The joint embedding's loss, that of the words, and how often a picture's nearest text is its own."""
         text = text if text.shape.rank == 1 else text[:, 0]
         shown = characters(text, self.text_length)
         with tf.GradientTape() as tape:
-            v, phi = self.image_encoder(image, training=True), self.text_encoder(shown, training=True)
+            v, phi = self.image_encoder(self.noisy(image), training=True), self.text_encoder(shown, training=True)
             loss = joint_embedding(v, phi, text[:, None] != text[None, :])
             heads = self.word_heads([v, phi], training=True) if self.words else ()
             of_words = tf.add_n([word_entropy(text, logits) for logits in heads] or [tf.constant(0.0)])
@@ -428,19 +452,38 @@ class TextToImage(BaseGAN):
         matched = tf.reduce_mean(tf.cast(tf.gather(text, best) == text, tf.float32))
         return loss, of_words, matched
 
-    def judge_real(self, image, text):
-        """Logits of matching pairs and R1 at their pictures, from one forward pass; 0 where no R1 is asked for."""
-        if not self.r1_gamma:
-            return self.discriminator([image, text], training=True), tf.constant(0.0)
-        return penalties.logits_and_r1(lambda x: self.discriminator([x, text], training=True), image)
+    def judge_real(self, image, text, wrong, wrong_text):
+        """Logits of matching and of wrong pairs, and R1 at the pictures of the matching ones; 0 where no R1 is asked for."""
 
-    def discriminator_step(self, image, wrong, text):
+        def together(x):
+            both = [tf.concat([x, wrong], axis=0), tf.concat([text, wrong_text], axis=0)]
+            return self.discriminator(both, training=True)
+
+        def matching(x):
+            return self.discriminator([x, text], training=True)
+
+        # Batch norm must not mix the statistics of real and fake pictures, so these have passes of their own, as the scripts
+        # have. Foils share the pass of the matching pairs: between two passes of the same pictures D tells the statistics of
+        # the batches apart, and no sentence.
+        judge = together if self.foil_share else matching
+        logits, r1 = penalties.logits_and_r1(judge, image) if self.r1_gamma else (judge(image), tf.constant(0.0))
+        if self.foil_share:
+            return *tf.split(logits, 2), r1
+        return logits, self.discriminator([wrong, wrong_text], training=True) if self.cls_weight else logits, r1
+
+    def mismatched(self, image, wrong, phi, text, foil):
+        """D's wrong pairs: pictures (N, H, W, C) and embeddings (N, text_dim). `foil_share` of the rows that have a foil are
+        the picture itself with it; the others are another picture with this text, whose embedding is phi."""
+        drawn = self.noise(tf.random.stateless_uniform, "foils", tf.shape(phi)[0]) < self.foil_share
+        foiled = tf.logical_and(drawn, foil != text if text.shape.rank == 1 else tf.reduce_any(foil != text, axis=1))
+        return tf.where(foiled[:, None, None, None], image, wrong), tf.where(foiled[:, None], self.embed(foil), phi)
+
+    def discriminator_step(self, image, text, wrong, wrong_text):
+        """D on matching pairs, on wrong ones (pictures `wrong` with embeddings `wrong_text`) and on G's."""
         z = self.noise(tf.random.stateless_normal, "d_latents", tf.shape(image)[0], [self.latent_dim])
         fake = self.generator([z, text], training=True)
         with tf.GradientTape() as tape:
-            # Passes of their own: batch norm must not mix real, wrong and fake statistics.
-            real_logits, r1 = self.judge_real(image, text)
-            wrong_logits = self.discriminator([wrong, text], training=True) if self.cls_weight else real_logits
+            real_logits, wrong_logits, r1 = self.judge_real(image, text, wrong, wrong_text)
             fake_logits = self.discriminator([fake, text], training=True)
             loss = matching_aware_d(real_logits, wrong_logits, fake_logits, self.cls_weight)
             penalised = loss + self.r1_gamma / 2 * r1
@@ -451,7 +494,7 @@ class TextToImage(BaseGAN):
     def match_loss(self, images, texts):
         """Cross-entropy of the words that the frozen image encoder reads in images (N, H, W, C) with those of strings (N,)."""
         texts = texts if texts.shape.rank == 1 else texts[:, 0]
-        v = self.image_encoder(images, training=False)
+        v = self.image_encoder(self.noisy(images), training=False)
         return word_entropy(texts, self.word_heads([v, v], training=False)[0])
 
     def generator_step(self, text, strings):
@@ -475,13 +518,14 @@ class TextToImage(BaseGAN):
         return loss, match
 
     def train_step(self, data):
-        image, text, wrong = self.unpack(data)
+        image, text, wrong, *foil = self.unpack(data)
         logs = {}
         if self.teaches:
             logs["e_loss"], logs["word_loss"], logs["matched"] = self.encoder_step(image, text)
         if self.draws:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
-            logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
+            pairs = self.mismatched(image, wrong, phi, text, *foil) if foil else (wrong, phi)
+            logs["d_loss"], judgement = self.discriminator_step(image, phi, *pairs)
             logs["g_loss"], logs["match_loss"] = self.generator_step(phi, text)
             self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
             self.update_ema()
@@ -492,7 +536,8 @@ class TextToImage(BaseGAN):
         image = tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)
         if self.encoder == "embedding":
             return {"image": image, "embedding": tf.TensorSpec([None, self.text_dim], tf.float32), "wrong": image}
-        return {"image": image, "text": tf.TensorSpec([None], tf.string), "wrong": image}
+        text = tf.TensorSpec([None], tf.string)
+        return {"image": image, "text": text, "wrong": image} | ({"foil": text} if self.foil_share else {})
 
     def training_state(self):
         return super().training_state() | {"seen": self.seen}
