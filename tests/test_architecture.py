@@ -18,7 +18,7 @@ REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
     1: "errors mirror images pages registry layers losses penalties schedules augment protocols presets weights health "
-    "shapes3d precision guard changes lock",
+    "shapes3d sentences precision guard changes lock",
     2: "base blocks accumulation moving transfer",
     3: "models data metrics",
     4: "zoo strategies workers checkpoint callbacks monitors report cards divergence probe recipes",

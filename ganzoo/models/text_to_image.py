@@ -37,15 +37,12 @@ matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching
 without which D of our small widths wins for good.
 """
 
-import os
-import warnings
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses, penalties, schedules
+from ganzoo import blocks, losses, penalties, schedules, sentences
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import BatchNorm, Zeroed
@@ -395,7 +392,7 @@ class TextToImage(BaseGAN):
                 own["word_heads"] = build_word_heads(text_dim=text_dim, words=words)
         players = {key: networks for key, networks in self.players.items() if key != "e_optimizer"}
         object.__setattr__(self, "players", players | ({"e_optimizer": tuple(own)} if own else {}))
-        self.handle = _Handle(encoder.removeprefix("hub:"), text_dim) if encoder.startswith("hub:") else None
+        self.handle = sentences.Handle(encoder.removeprefix("hub:"), text_dim) if encoder.startswith("hub:") else None
         discriminator = build_discriminator(ndf=ndf, script=script, **shared)
         self.finish(generator=generator(), discriminator=discriminator, **own, **ema)
 
@@ -564,9 +561,9 @@ class TextToImage(BaseGAN):
         Raises:
             GanzooError: no text, an empty one, or something else than text.
         """
-        if not isinstance(texts, str) and _is_numeric(texts):
+        if not isinstance(texts, str) and sentences.is_numeric(texts):
             return blocks.finite_rows(texts, "embeddings", (self.text_dim,))
-        texts = checked_texts(texts, self.text_length if self.encoder == "char-cnn-rnn" else None)
+        texts = sentences.checked(texts, *((self.text_length, ALPHABET) if self.encoder == "char-cnn-rnn" else ()))
         if self.encoder == "embedding":
             raise GanzooError(
                 f"This model reads no text: it was built for embeddings of {self.text_dim} numbers, made elsewhere. Give "
@@ -672,77 +669,3 @@ class TextToImage(BaseGAN):
             "tensors": (tensors, both),
             "embed": (embedded, {"text": text}),
         }
-
-
-class _Handle:
-    """A frozen encoder from outside: a SavedModel folder, or a handle that tensorflow-hub resolves."""
-
-    def __init__(self, path, text_dim):
-        try:
-            if os.path.isdir(path):
-                self.loaded = tf.saved_model.load(path)
-            else:
-                import tensorflow_hub  # seconds to import, and not needed for a folder
-
-                self.loaded = tensorflow_hub.load(path)
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            raise GanzooError(f"The text encoder hub:{path} cannot be loaded: {str(error).splitlines()[0]}") from error
-        signatures = getattr(self.loaded, "signatures", {})
-        named = signatures.get("default") or signatures.get("serving_default")
-        self.call = self.loaded if callable(self.loaded) else named
-        try:
-            shape = tuple(self(tf.constant(["a test"])).shape)
-        except (TypeError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
-            raise GanzooError(
-                f"The text encoder hub:{path} does not map strings (N,) to embeddings: {str(error).splitlines()[0]}"
-            ) from error
-        if shape != (1, text_dim):
-            raise GanzooError(
-                f"The text encoder hub:{path} gives embeddings of shape {shape[1:]}, and text_dim is {text_dim}: set text_dim "
-                "to its size."
-            )
-
-    def __call__(self, texts):
-        found = self.call(texts)
-        if not isinstance(found, dict):
-            return found
-        return found["default"] if "default" in found else next(iter(found.values()))
-
-
-def _is_numeric(texts) -> bool:
-    try:
-        return np.asarray(texts).dtype.kind in "fiu" and np.asarray(texts).ndim == 2
-    except ValueError:  # rows of unlike lengths
-        return False
-
-
-def checked_texts(texts, length: int | None) -> list[str]:
-    """One text or a list as a list of strings; long ones, and those without a known character, are warned of.
-
-    Raises:
-        GanzooError: no text, an empty one, or something else than text.
-    """
-    texts = [texts] if isinstance(texts, str | bytes) else texts
-    try:
-        texts = [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in texts]
-    except TypeError:
-        raise GanzooError(f"texts is a sentence or a list of sentences; received {type(texts).__name__}.") from None
-    if not texts:
-        raise GanzooError("texts holds no sentence; at least one is needed.")
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise GanzooError(f"texts are sentences; text {place} is {type(text).__name__}: {text!r:.60}.")
-        if not text.strip():
-            raise GanzooError(f'Text {place} is empty. Say what to draw, such as "a girl with long pink hair".')
-        if length is not None and len(text) > length:
-            warnings.warn(
-                f"Text {place} has {len(text):,} characters; the encoder reads the first {length}.", stacklevel=3
-            )
-        if length is not None and not set(text[:length].lower()) & set(ALPHABET.strip()):
-            warnings.warn(
-                f"No character of text {place} is known to the encoder, which reads a-z, digits and punctuation: the "
-                "picture shows anything.",
-                stacklevel=3,
-            )
-    # Lone surrogates (bytes of a command line that are no UTF-8) become unknown characters.
-    return [text.encode("utf-8", "replace").decode() for text in texts]
