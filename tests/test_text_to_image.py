@@ -79,19 +79,36 @@ def test_joint_embedding_by_hand():
     assert float(paper.joint_embedding(v, t, np.zeros((2, 2), bool))) == 0, "equal texts are no mistake"
 
 
-def test_word_shares_by_hand():
-    shares = np.array(paper.word_shares(tf.constant(["A smiling girl, a GIRL!", "girl smiling a", "...", ""]), 512))
-    assert sorted(shares[0][shares[0] > 0]) == pytest.approx([1 / 3] * 3), "different words count once"
-    np.testing.assert_array_equal(shares[0], shares[1])
-    assert not shares[2:].any(), "no words, no share"
+def test_word_sets_by_hand():
+    sets = np.array(paper.word_sets(tf.constant(["A smiling girl, a GIRL!", "girl smiling a", "...", ""]), 512))
+    assert sorted(sets[0][sets[0] > 0]) == [1, 1, 1], "different words count once"
+    np.testing.assert_array_equal(sets[0], sets[1])
+    assert not sets[2:].any(), "no words, no set"
+
+
+def place_of(word, words):
+    return int(np.argmax(paper.word_sets(tf.constant([word]), words)[0]))
 
 
 def test_word_entropy_by_hand():
-    texts = tf.constant(["smiling", "..."])
-    place = int(np.argmax(paper.word_shares(texts, 4)[0]))
     logits = np.zeros((2, 4), "float32")
-    logits[0, place] = np.log(3)  # softmax: 3 / (3 + 1 + 1 + 1) = 1/2
-    assert float(paper.word_entropy(texts, tf.constant(logits))) == pytest.approx((np.log(2) + 0) / 2)
+    logits[0, place_of("smiling", 4)] = np.log(3)  # softmax: 3 / (3 + 1 + 1 + 1) = 1/2
+    found = paper.word_entropy(tf.constant(["smiling", "..."]), tf.constant(logits))
+    assert float(found) == pytest.approx((np.log(2) + 0) / 2)
+
+
+def test_foil_entropy_by_hand():
+    texts, foils = (
+        tf.constant(["a sad man", "a happy man", "a man"]),
+        tf.constant(["a happy man", "a sad man", "a man"]),
+    )
+    logits = np.full((3, 512), 7.0, "float32")  # of "a" and "man", too, which cancel out
+    logits[:, place_of("sad", 512)] = 7 + np.log(3)
+    found = paper.foil_entropy(
+        texts, foils, tf.constant(logits)
+    )  # read right at odds of 3, wrong at 1/3; the last not at all
+    assert float(found) == pytest.approx((-np.log(3 / 4) - np.log(1 / 4)) / 2)
+    assert float(paper.foil_entropy(texts[2:], foils[2:], tf.constant(logits[2:]))) == 0
 
 
 def test_both_encoders_learn_from_words_alone(monkeypatch):
@@ -112,19 +129,25 @@ def test_g_learns_from_words_that_the_frozen_encoder_reads(monkeypatch):
     model = tiny.build("text-to-image", match_weight=3.0, interpolate=True)
     monkeypatch.setattr(paper, "interpolated_g", lambda fake, *_: 0 * tf.reduce_sum(fake))
     frozen = [np.array(v) for n in (model.image_encoder, model.word_heads) for v in n.weights]
-    texts = tf.constant([t.encode() for t in TEXTS * 2])
+    texts, foils = (tf.constant([f"a {word} girl".encode()] * 4) for word in ("smiling", "sad"))
     phi, before = model.embed(texts), np.array(model.generator.trainable_variables[0])
-    losses = [float(model.generator_step(phi, texts)[1]) for _ in range(30)]
+    losses = [float(model.generator_step(phi, texts, foils)[1]) for _ in range(30)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]), "pictures are read more as their sentences"
     assert not np.array_equal(before, model.generator.trainable_variables[0])
     after = [np.array(v) for n in (model.image_encoder, model.word_heads) for v in n.weights]
     for x, y in zip(frozen, after, strict=True):
         np.testing.assert_array_equal(x, y)
-    image = tiny.batch(model)["image"]
+    image = tiny.batch(model)["image"][:4]
     by_hand = model.word_heads([model.image_encoder(image), model.image_encoder(image)])[0]
-    shown = tf.constant([b"smiling"] * len(image))
-    assert float(model.match_loss(image, shown)) == pytest.approx(float(paper.word_entropy(shown, by_hand)))
+    assert float(model.match_loss(image, texts, foils)) == pytest.approx(
+        float(paper.foil_entropy(texts, foils, by_hand)), rel=1e-5
+    )
     assert float(tiny.build("text-to-image").train_step(tiny.batch(model))["match_loss"]) == 0
+
+
+def test_batches_hold_foils_only_where_a_loss_needs_them():
+    for settings, held in [({}, False), ({"foil_share": 0.25}, True), ({"match_weight": 1.0}, True)]:
+        assert ("foil" in tiny.build("text-to-image", **settings).batch_signature()) is held
 
 
 def test_wrong_pairs_are_foils_in_their_share(monkeypatch):

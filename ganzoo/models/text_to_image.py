@@ -26,11 +26,12 @@ encoder of the joint embedding are trained from scratch in the first `train.enco
 GoogLeNet features and a pretrained encoder), and frozen then; negatives are the other texts of the batch, where the paper
 had other classes. Where there are no pretrained features, an option (`words`, off by default) lets both encoders also predict
 the caption's words (Joulin et al. 2016, arXiv 1511.02251): the joint embedding alone teaches neither side what fills few
-pixels, such as a mouth, as long as the other side does not show it. Another (`match_weight`) lets the frozen image encoder
-read those words in G's pictures, too, as AttnGAN's pretrained pair of encoders judges them (Xu et al. 2018, arXiv 1711.10485);
-`encoder_noise` keeps G from satisfying it by patterns that mean nothing to others. A third (`foil_share`) pairs a picture with its
-own sentence in which one word is wrong, a foil (Shekhar et al. 2017, arXiv 1705.01359), and shows D such pairs in one pass
-with the matching ones: in a pass of its own, as in the scripts, batch norm tells D that no pair of the pass matches.
+pixels, such as a mouth, as long as the other side does not show it. Another (`foil_share`) pairs a picture
+with its own sentence in which one word is wrong, a foil (Shekhar et al. 2017, arXiv 1705.01359), and shows D such pairs in one
+pass with the matching ones: in a pass of its own, as in the scripts, batch norm tells D that no pair of the pass matches. A third
+(`match_weight`) has the frozen image encoder read G's pictures, as AttnGAN's pretrained pair of encoders does (Xu et al. 2018,
+arXiv 1711.10485), for the one word in which sentence and foil differ: a loss by all words is satisfied by hiding the wording
+in the pictures' texture. `encoder_noise` keeps G from patterns that mean something to this encoder alone.
 Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
 than 64 pixels follow the same rule: one stride-2 layer for a doubling. An option that the paper has not, off by default: R1 at
 matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865),
@@ -216,18 +217,32 @@ def characters(texts: tf.Tensor, length: int) -> tf.Tensor:
     return tf.one_hot(tf.gather(tf.constant(table), tf.clip_by_value(codes, 0, 128)), len(ALPHABET))
 
 
-def word_shares(texts: tf.Tensor, words: int) -> tf.Tensor:
-    """float32 (N, words): the share of each hashed word among the different words of strings (N,); rows without one are 0."""
+def first_of(texts: tf.Tensor) -> tf.Tensor:
+    """Strings (N,) of strings (N,), or of (N, K), several texts an image."""
+    return texts if texts.shape.rank == 1 else texts[:, 0]
+
+
+def word_sets(texts: tf.Tensor, words: int) -> tf.Tensor:
+    """float32 (N, words): 1 for each hashed word of strings (N,), 0 for all others."""
     split = tf.strings.split(tf.strings.regex_replace(tf.strings.lower(texts), r"[^\pL\pN]+", " "))
     hashed = tf.strings.to_hash_bucket_fast(split, words).to_tensor(default_value=-1)
-    found = tf.reduce_max(tf.one_hot(hashed, words), axis=1)
-    return tf.math.divide_no_nan(found, tf.reduce_sum(found, axis=1, keepdims=True))
+    return tf.reduce_max(tf.one_hot(hashed, words), axis=1)
 
 
 def word_entropy(texts, logits) -> tf.Tensor:
-    """Cross-entropy of logits (N, words) with the words of strings (N,), the mean over the batch (1511.02251)."""
-    shares = word_shares(texts, logits.shape[-1])
+    """Cross-entropy of logits (N, words) with the words of strings (N,), equal shares of 1; the mean over the batch
+    (1511.02251)."""
+    found = word_sets(texts, logits.shape[-1])
+    shares = tf.math.divide_no_nan(found, tf.reduce_sum(found, axis=1, keepdims=True))
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(shares, logits))
+
+
+def foil_entropy(texts, foils, logits) -> tf.Tensor:
+    """-log of the odds that strings (N,), not `foils` (N,), are read from logits (N, words); the mean over the rows where
+    the two differ. What both say cancels out."""
+    odds = tf.reduce_sum((word_sets(texts, logits.shape[-1]) - word_sets(foils, logits.shape[-1])) * logits, axis=1)
+    differ = tf.cast(texts != foils, tf.float32)
+    return tf.math.divide_no_nan(tf.reduce_sum(differ * tf.nn.softplus(-odds)), tf.reduce_sum(differ))
 
 
 def matching_aware_d(real, wrong, fake, cls_weight=0.5) -> tf.Tensor:
@@ -282,7 +297,8 @@ class TextToImage(BaseGAN):
         encoder_width: of the char-CNN-RNN, 256.
         text_length: characters that it reads, 201.
         words: hash buckets of the words that both encoders also predict while they train, 0 for none.
-        match_weight: of G's loss by the words that the frozen image encoder reads in its pictures, 0 for none as in the paper.
+        match_weight: of G's loss by whether the frozen image encoder reads the sentence in its pictures rather than a foil of
+            it (see `foil_share`), 0 for none as in the paper.
         encoder_noise: normal noise on the pictures that the image encoder sees, in training and of G's; the deviation is uniform
             up to this, 0 for none. Without it G satisfies `match_weight` by patterns that only this network takes for a word.
         foil_share: share of D's wrong pairs that are a picture with a foil, its own sentence with one word exchanged for one
@@ -413,6 +429,11 @@ class TextToImage(BaseGAN):
         return "the sentences of its last batches, which sampling statistics are made of"
 
     @property
+    def foils(self) -> bool:
+        """Whether batches hold a foil of each text, too."""
+        return bool(self.foil_share or self.match_weight)
+
+    @property
     def draws(self):
         return self.segment is None or self.segment.part != "encoder"
 
@@ -436,7 +457,7 @@ class TextToImage(BaseGAN):
 
     def encoder_step(self, image, text):
         """The joint embedding's loss, that of the words, and how often a picture's nearest text is its own."""
-        text = text if text.shape.rank == 1 else text[:, 0]
+        text = first_of(text)
         shown = characters(text, self.text_length)
         with tf.GradientTape() as tape:
             v, phi = self.image_encoder(self.noisy(image), training=True), self.text_encoder(shown, training=True)
@@ -488,14 +509,14 @@ class TextToImage(BaseGAN):
         refused = tf.reduce_mean(tf.cast(wrong_logits < 0, tf.float32))
         return loss, blocks.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
 
-    def match_loss(self, images, texts):
-        """Cross-entropy of the words that the frozen image encoder reads in images (N, H, W, C) with those of strings (N,)."""
-        texts = texts if texts.shape.rank == 1 else texts[:, 0]
+    def match_loss(self, images, texts, foils):
+        """-log of the odds at which the frozen image encoder reads strings (N,), not their foils, in images (N, H, W, C)."""
         v = self.image_encoder(self.noisy(images), training=False)
-        return word_entropy(texts, self.word_heads([v, v], training=False)[0])
+        return foil_entropy(texts, foils, self.word_heads([v, v], training=False)[0])
 
-    def generator_step(self, text, strings):
-        """Losses of G on embeddings (N, text_dim) of strings (N,): of D's logits, and of the words in its pictures."""
+    def generator_step(self, text, *strings):
+        """Losses of G on embeddings (N, text_dim): of D's logits, and of the words in its pictures; `strings` are the texts
+        and their foils, for `match_weight`."""
         rows = tf.shape(text)[0]
         text = with_interpolated(text, self.beta) if self.interpolate else text
         # Two draws, each of its own rows, so that replicas share them out alike.
@@ -509,7 +530,7 @@ class TextToImage(BaseGAN):
                 loss = interpolated_g(logits, rows, self.interpolation_weight)
             else:
                 loss = losses.non_saturating_g(logits)
-            match = self.match_loss(fake[:rows], strings) if self.match_weight else tf.constant(0.0)
+            match = self.match_loss(fake[:rows], *strings) if self.match_weight else tf.constant(0.0)
             total = loss + self.match_weight * match
         self.minimize(tape, total, "g_optimizer")
         return loss, match
@@ -521,9 +542,9 @@ class TextToImage(BaseGAN):
             logs["e_loss"], logs["word_loss"], logs["matched"] = self.encoder_step(image, text)
         if self.draws:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
-            pairs = self.mismatched(image, wrong, phi, text, *foil) if foil else (wrong, phi)
+            pairs = self.mismatched(image, wrong, phi, text, *foil) if self.foil_share else (wrong, phi)
             logs["d_loss"], judgement = self.discriminator_step(image, phi, *pairs)
-            logs["g_loss"], logs["match_loss"] = self.generator_step(phi, text)
+            logs["g_loss"], logs["match_loss"] = self.generator_step(phi, *map(first_of, (text, *foil)))
             self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
             self.update_ema()
             logs |= judgement
@@ -534,7 +555,7 @@ class TextToImage(BaseGAN):
         if self.encoder == "embedding":
             return {"image": image, "embedding": tf.TensorSpec([None, self.text_dim], tf.float32), "wrong": image}
         text = tf.TensorSpec([None], tf.string)
-        return {"image": image, "text": text, "wrong": image} | ({"foil": text} if self.foil_share else {})
+        return {"image": image, "text": text, "wrong": image} | ({"foil": text} if self.foils else {})
 
     def training_state(self):
         return super().training_state() | {"seen": self.seen}
