@@ -146,43 +146,8 @@ def test_g_learns_from_words_that_the_frozen_encoder_reads(monkeypatch):
 
 
 def test_batches_hold_foils_only_where_a_loss_needs_them():
-    for settings, held in [({}, False), ({"foil_share": 0.25}, True), ({"match_weight": 1.0}, True)]:
+    for settings, held in [({}, False), ({"match_weight": 1.0}, True)]:
         assert ("foil" in tiny.build("text-to-image", **settings).batch_signature()) is held
-
-
-def test_wrong_pairs_are_foils_in_their_share(monkeypatch):
-    model = tiny.build("text-to-image", foil_share=0.5)
-    batch = tiny.batch(model)
-    image, wrong, rows = batch["image"], batch["wrong"], tiny.BATCH
-    text = tf.constant([f"a smiling person, number {i}".encode() for i in range(rows)])
-    foil = tf.constant([text[0].numpy()] + [f"a sad person, number {i}".encode() for i in range(1, rows)])
-    phi = model.embed(text)
-    draws = [0.1, 0.2, 0.7] + [0.4] * (rows - 3)
-    monkeypatch.setattr(model, "noise", lambda draw, stream, n: tf.constant(draws, tf.float32))
-    pictures, embeddings = model.mismatched(image, wrong, phi, text, foil)
-    taken = [False, True, False] + [True] * (rows - 3)  # no foil; drawn below the share; above it
-    np.testing.assert_array_equal(pictures, np.where(np.reshape(taken, (-1, 1, 1, 1)), image, wrong))
-    np.testing.assert_allclose(embeddings, np.where(np.reshape(taken, (-1, 1)), model.embed(foil), phi), atol=1e-6)
-    several = model.mismatched(image, wrong, phi, tf.stack([text, text], 1), tf.stack([text, foil], 1))
-    np.testing.assert_array_equal(several[0], pictures)
-    np.testing.assert_allclose(several[1][1], model.embed(tf.stack([text, foil], 1))[1], atol=1e-6)
-
-
-def test_foils_share_the_pass_of_the_matching_pairs():
-    model = tiny.build("text-to-image", foil_share=0.5)
-    batch = tiny.batch(model)
-    phi, foil = model.embed(batch["text"]), model.embed(batch["foil"])
-    real, wrong, r1 = model.judge_real(batch["image"], phi, batch["wrong"], foil)
-    pictures, texts = tf.concat([batch["image"], batch["wrong"]], 0), tf.concat([phi, foil], 0)
-    with tf.GradientTape() as tape:
-        tape.watch(pictures)
-        logits = model.discriminator([pictures, texts], training=True)
-        total = tf.reduce_sum(logits)
-    np.testing.assert_allclose(tf.concat([real, wrong], 0), logits, rtol=1e-4, atol=1e-5)
-    squares = tf.reduce_sum(tape.gradient(total, pictures)[: len(real)] ** 2, axis=[1, 2, 3])
-    np.testing.assert_allclose(r1, tf.reduce_mean(squares), rtol=1e-4)
-    same, other, _ = model.judge_real(batch["image"], phi, batch["image"], phi)
-    np.testing.assert_array_equal(same, other)  # equal pairs are equal, whatever the rest of their pass
 
 
 def test_the_image_encoder_sees_noise_up_to_its_deviation():
@@ -298,9 +263,6 @@ def test_long_and_strange_texts_are_drawn_with_a_note(model):
         ({"match_weight": 1.0, "words": 0}, "needs words"),
         ({"match_weight": 1.0, "encoder": "embedding"}, "own encoder"),
         ({"encoder_noise": -0.1}, "at least 0"),
-        ({"foil_share": 1.5}, "lies in"),
-        ({"foil_share": 0.5, "cls_weight": 0.0}, "needs wrong pairs"),
-        ({"foil_share": 0.5, "encoder": "embedding"}, "and sentences"),
     ],
 )
 def test_bad_arguments_of_the_constructor(settings, word):

@@ -41,7 +41,7 @@ VARIANTS = {
     "text-to-image": [
         {"script": "main_cls_int", "beta": 0.25, "interpolation_weight": 0.5, "cls_weight": 0.25, "words": 0},
         {"encoder": "embedding", "interpolate": False, "cls_weight": 0.0},
-        {"match_weight": 0.5, "words": 9, "encoder_noise": 0.2, "foil_share": 0.5},
+        {"match_weight": 0.5, "words": 9, "encoder_noise": 0.2},
     ],
 }
 

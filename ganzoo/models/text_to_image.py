@@ -26,12 +26,11 @@ encoder of the joint embedding are trained from scratch in the first `train.enco
 GoogLeNet features and a pretrained encoder), and frozen then; negatives are the other texts of the batch, where the paper
 had other classes. Where there are no pretrained features, an option (`words`, off by default) lets both encoders also predict
 the caption's words (Joulin et al. 2016, arXiv 1511.02251): the joint embedding alone teaches neither side what fills few
-pixels, such as a mouth, as long as the other side does not show it. Another (`foil_share`) pairs a picture
-with its own sentence in which one word is wrong, a foil (Shekhar et al. 2017, arXiv 1705.01359), and shows D such pairs in one
-pass with the matching ones: in a pass of its own, as in the scripts, batch norm tells D that no pair of the pass matches. A third
-(`match_weight`) has the frozen image encoder read G's pictures, as AttnGAN's pretrained pair of encoders does (Xu et al. 2018,
-arXiv 1711.10485), for the one word in which sentence and foil differ: a loss by all words is satisfied by hiding the wording
-in the pictures' texture. `encoder_noise` keeps G from patterns that mean something to this encoder alone.
+pixels, such as a mouth, as long as the other side does not show it. Another (`match_weight`) has the frozen image encoder read
+G's pictures, too, as AttnGAN's pretrained pair of encoders does (Xu et al. 2018, arXiv 1711.10485): for the one word in which
+the sentence and a foil differ, the same sentence with a word that does not fit (Shekhar et al. 2017, arXiv 1705.01359). In the
+steps that two cores can do D alone teaches G no mouth; a loss by all words G satisfies by hiding the wording in the pictures'
+texture, and without `encoder_noise` it draws patterns that mean something to this encoder alone.
 Sampling uses standing statistics, so that an image depends on its own z and text alone. Other sizes
 than 64 pixels follow the same rule: one stride-2 layer for a doubling. An option that the paper has not, off by default: R1 at
 matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865),
@@ -297,12 +296,10 @@ class TextToImage(BaseGAN):
         encoder_width: of the char-CNN-RNN, 256.
         text_length: characters that it reads, 201.
         words: hash buckets of the words that both encoders also predict while they train, 0 for none.
-        match_weight: of G's loss by whether the frozen image encoder reads the sentence in its pictures rather than a foil of
-            it (see `foil_share`), 0 for none as in the paper.
+        match_weight: of G's loss by whether the frozen image encoder reads the sentence in its pictures rather than a foil, the
+            sentence with one word exchanged for one that does not fit; 0 for none as in the paper.
         encoder_noise: normal noise on the pictures that the image encoder sees, in training and of G's; the deviation is uniform
             up to this, 0 for none. Without it G satisfies `match_weight` by patterns that only this network takes for a word.
-        foil_share: share of D's wrong pairs that are a picture with a foil, its own sentence with one word exchanged for one
-            that does not fit the picture; 0 for none as in the paper.
         r1_gamma: weight (half of it) of R1 at real pictures with their own text, 0 for none as in the paper.
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
@@ -347,7 +344,6 @@ class TextToImage(BaseGAN):
         words=0,
         match_weight=0.0,
         encoder_noise=0.0,
-        foil_share=0.0,
         r1_gamma=0.0,
         ema_decay=0.0,
     ):
@@ -372,11 +368,6 @@ class TextToImage(BaseGAN):
             )
         if encoder_noise < 0:
             raise GanzooError(f"encoder_noise is a deviation of at least 0; received {encoder_noise}.")
-        if not 0 <= foil_share <= 1 or (foil_share and (not cls_weight or encoder == "embedding")):
-            raise GanzooError(
-                f"foil_share lies in [0, 1], and above 0 it needs wrong pairs and sentences; received {foil_share} with "
-                f'cls_weight = {cls_weight} and encoder = "{encoder}".'
-            )
         if r1_gamma < 0:
             raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
@@ -386,7 +377,7 @@ class TextToImage(BaseGAN):
         self.ngf, self.ndf, self.script = ngf, ndf, script
         self.cls_weight, self.interpolate = cls_weight, interpolate
         self.beta, self.interpolation_weight, self.r1_gamma = beta, interpolation_weight, r1_gamma
-        self.match_weight, self.encoder_noise, self.foil_share = match_weight, encoder_noise, foil_share
+        self.match_weight, self.encoder_noise = match_weight, encoder_noise
         self.encoder, self.encoder_width, self.text_length, self.words = encoder, encoder_width, text_length, words
         images = {"image_size": image_size, "channels": channels, "text_dim": text_dim}
         shared = images | {"text_projection": text_projection}
@@ -429,11 +420,6 @@ class TextToImage(BaseGAN):
         return "the sentences of its last batches, which sampling statistics are made of"
 
     @property
-    def foils(self) -> bool:
-        """Whether batches hold a foil of each text, too."""
-        return bool(self.foil_share or self.match_weight)
-
-    @property
     def draws(self):
         return self.segment is None or self.segment.part != "encoder"
 
@@ -470,38 +456,19 @@ class TextToImage(BaseGAN):
         matched = tf.reduce_mean(tf.cast(tf.gather(text, best) == text, tf.float32))
         return loss, of_words, matched
 
-    def judge_real(self, image, text, wrong, wrong_text):
-        """Logits of matching and of wrong pairs, and R1 at the pictures of the matching ones; 0 where no R1 is asked for."""
+    def judge_real(self, image, text):
+        """Logits of matching pairs and R1 at their pictures, from one forward pass; 0 where no R1 is asked for."""
+        if not self.r1_gamma:
+            return self.discriminator([image, text], training=True), tf.constant(0.0)
+        return penalties.logits_and_r1(lambda x: self.discriminator([x, text], training=True), image)
 
-        def together(x):
-            both = [tf.concat([x, wrong], axis=0), tf.concat([text, wrong_text], axis=0)]
-            return self.discriminator(both, training=True)
-
-        def matching(x):
-            return self.discriminator([x, text], training=True)
-
-        # Batch norm must not mix the statistics of real and fake pictures, so these have passes of their own, as the scripts
-        # have. Foils share the pass of the matching pairs: between two passes of the same pictures D tells the statistics of
-        # the batches apart, and no sentence.
-        judge = together if self.foil_share else matching
-        logits, r1 = penalties.logits_and_r1(judge, image) if self.r1_gamma else (judge(image), tf.constant(0.0))
-        if self.foil_share:
-            return *tf.split(logits, 2), r1
-        return logits, self.discriminator([wrong, wrong_text], training=True) if self.cls_weight else logits, r1
-
-    def mismatched(self, image, wrong, phi, text, foil):
-        """D's wrong pairs: pictures (N, H, W, C) and embeddings (N, text_dim). `foil_share` of the rows that have a foil are
-        the picture itself with it; the others are another picture with this text, whose embedding is phi."""
-        drawn = self.noise(tf.random.stateless_uniform, "foils", tf.shape(phi)[0]) < self.foil_share
-        foiled = tf.logical_and(drawn, foil != text if text.shape.rank == 1 else tf.reduce_any(foil != text, axis=1))
-        return tf.where(foiled[:, None, None, None], image, wrong), tf.where(foiled[:, None], self.embed(foil), phi)
-
-    def discriminator_step(self, image, text, wrong, wrong_text):
-        """D on matching pairs, on wrong ones (pictures `wrong` with embeddings `wrong_text`) and on G's."""
+    def discriminator_step(self, image, wrong, text):
         z = self.noise(tf.random.stateless_normal, "d_latents", tf.shape(image)[0], [self.latent_dim])
         fake = self.generator([z, text], training=True)
         with tf.GradientTape() as tape:
-            real_logits, wrong_logits, r1 = self.judge_real(image, text, wrong, wrong_text)
+            # Passes of their own: batch norm must not mix real, wrong and fake statistics.
+            real_logits, r1 = self.judge_real(image, text)
+            wrong_logits = self.discriminator([wrong, text], training=True) if self.cls_weight else real_logits
             fake_logits = self.discriminator([fake, text], training=True)
             loss = matching_aware_d(real_logits, wrong_logits, fake_logits, self.cls_weight)
             penalised = loss + self.r1_gamma / 2 * r1
@@ -542,8 +509,7 @@ class TextToImage(BaseGAN):
             logs["e_loss"], logs["word_loss"], logs["matched"] = self.encoder_step(image, text)
         if self.draws:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
-            pairs = self.mismatched(image, wrong, phi, text, *foil) if self.foil_share else (wrong, phi)
-            logs["d_loss"], judgement = self.discriminator_step(image, phi, *pairs)
+            logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
             logs["g_loss"], logs["match_loss"] = self.generator_step(phi, *map(first_of, (text, *foil)))
             self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
             self.update_ema()
@@ -555,7 +521,7 @@ class TextToImage(BaseGAN):
         if self.encoder == "embedding":
             return {"image": image, "embedding": tf.TensorSpec([None, self.text_dim], tf.float32), "wrong": image}
         text = tf.TensorSpec([None], tf.string)
-        return {"image": image, "text": text, "wrong": image} | ({"foil": text} if self.foils else {})
+        return {"image": image, "text": text, "wrong": image} | ({"foil": text} if self.match_weight else {})
 
     def training_state(self):
         return super().training_state() | {"seen": self.seen}
