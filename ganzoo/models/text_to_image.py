@@ -297,7 +297,8 @@ class TextToImage(BaseGAN):
         text_length: characters that it reads, 201.
         words: hash buckets of the words that both encoders also predict while they train, 0 for none.
         match_weight: of G's loss by whether the frozen image encoder reads the sentence in its pictures rather than a foil, the
-            sentence with one word exchanged for one that does not fit; 0 for none as in the paper.
+            sentence with one word exchanged for one that does not fit; 0 for none as in the paper. Of the model's own encoder;
+            others read no pictures.
         encoder_noise: normal noise on the pictures that the image encoder sees, in training and of G's; the deviation is uniform
             up to this, 0 for none. Without it G satisfies `match_weight` by patterns that only this network takes for a word.
         r1_gamma: weight (half of it) of R1 at real pictures with their own text, 0 for none as in the paper.
@@ -361,10 +362,10 @@ class TextToImage(BaseGAN):
             raise GanzooError(f"text_length is at least {SHORTEST} characters; received {text_length}.")
         if words < 0:
             raise GanzooError(f"words is a number of hash buckets, 0 for none; received {words}.")
-        if match_weight < 0 or (match_weight and (not words or encoder != "char-cnn-rnn")):
+        own_encoder = encoder == "char-cnn-rnn"
+        if match_weight < 0 or (match_weight and own_encoder and not words):
             raise GanzooError(
-                f"match_weight is at least 0, and above 0 it needs words and the model's own encoder; received {match_weight} "
-                f'with words = {words} and encoder = "{encoder}".'
+                f"match_weight is at least 0, and above 0 it needs words; received {match_weight} with words = {words}."
             )
         if encoder_noise < 0:
             raise GanzooError(f"encoder_noise is a deviation of at least 0; received {encoder_noise}.")
@@ -377,7 +378,7 @@ class TextToImage(BaseGAN):
         self.ngf, self.ndf, self.script = ngf, ndf, script
         self.cls_weight, self.interpolate = cls_weight, interpolate
         self.beta, self.interpolation_weight, self.r1_gamma = beta, interpolation_weight, r1_gamma
-        self.match_weight, self.encoder_noise = match_weight, encoder_noise
+        self.match_weight, self.encoder_noise = match_weight if own_encoder else 0.0, encoder_noise
         self.encoder, self.encoder_width, self.text_length, self.words = encoder, encoder_width, text_length, words
         images = {"image_size": image_size, "channels": channels, "text_dim": text_dim}
         shared = images | {"text_projection": text_projection}
@@ -390,7 +391,7 @@ class TextToImage(BaseGAN):
         )
         ema = {"ema_generator": generator()} if ema_decay else {}
         own = {}
-        if encoder == "char-cnn-rnn":
+        if own_encoder:
             own["text_encoder"] = build_text_encoder(
                 text_dim=text_dim, encoder_width=encoder_width, text_length=text_length
             )
