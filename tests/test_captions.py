@@ -246,6 +246,8 @@ def test_a_foil_beside_each_sentence(tmp_path):
     assert pairs() == found
     assert pairs(seed=1) != found
     assert "foil" not in next(iter(data.batches(source, 4, texts="text")))
+    built = next(iter(data.build(config(folder), 4, foils=True)))
+    assert set(built) == {"image", "text", "wrong", "foil"}
     several = data.open_source(config(folder, captions=2))
     batch = next(iter(data.batches(several, 4, texts="text", foils=True)))
     assert batch["text"].shape == batch["foil"].shape == (4, 2)
@@ -274,7 +276,7 @@ def test_foils_of_the_bundled_set_are_wrong():
 
 
 def test_sentences_without_foils_stay_as_they_are(beside):
-    with pytest.warns(UserWarning, match="no foils: wrong pairs are other pictures only"):
+    with pytest.warns(UserWarning, match="no foils, and model.match_weight has no effect"):
         batches = data.batches(data.open_source(config(beside)), 2, texts="text", foils=True)
     for batch in batches.take(3):
         np.testing.assert_array_equal(batch["foil"], batch["text"])

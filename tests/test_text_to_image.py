@@ -98,15 +98,11 @@ def test_word_entropy_by_hand():
 
 
 def test_foil_entropy_by_hand():
-    texts, foils = (
-        tf.constant(["a sad man", "a happy man", "a man"]),
-        tf.constant(["a happy man", "a sad man", "a man"]),
-    )
+    texts = tf.constant(["a sad man", "a happy man", "a man"])
+    foils = tf.constant(["a happy man", "a sad man", "a man"])
     logits = np.full((3, 512), 7.0, "float32")  # of "a" and "man", too, which cancel out
     logits[:, place_of("sad", 512)] = 7 + np.log(3)
-    found = paper.foil_entropy(
-        texts, foils, tf.constant(logits)
-    )  # read right at odds of 3, wrong at 1/3; the last not at all
+    found = paper.foil_entropy(texts, foils, tf.constant(logits))  # odds of 3 and of 1/3; the last row has no foil
     assert float(found) == pytest.approx((-np.log(3 / 4) - np.log(1 / 4)) / 2)
     assert float(paper.foil_entropy(texts[2:], foils[2:], tf.constant(logits[2:]))) == 0
 

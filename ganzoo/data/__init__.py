@@ -40,6 +40,7 @@ def build(
     start_step: int = 0,
     split: str | None = None,
     labels: bool = False,
+    foils: bool = False,
 ) -> tf.data.Dataset:
     """Infinite dict batches of float32 in [-1, 1], the same for the same (seed, step): see `ganzoo.data.pipeline`.
 
@@ -54,13 +55,14 @@ def build(
         start_step: number of the first batch; a resumed run passes its step.
         split: "train", "test", ..., several joined by "+", or "all"; the config's split by default.
         labels: also "label", int64 (B,), which a model with classes trains on.
+        foils: of captions also "foil", strings (B,), which text-to-image with `match_weight` trains on.
 
     Raises:
         GanzooError: if the source is unknown, has no such split or no labels, or holds fewer than two usable items.
     """
     source = open_source(config, split)
     texts = "text" if config.shape == "captions" else None
-    return batches(source, batch_size, seed=seed, start_step=start_step, labels=labels, texts=texts)
+    return batches(source, batch_size, seed=seed, start_step=start_step, labels=labels, texts=texts, foils=foils)
 
 
 def has_pairs(config: "DataConfig") -> bool:

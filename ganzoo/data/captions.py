@@ -242,8 +242,8 @@ class Texts:
         made = foils_of(self.described)
         if not any(made.values()):
             warnings.warn(
-                f"No word in the sentences of {self.source} can be exchanged for one that excludes it, so there are no foils: "
-                "wrong pairs are other pictures only. Foils need more pictures, whose sentences differ in single words.",
+                f"No word in the sentences of {self.source} can be exchanged for one that excludes it, so there are no foils, "
+                "and model.match_weight has no effect. Foils need more pictures, whose sentences differ in single words.",
                 stacklevel=2,
             )
         counts, rows = np.ones(self.strings.shape, np.int64), np.full((*self.strings.shape, FOILS), b"", object)

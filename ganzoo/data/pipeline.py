@@ -18,14 +18,8 @@ from ganzoo.errors import GanzooError
 MASK = 2**64 - 1
 GOLDEN, MIX1, MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64 (Steele et al. 2014)
 INDEX_SHUFFLE_KEY = 498247692
-FOIL, MIRROR, CROP_Y, CROP_X, CAPTION, WRONG = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-)  # streams of random numbers; WRONG takes those after it too
+# Streams of random numbers; WRONG takes those after it too.
+FOIL, MIRROR, CROP_Y, CROP_X, CAPTION, WRONG = range(6)
 CANDIDATES = 8
 
 
