@@ -201,7 +201,7 @@ class GAN3D(BaseGAN):
         return real, pictures, fake, tape
 
     def discriminator_step(self, real, fake):
-        due = self.due()
+        due = self.due("d_optimizer")
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
             real_logits = self.discriminator(real, training=True)
@@ -214,24 +214,9 @@ class GAN3D(BaseGAN):
         judgement = blocks.judgement(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
 
-    def due(self):
-        """Whether D moves in this step: its accuracy in the last one says so."""
-        return self.d_accuracy.value <= self.accuracy_limit
-
-    def gradients(self, tape, loss, player):
-        """Where D does not move, its backward pass is left out."""
-        if player != "d_optimizer":
-            return super().gradients(tape, loss, player)
-        whole = super().gradients
-        return tf.cond(
-            self.due(),
-            lambda: whole(tape, loss, player),
-            lambda: [tf.zeros_like(variable.value) for variable in self.updated(player)],
-        )
-
-    def update(self, player, loss, gradients, where=True):
-        """Where D does not move, no weight, no slot and no count of Adam's does."""
-        super().update(player, loss, gradients, self.due() if player == "d_optimizer" else where)
+    def due(self, player):
+        """D moves if its accuracy in the last step says so."""
+        return self.d_accuracy.value <= self.accuracy_limit if player == "d_optimizer" else True
 
     def encoder_step(self, real, picture):
         """E on a_1 KL + a_2 ||G(E(y)) - x||_2."""

@@ -382,6 +382,7 @@ class StyleGAN(BaseGAN):
     exact = r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     measured = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+    batch_unit = "stddev_group"
 
     def __init__(
         self,

@@ -38,11 +38,12 @@ from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.registry import register
 
 
-def _init(wide, narrow):
-    """tflib's: uniform with variance 4 / (fan_in + fan_out), of the channels of the larger and of the smaller map; a stride
-    of 2 leaves the latter a quarter of the 5 * 5 connections."""
-    limit = (3 * 4 / (25 * wide + 25 * narrow / 4)) ** 0.5
-    return keras.initializers.RandomUniform(-limit, limit)
+def _init(shape, dtype=None):
+    """tflib's: uniform with variance 4 / (fan_in + fan_out). A kernel's third axis is the wider map's channels, its fourth
+    the narrower's (for a transposed convolution too), of whose connections a stride of 2 leaves a quarter."""
+    height, width, wide, narrow = shape
+    limit = (3 * 4 / (height * width * (wide + narrow / 4))) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)(shape, dtype)
 
 
 def _stages(image_size):
@@ -67,7 +68,7 @@ def build_generator(*, image_size=32, channels=3, latent_dim=128, ngf=128) -> ke
     for stage in range(1, stages + 1):
         last = stage == stages
         filters = channels if last else width >> stage
-        options = {"kernel_initializer": _init(filters, x.shape[-1]), "bias_constraint": None if last else Zeroed()}
+        options = {"kernel_initializer": _init, "bias_constraint": None if last else Zeroed()}
         x = layers.Conv2DTranspose(filters, 5, 2, padding="same", name=f"up{stage}_conv", **options)(x)
         if not last:
             x = layers.ReLU(name=f"up{stage}_relu")(BatchNorm(name=f"up{stage}_norm")(x))
@@ -80,8 +81,7 @@ def build_discriminator(*, image_size=32, channels=3, ndf=128) -> keras.Model:
     x = image
     for stage in range(1, _stages(image_size) + 1):
         filters = ndf << (stage - 1)
-        init = _init(x.shape[-1], filters)
-        x = layers.Conv2D(filters, 5, 2, padding="same", kernel_initializer=init, name=f"down{stage}_conv")(x)
+        x = layers.Conv2D(filters, 5, 2, padding="same", kernel_initializer=_init, name=f"down{stage}_conv")(x)
         x = layers.LeakyReLU(0.2, name=f"down{stage}_lrelu")(x)
     x = layers.Flatten(name="flat")(x)
     return keras.Model(image, layers.Dense(1, name="score", dtype="float32")(x), name="discriminator")
@@ -106,6 +106,7 @@ class WGANGP(BaseGAN):
 
     task = "latent"
     logs = ("d_loss", "g_loss", "wasserstein", "penalty")
+    batch_unit = "n_critic"
 
     def __init__(
         self,
@@ -134,6 +135,10 @@ class WGANGP(BaseGAN):
         self.finish(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
 
     # ---- training: Algorithm 1 -----------------------------------------------------------------------------------
+    @property
+    def updates(self):
+        return {"d_optimizer": self.n_critic, "g_optimizer": 1}
+
     def batches(self, data):
         """The real pictures of each update of D: n_critic tensors of m rows.
 
@@ -161,7 +166,7 @@ class WGANGP(BaseGAN):
             wasserstein = losses.wasserstein_d(critic(real), critic(fake))
             penalty = penalties.gradient_penalty(critic, real, fake, alpha=eps)
             loss = wasserstein + self.gp_weight * penalty
-        self.minimize(tape, loss, "d_optimizer")
+        self.minimize(tape, loss, "d_optimizer", update)
         return {"d_loss": loss, "wasserstein": -wasserstein, "penalty": penalty}
 
     def generator_step(self, rows):
