@@ -31,8 +31,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses, penalties
-from ganzoo.base import BaseGAN
+from ganzoo import losses, penalties
+from ganzoo.base import LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.registry import register
@@ -88,7 +88,7 @@ def build_discriminator(*, image_size=32, channels=3, ndf=128) -> keras.Model:
 
 
 @register("wgan-gp")
-class WGANGP(BaseGAN):
+class WGANGP(LatentGAN):
     """DCGAN-shaped G against a critic without batch norm, whose gradient is held at norm 1.
 
     Args:
@@ -104,7 +104,6 @@ class WGANGP(BaseGAN):
         GanzooError: a size that 4x4 does not double to, or n_critic below 1.
     """
 
-    task = "latent"
     logs = ("d_loss", "g_loss", "wasserstein", "penalty")
     batch_unit = "n_critic"
 
@@ -132,7 +131,7 @@ class WGANGP(BaseGAN):
             return build_generator(latent_dim=latent_dim, ngf=ngf, **shared)
 
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+        self.register_networks(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
 
     # ---- training: Algorithm 1 -----------------------------------------------------------------------------------
     @property
@@ -155,7 +154,7 @@ class WGANGP(BaseGAN):
 
     def fakes(self, rows, stream):
         """G on fresh z of the named noise stream."""
-        return self.generator(self.noise(tf.random.stateless_normal, stream, rows, [self.latent_dim]), training=True)
+        return self.generator(self.noise(self.draw, stream, rows, [self.latent_dim]), training=True)
 
     def discriminator_step(self, real, update):
         rows = tf.shape(real)[0]
@@ -182,27 +181,3 @@ class WGANGP(BaseGAN):
         g_loss = self.generator_step(tf.shape(batches[0])[0])
         self.update_ema()
         return self.log(g_loss=g_loss, **critic)
-
-    def batch_signature(self):
-        return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}
-
-    # ---- sampling and serving ------------------------------------------------------------------------------------
-    def latents(self, seeds):
-        """Rows of z ~ N(0, 1) for int32 seeds (N, 2)."""
-        return blocks.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
-
-    def images_of(self, latents):
-        """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
-        return self.sampler(latents, training=False)
-
-    def generate(self, n=16, *, seed=0, latents=None):
-        """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
-        return blocks.generate_latent(self, n, seed, latents)
-
-    def finalize(self):
-        """Standing statistics over 32 batches of 64 latents."""
-        batches = [blocks.latents_of(self, blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
-        blocks.standing_statistics(self.sampler, batches)
-
-    def serving_signature(self):
-        return blocks.latent_endpoints(self)
