@@ -11,10 +11,10 @@ import numpy as np
 import safetensors.numpy
 
 from ganzoo import weights
-from ganzoo.devices import workers
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError
 from ganzoo.base.guard import NotFinite
+from ganzoo.devices import workers
+from ganzoo.errors import GanzooError
 
 log = logging.getLogger(__name__)
 

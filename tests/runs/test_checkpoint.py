@@ -7,9 +7,9 @@ import pytest
 import tiny
 
 from ganzoo import weights, zoo
-from ganzoo.runs import checkpoint
-from ganzoo.errors import GanzooError
 from ganzoo.base.guard import NotFinite
+from ganzoo.errors import GanzooError
+from ganzoo.runs import checkpoint
 
 
 def fill(model, number, step):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import ganzoo
 from ganzoo import presets, training, weights
+from ganzoo.errors import GanzooError
 from ganzoo.media import images
 from ganzoo.runs import health
 from ganzoo.training import monitors
-from ganzoo.errors import GanzooError
 
 LOGS = sorted((Path(ganzoo.__file__).parent / "assets/weights").glob("*.log.jsonl"))
 

@@ -17,11 +17,11 @@ import pytest
 import ganzoo
 from ganzoo import presets, schedules, training, weights, zoo
 from ganzoo.base.segments import Segment
+from ganzoo.doctor import resume as doctor
+from ganzoo.errors import GanzooError
 from ganzoo.runs import changes, lock
 from ganzoo.runs.log import read_log
 from ganzoo.training import callbacks, loop
-from ganzoo.doctor import resume as doctor
-from ganzoo.errors import GanzooError
 
 ROOT = str(Path(ganzoo.__file__).parent.parent)
 
