@@ -38,7 +38,7 @@ def test_nobody_says_that_a_critic_is_fooled(tmp_path):
     page = report.write_run_report(tmp_path / "run").read_text("utf-8")
     assert "wasserstein" in page
     assert "fooled" not in page
-    with pytest.raises(GanzooError, match="D of wgan-gp is a critic, .* leave train.stop.d_wins out"):
+    with pytest.raises(GanzooError, match=r"D of wgan-gp is a critic, .* leave train.stop.d_wins out"):
         run(tmp_path / "other", 2, train__stop__d_wins=True)
     assert not (tmp_path / "other" / "config.toml").exists()
 
