@@ -7,7 +7,6 @@ import pytest
 from ganzoo import presets, report, training
 from ganzoo.errors import GanzooError
 from ganzoo.runs.log import read_log
-from ganzoo.training import plan
 
 SMALL = {"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8, "model.n_critic": 2}
 SMALL |= {"data.size": 8, "data.split": "test", "train.batch_size": 8, "train.sample_every": 0, "train.log_every": 2}
@@ -48,24 +47,3 @@ def test_a_batch_is_divided_among_the_updates(tmp_path):
         GanzooError, match=r"divided among n_critic = 2 updates of D, .* received 9\. Set train.batch_size"
     ):
         run(tmp_path / "run", 2, train__batch_size=9)
-
-
-@pytest.mark.parametrize(
-    ("name", "overrides", "expected"),
-    [
-        ("wgan-gp", {}, (40, 80)),  # of 160 in fives
-        ("wgan-gp", {"train.batch_size": 10, "train.accumulate": 2}, (10, 20)),
-        ("stylegan-lite", {"train.batch_size": 12}, (4, 8)),  # in groups of four
-        ("dcgan", {"train.batch_size": 10}, (2, 5)),
-    ],
-)
-def test_a_plan_measures_batches_of_whole_units(name, overrides, expected, monkeypatch):
-    measured = []
-
-    def probe(config, batch):
-        measured.append(batch)
-        return plan.Probe(batch, float(batch), batch, 1)
-
-    monkeypatch.setattr(plan, "_child", probe)
-    plan.plan(presets.run_config(name, overrides))
-    assert tuple(measured) == expected
