@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from ganzoo import __version__
-from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, plan, sample, serve, train
+from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, new_paper, plan, sample, serve, train
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError
 
@@ -101,6 +101,7 @@ app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(doctor.app, name="doctor")
 app.command("demo")(demo.demo)
+app.command("new-paper")(new_paper.new_paper)
 
 
 def main() -> None:
