@@ -44,9 +44,9 @@ def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
 
 def require_task(model: Any, task: str) -> None:
     """Raises GanzooError unless `model` turns noise ("latent"), pictures ("image") or "text" into pictures, as asked."""
-    if type(model).task == task or (task == "image" and has_encoder(model)):
+    if model.task == task or (task == "image" and model.reads_pictures):
         return
-    if type(model).task == "text":
+    if model.task == "text":
         raise GanzooError(
             f'{model_name(model)} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
         )
@@ -72,11 +72,6 @@ def require_options(model: Any, options: dict[str, Any]) -> None:
 def name_of(option: str) -> str:
     """What the command line calls an argument of `generate`."""
     return {"truncation_psi": "psi", "labels": "label"}.get(option, option)
-
-
-def has_encoder(model: Any) -> bool:
-    """Whether a latent model also takes pictures, which it turns into shapes."""
-    return bool(getattr(model, "encoder_size", 0))
 
 
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
@@ -114,7 +109,7 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
     Raises:
         GanzooError: a model that makes pictures, or an input that cannot be read.
     """
-    if not hasattr(model, "voxels_of"):
+    if model.makes != "voxels":
         raise GanzooError(
             f"{model_name(model)} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
         )
@@ -223,7 +218,7 @@ def translate(model: Any, picture: np.ndarray, seed: int = 0, direction: str | N
 
     `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one.
     """
-    if has_encoder(model):
+    if model.reads_pictures:
         return model.pictures(model.generate(images=picture[None]))[0]
     way = {} if direction is None else {"direction": direction}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
@@ -237,12 +232,11 @@ def input_channels(model: Any, direction: str | None = None) -> int:
 
 def require_direction(model: Any, direction: str | None) -> None:
     """Raises GanzooError unless `direction` is None, or one of those that `model` translates in."""
-    ways = getattr(model, "directions", ())
-    if direction is None or direction in ways:
+    if direction is None or direction in model.directions:
         return
-    if not ways:
+    if not model.directions:
         raise GanzooError(f"{model_name(model)} has one direction only and takes no --direction; leave it out.")
-    raise GanzooError(f'There is no direction "{direction}".{nearest(direction, ways)}')
+    raise GanzooError(f'There is no direction "{direction}".{nearest(direction, model.directions)}')
 
 
 def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, direction: str | None = None) -> Written:

@@ -12,39 +12,31 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
-from ganzoo.presets import TrainConfig
+from ganzoo.presets import OF_SOME_PAPERS, TrainConfig
 
 
-class BaseGAN(keras.Model):
+class BaseGAN(Declared, keras.Model):
     """Base of every paper's model; subclasses set the class attributes and write the paper.
 
     Class attributes:
         paper: canonical name, set by `@register`.
-        task: "latent" (generate(n, seed=)), "image" (generate(images, seed=)) or "text" (generate(texts, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages. `fooled`, the share of fakes that D takes for real, is for a D that
             tells real from fake by the sign of its logit; a critic's scores have no such zero, and its paper leaves it out.
-        float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
-        evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
-        classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
         rounds: the players in the order of their updates; those of one round see the weights from before it.
-        batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
-            rows are a multiple of it; "" for none.
+
+    What it makes and takes, and how it is measured and tried, a paper says by the names of `Declared`.
     """
 
     paper: str
-    task: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
-    evaluation_kwargs: ClassVar[dict] = {}
-    float32_keys: ClassVar[str] = ""
-    classes: int = 0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
-    batch_unit: ClassVar[str] = ""
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -136,12 +128,11 @@ class BaseGAN(keras.Model):
         """The parts of a run, one `fit` each: one, but for papers whose training changes on the way.
 
         Raises:
-            GanzooError: `train.growth` for a paper that does not grow, `train.encoder_steps` for one without a text encoder.
+            GanzooError: an option that not every paper takes, and that this one does not declare.
         """
-        if train.growth:
-            raise GanzooError(f"{self.paper} trains at one size: leave train.growth out.")
-        if train.encoder_steps:
-            raise GanzooError(f"{self.paper} has no text encoder to train first: leave train.encoder_steps out.")
+        for option, without in OF_SOME_PAPERS.items():
+            if getattr(train, option) and option not in self.train_options:
+                raise GanzooError(f"{self.paper} {without}: leave train.{option} out.")
         return one_segment(train)
 
     @property
@@ -293,19 +284,6 @@ class BaseGAN(keras.Model):
         """The generator that samples: the EMA copy if there is one."""
         return self.ema_generator if self.ema_decay else self.generator
 
-    def batch_signature(self) -> dict[str, tf.TensorSpec]:
-        """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
-        raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
-
-    def portable_signature(self) -> dict[str, tuple]:
-        """What formats beside SavedModel (ONNX, LiteRT) hold, name -> (function, inputs by name) as in `serving_signature`:
-        its endpoints without strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
-        return {
-            name: (function, inputs)
-            for name, (function, inputs) in self.serving_signature().items()
-            if "seed" not in inputs and all(spec.dtype != tf.string for spec in inputs.values())
-        }
-
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
 
@@ -327,20 +305,6 @@ class BaseGAN(keras.Model):
     def cached(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
-
-    def pictures(self, samples):
-        """uint8 pictures (n, H, W, C) that show samples of `generate`: themselves, where these are pictures."""
-        return samples
-
-    def examples(self, n: int, seed: int, **options):
-        """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
-        return self.generate(n, seed=seed, **options)
-
-    def init_from_data(self, source) -> None:
-        """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
-
-    def finalize(self) -> None:
-        """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
 
 
 def _signed(images):

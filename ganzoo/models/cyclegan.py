@@ -28,7 +28,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import BaseGAN, Checks, pixels, rows
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import DropFirst, ImagePool, InstanceNorm, ReflectPad, Zeroed
 from ganzoo.registry import register
@@ -134,6 +134,13 @@ class CycleGAN(BaseGAN):
 
     task = "image"
     directions = DIRECTIONS
+    stride = STRIDE
+    checks = Checks(
+        small={"model.image_size": 16, "model.ngf": 2, "model.ndf": 2, "model.n_blocks": 1, "model.n_layers": 1}
+        | {"model.pool_size": 4, "data.size": 16, "data.split": "test"},
+        mixes="the image pool: each replica has its own history",
+        unmixed={"model.pool_size": 0},
+    )
     logs = ("d_loss", "g_loss", "cycle", "identity", "fooled")
     rounds = (("g_optimizer", "d_optimizer"),)
     players = {  # noqa: RUF012  (as in the base)

@@ -27,7 +27,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN, pixels, rows
+from ganzoo.base import Checks, LatentGAN, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.media import shapes3d
@@ -135,6 +135,9 @@ class GAN3D(LatentGAN):
 
     standing = (16, 32)  # each shape has thousands of voxels
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
+    makes = "voxels"
+    own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
+    checks = Checks(small={"model.grid_size": 8, "model.latent_dim": 6, "model.ngf": 4, "model.ndf": 3, "data.size": 8})
 
     def __init__(
         self,
@@ -180,6 +183,14 @@ class GAN3D(LatentGAN):
             self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         ema = {"ema_generator": generator()} if ema_decay else {}
         self.register_networks(**networks, **ema)
+
+    @property
+    def latent_distribution(self):
+        return "normal" if self.encoder_size else "uniform"
+
+    @property
+    def reads_pictures(self):
+        return bool(self.encoder_size)
 
     def training_state(self):
         return super().training_state() | {"d_accuracy": self.d_accuracy}

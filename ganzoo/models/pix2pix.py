@@ -26,9 +26,10 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import BaseGAN, Checks, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
+from ganzoo.layers.dropout import with_given_noise
 from ganzoo.registry import register
 
 
@@ -176,6 +177,11 @@ class Pix2Pix(BaseGAN):
 
     task = "image"
     logs = ("d_loss", "g_loss", "l1", "fooled", "real_logit", "fake_logit")
+    checks = Checks(
+        small={"model.ngf": 2, "model.ndf": 2, "model.num_downs": 2, "model.n_layers": 1}
+        | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
+        state={"data.mirror": True},
+    )
 
     def __init__(
         self,
@@ -216,6 +222,10 @@ class Pix2Pix(BaseGAN):
         )
         ema = {"ema_generator": generator()} if ema_decay else {}
         self.register_networks(generator=generator(), discriminator=discriminator, **ema)
+
+    @property
+    def stride(self):
+        return 2**self.num_downs
 
     def translate(self, generator, images, seeds):
         """G(x, z) in training mode, which is the paper's test mode too."""
@@ -293,7 +303,7 @@ class Pix2Pix(BaseGAN):
 
     def padded(self, generator, x, seeds):
         """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
-        stride = 2**self.num_downs
+        stride = self.stride
         height, width = tf.shape(x)[1], tf.shape(x)[2]
         rows = tf.minimum(tf.range(-(-height // stride) * stride), height - 1)
         columns = tf.minimum(tf.range(-(-width // stride) * stride), width - 1)
@@ -303,7 +313,7 @@ class Pix2Pix(BaseGAN):
     # ---- serving -------------------------------------------------------------------------------------------------
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
-        size = self.run_config.data.size if self.run_config else max(64, 2**self.num_downs)
+        size = self.run_config.data.size if self.run_config else max(64, self.stride)
         seeds = rows.row_seeds(0, 1)
 
         def call(layer, *args, **kwargs):
@@ -321,6 +331,34 @@ class Pix2Pix(BaseGAN):
 
         shape = [None, size, size, self.input_channels]
         return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
+
+    def page_networks(self, size):
+        """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
+        noise, drawn = {}, self.drawn(size)
+        view = with_given_noise(self.per_image_sampler(), noise)
+
+        def network(images, *masks):
+            # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
+            noise.update(zip(drawn, masks, strict=True))
+            return {"images": self.translate(view, images, tf.zeros([1, 2], tf.int32))}
+
+        masks = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in drawn.items()}
+        picture = tf.TensorSpec([1, size, size, self.input_channels], tf.float32)
+        return {"network": (network, {"images": picture} | masks)}
+
+    def page_noise(self, size, seeds):
+        """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
+        noise = {
+            name: self.sampler.get_layer(name)([tf.zeros([seeds.shape[0], *shape]), seeds])
+            for name, shape in self.drawn(size).items()
+        }
+        return {name: tf.cast(uniform >= self.dropout, tf.float32) for name, uniform in noise.items()}
+
+    def drawn(self, size):
+        """Name of each layer that draws noise -> (height, width, channels) of what it draws for pictures of a size."""
+        found = [layer for layer in self.sampler.layers if isinstance(layer, RowUniform)]
+        sides = {layer.name: size >> (layer.salt - 1) for layer in found}  # its salt is its level
+        return {layer.name: (*[sides[layer.name]] * 2, layer.output.shape[-1]) for layer in found}
 
     def serving_signature(self):
         generator = self.per_image_sampler()

@@ -43,7 +43,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import BaseGAN, pixels, sentences
+from ganzoo.base import BaseGAN, Checks, pixels, sentences
 from ganzoo.base.rows import (
     CHUNK,
     finite_rows,
@@ -318,6 +318,21 @@ class TextToImage(BaseGAN):
     """
 
     task = "text"
+    alphabet = ALPHABET
+    train_options = ("encoder_steps",)
+    own_metrics = {  # noqa: RUF012  (as in the base)
+        "text-hair-colour": "hair colour as asked",
+        "text-hair-style": "hair style as asked",
+        "text-glasses": "glasses as asked",
+        "text-mouth": "mouth as asked",
+    }
+    checks = Checks(
+        small={"model.image_size": 16, "model.latent_dim": 4, "model.text_dim": 8, "model.text_projection": 4}
+        | {"model.ngf": 4, "model.ndf": 4, "model.encoder_width": 8, "model.words": 16}
+        | {"data.size": 16, "data.split": "test", "train.encoder_steps": 4},
+        mixes="GAN-INT's pairs of texts and the text encoder's loss over a batch",
+        unmixed={"model.interpolate": False, "model.encoder": "embedding", "train.encoder_steps": 0},
+    )
     logs = (
         "d_loss",
         "g_loss",
@@ -419,8 +434,9 @@ class TextToImage(BaseGAN):
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
         steps = train.encoder_steps if "e_optimizer" in self.players else 0  # other encoders are not trained
-        if not steps or train.growth:
-            return super().segments(train.model_copy(update={"encoder_steps": 0}))
+        whole = super().segments(train)
+        if not steps:
+            return whole
         if steps >= train.steps:
             raise GanzooError(
                 f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
@@ -555,6 +571,10 @@ class TextToImage(BaseGAN):
             return rows
         return tf.reduce_mean(tf.reshape(rows, [tf.shape(texts)[0], -1, self.text_dim]), axis=1)
 
+    def characters(self, texts):
+        """One-hot float32 (N, text_length, 70) of strings (N,), which the text encoder reads."""
+        return characters(texts, self.text_length)
+
     def embeddings(self, texts) -> tf.Tensor:
         """float32 phi (n, text_dim) of one text or a list of them; arrays of embeddings are checked and kept.
 
@@ -573,6 +593,12 @@ class TextToImage(BaseGAN):
         chunk = CHUNK  # of one size, filled up: a text's embedding must not depend on its neighbours
         padded = texts + [" "] * (-len(texts) % chunk)
         return tf.concat([run(padded[i : i + chunk]) for i in range(0, len(padded), chunk)], axis=0)[: len(texts)]
+
+    def style_encoder(self, width):
+        """An untrained S (section 4.4) for this model's pictures."""
+        return build_style_encoder(
+            image_size=self.image_size, channels=self.channels, latent_dim=self.latent_dim, width=width
+        )
 
     # ---- sampling and serving ------------------------------------------------------------------------------------
     def latents(self, seeds):
@@ -629,6 +655,14 @@ class TextToImage(BaseGAN):
 
             endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
         return endpoints
+
+    def page_networks(self, size):
+        """G, and the text encoder, which a page needs."""
+        if self.encoder != "char-cnn-rnn":
+            raise GanzooError(
+                f'A page needs a text encoder of the model\'s own; this {self.paper} has "{self.encoder}".'
+            )
+        return super().page_networks(size) | {"encode": self.portable_signature()["encode"]}
 
     def serving_signature(self):
         def pictures(text, seed):
