@@ -20,7 +20,7 @@ from ganzoo.base.model import model_name
 from ganzoo.base.rows import in_chunks, latents_of, row_seeds
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import slerp
-from ganzoo.models.text_to_image import build_style_encoder
+from ganzoo.models._text_encoder import build_style_encoder
 
 BATCH = 32
 RATE = 1e-3

@@ -83,7 +83,7 @@ def _embedding(model: BaseGAN) -> np.ndarray:
 
 
 def _characters(length: int) -> np.ndarray:
-    from ganzoo.models.text_to_image import characters
+    from ganzoo.models._text_encoder import characters
 
     return characters(tf.constant(TEXTS), length).numpy()
 

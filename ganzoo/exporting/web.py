@@ -15,7 +15,7 @@ import tensorflow as tf
 from ganzoo import page
 from ganzoo.base import BaseGAN
 from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
-from ganzoo.models import text_to_image
+from ganzoo.models import _text_encoder
 
 TASKS = {"latent": "generator", "image": "image", "text": "text"}
 PICTURE = 64  # side that image tasks take if the model's preset names none
@@ -41,7 +41,7 @@ def write(model: BaseGAN, folder: Path) -> None:
         for name, network in made.items()
     }
     if "encode" in made:
-        table |= {"alphabet": text_to_image.ALPHABET, "text_length": model.text_length}
+        table |= {"alphabet": _text_encoder.ALPHABET, "text_length": model.text_length}
     entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
     (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
     _write_page(target)
