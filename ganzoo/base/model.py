@@ -7,6 +7,7 @@ It knows no objective: each paper writes its own `train_step` from `noise`, `min
 import collections
 import inspect
 import zlib
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import keras
@@ -36,13 +37,16 @@ class BaseGAN(Declared, keras.Model):
     paper: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+    ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
-    def __init__(self, *, ema_decay=0.0, name=None):
-        super().__init__(name=name)
-        if not 0 <= ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {ema_decay}.")
-        self.ema_decay = ema_decay
+    def __init__(self, arguments: dict):
+        """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
+        super().__init__()
+        for name in self.defaults():
+            setattr(self, name, arguments[name])
+        if not 0 <= self.ema_decay < 1:
+            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
         self.preset = None  # its name, of the zoo or of the user's own
@@ -53,15 +57,20 @@ class BaseGAN(Declared, keras.Model):
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
 
-    def register_networks(self, **networks: keras.Model) -> None:
-        """Last line of a paper's constructor: names its networks in the order of the weights file.
+    def register_networks(self, **builders: Callable[..., keras.Model]) -> None:
+        """Last line of a paper's constructor: builds its networks, in the order of the weights file.
 
-        A network called `ema_generator` starts as a copy of the generator and takes no gradient; so does every other
-        `ema_<network>` of a paper that averages several.
+        A builder is called with those of the constructor's arguments that it names and has no value for. With `ema_decay`
+        every network called generator... has an average, `ema_<network>`, that starts as its copy and takes no gradient.
+
+        Raises:
+            GanzooError: a builder that asks for something else.
         """
-        for attribute, network in networks.items():
-            setattr(self, attribute, network)
-        self.network_names = tuple(networks)
+        averaged = [name for name in builders if name.startswith("generator")] if self.ema_decay else []
+        builders |= {f"ema_{name}": builders[name] for name in averaged}
+        for attribute, builder in builders.items():
+            setattr(self, attribute, build(builder, self.get_config()))
+        self.network_names = tuple(builders)
         for average, network in self.averages():
             average.trainable = False
             average.set_weights(network.get_weights())
@@ -73,10 +82,15 @@ class BaseGAN(Declared, keras.Model):
         return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
     # ---- configuration -------------------------------------------------------------------------------------------
+    @classmethod
+    def defaults(cls) -> dict:
+        """The constructor's arguments with the values of its signature, which are the paper's."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
+
     def get_config(self):
         """The constructor's arguments by name; each is kept as an attribute of the same name."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
+        return {name: getattr(self, name) for name in self.defaults()}
 
     def compile(self, **optimizers):
         """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`.
@@ -325,6 +339,18 @@ def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Va
                 raise ValueError(f"Two variables share the key {key}: name every layer by hand.")
             keyed[key] = variable
     return keyed
+
+
+def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Model:
+    """`builder` called with those of the arguments that it names and has no value for."""
+    wanted = [p.name for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
+    unknown = [name for name in wanted if name not in arguments]
+    if unknown:
+        raise GanzooError(
+            f"A builder takes {', '.join(wanted)}, and the paper's constructor has no argument {', '.join(unknown)}: add it there, "
+            "or bind it with functools.partial."
+        )
+    return builder(**{name: arguments[name] for name in wanted})
 
 
 def model_name(model: BaseGAN) -> str:
