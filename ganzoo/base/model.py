@@ -76,6 +76,12 @@ class BaseGAN(keras.Model):
         names = [name for name in self.network_names if name.startswith("ema_")]
         return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset" of a loaded model, or the paper alone of one that was built by its class: what records, files
+        and sentences call it."""
+        return f"{self.paper}/{self.preset}" if self.preset else self.paper
+
     # ---- configuration -------------------------------------------------------------------------------------------
     def get_config(self):
         """The constructor's arguments by name; each is kept as an attribute of the same name."""
@@ -315,8 +321,3 @@ def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Va
                 raise ValueError(f"Two variables share the key {key}: name every layer by hand.")
             keyed[key] = variable
     return keyed
-
-
-def model_name(model: BaseGAN) -> str:
-    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
-    return f"{model.paper}/{model.preset}" if model.preset else model.paper
