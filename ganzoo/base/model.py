@@ -26,11 +26,14 @@ class BaseGAN(keras.Model):
         paper: canonical name, set by `@register`.
         task: "latent" (generate(n, seed=)), "image" (generate(images, seed=)) or "text" (generate(texts, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
-        logs: names of the values that `log` averages.
+        logs: names of the values that `log` averages. `fooled`, the share of fakes that D takes for real, is for a D that
+            tells real from fake by the sign of its logit; a critic's scores have no such zero, and its paper leaves it out.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
         classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
         rounds: the players in the order of their updates; those of one round see the weights from before it.
+        batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
+            rows are a multiple of it; "" for none.
     """
 
     paper: str
@@ -41,6 +44,7 @@ class BaseGAN(keras.Model):
     float32_keys: ClassVar[str] = ""
     classes: int = 0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
+    batch_unit: ClassVar[str] = ""
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -155,6 +159,16 @@ class BaseGAN(keras.Model):
         """What of a step cannot be worked off in micro-batches (`train.accumulate`); "" if all can."""
         return ""
 
+    @property
+    def updates(self) -> dict[str, int]:
+        """Player -> how often a train_step calls `minimize` for it, once but for papers that say more (`wgan-gp`)."""
+        return dict.fromkeys(self.players, 1)
+
+    def due(self, player: str) -> bool | tf.Tensor:
+        """Whether the player moves in this step: true, or of a paper whose player sits steps out a scalar bool tensor, for
+        example `self.step.value % 5 == 4`. Where it is false no weight, no slot and no count of Adam's moves."""
+        return True
+
     def start_segment(self, segment: Segment) -> None:
         """Called before the `fit` of a segment."""
         self.segment = segment
@@ -190,27 +204,55 @@ class BaseGAN(keras.Model):
         run_seed = tf.constant([self.seed & 0x7FFFFFFF, zlib.crc32(stream.encode()) & 0x7FFFFFFF], tf.int32)
         return fold(run_seed, tf.cast(self.step.value, tf.int32))
 
-    def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> None:
-        """One update of the player's networks; `loss` is a plain local mean. In a micro-batch it waits for the others."""
+    def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str, turn: int = 0) -> None:
+        """One update of the player's networks; `loss` is a plain local mean. In a micro-batch it waits for the others.
+
+        Args:
+            turn: which of the player's `updates` in this step it is, from 0.
+
+        Raises:
+            GanzooError: a turn that `updates` does not declare, or (in a micro-batch) one that was there before.
+        """
+        if turn >= self.updates[player]:
+            raise GanzooError(
+                f"{self.paper} declares {self.updates[player]} update(s) of {player} in a step, and minimize was called with "
+                f"turn = {turn}. Say how many there are in {type(self).__name__}.updates."
+            )
         if self.part is None:
             self.update(player, loss, self.gradients(tape, loss, player))
-        elif player in self.part.players:
-            self.part.gradients[player], self.part.losses[player] = self.gradients(tape, loss, player), loss
+        elif (player, turn) in self.part.gradients:
+            raise GanzooError(
+                f"{self.paper} called minimize twice for turn {turn} of {player} in one step, and one of the updates would be lost. "
+                f"Declare them in {type(self).__name__}.updates and number them: minimize(tape, loss, player, turn)."
+            )
+        elif (player, turn) in self.part.turns:
+            self.part.gradients[player, turn] = self.gradients(tape, loss, player)
+            self.part.losses[player, turn] = loss
 
     def gradients(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> list[tf.Tensor | None]:
         """Of the loss, for `trainable_of(player)`. `update` sums over replicas, so the division by their number happens here
-        and nowhere else; so does the scaling of a float16 loss, which the optimizer undoes."""
+        and nowhere else; so does the scaling of a float16 loss, which the optimizer undoes. Where the player is not due,
+        the backward pass is left out."""
         optimizer, replicas = getattr(self, player), tf.distribute.get_strategy().num_replicas_in_sync
         scale = tf.ones_like(loss) / replicas
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             scale = optimizer.scale_loss(scale)
         # keras.Variable.value is what the tape watched.
-        return tape.gradient(loss, [v.value for v in self.trainable_of(player)], output_gradients=scale)
+        variables = [v.value for v in self.trainable_of(player)]
+        due = self.due(player)
+        if due is True:
+            return tape.gradient(loss, variables, output_gradients=scale)
+        zero = tf.UnconnectedGradients.ZERO
+        return tf.cond(
+            due,
+            lambda: tape.gradient(loss, variables, output_gradients=scale, unconnected_gradients=zero),
+            lambda: [tf.zeros_like(variable) for variable in variables],
+        )
 
-    def update(self, player: str, loss: tf.Tensor, gradients: list[tf.Tensor | None], where=True) -> None:
-        """Applies the gradients of `trainable_of(player)` where all of them and the loss are finite, and `where` is true."""
+    def update(self, player: str, loss: tf.Tensor, gradients: list[tf.Tensor | None]) -> None:
+        """Applies the gradients of `trainable_of(player)` where all of them and the loss are finite, and the player is due."""
         optimizer, variables = getattr(self, player), self.trainable_of(player)
-        self.guard.apply(optimizer, player, loss, gradients, variables, self.step.value + 1, where)
+        self.guard.apply(optimizer, player, loss, gradients, variables, self.step.value + 1, self.due(player))
 
     def trainable_of(self, player: str) -> list[keras.Variable]:
         """The variables that an update of the player moves: all that its networks train."""
@@ -232,7 +274,11 @@ class BaseGAN(keras.Model):
 
     def log(self, **values) -> dict[str, tf.Tensor]:
         """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
-        running means. Of a micro-batch, returns the values."""
+        running means. Of a micro-batch, returns the values.
+
+        Every value is a mean over the rows of the batch: only such a one is the same for replicas and for micro-batches,
+        whose values are averaged. Of a player with several `updates`, it is that of the last one.
+        """
         if self.part is not None:
             return values
         share_statistics(self.networks().values())

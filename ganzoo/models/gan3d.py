@@ -27,9 +27,9 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import LatentGAN, pixels, rows
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, Zeroed, normalization
+from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.media import shapes3d
 from ganzoo.registry import register
 
@@ -118,7 +118,7 @@ def build_encoder(*, image_size=256, latent_dim=200, nef=64) -> keras.Model:
 
 
 @register("3d-gan")
-class GAN3D(BaseGAN):
+class GAN3D(LatentGAN):
     """Volumetric G and D; with an encoder the paper's second model, 3D-VAE-GAN, from a picture to a shape.
 
     Args:
@@ -133,7 +133,7 @@ class GAN3D(BaseGAN):
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
 
-    task = "latent"
+    standing = (16, 32)  # each shape has thousands of voxels
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
 
     def __init__(
@@ -202,7 +202,7 @@ class GAN3D(BaseGAN):
         return real, pictures, fake, tape
 
     def discriminator_step(self, real, fake):
-        due = self.due()
+        due = self.due("d_optimizer")
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
             real_logits = self.discriminator(real, training=True)
@@ -215,24 +215,9 @@ class GAN3D(BaseGAN):
         judgement = losses.judgement(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
 
-    def due(self):
-        """Whether D moves in this step: its accuracy in the last one says so."""
-        return self.d_accuracy.value <= self.accuracy_limit
-
-    def gradients(self, tape, loss, player):
-        """Where D does not move, its backward pass is left out."""
-        if player != "d_optimizer":
-            return super().gradients(tape, loss, player)
-        whole = super().gradients
-        return tf.cond(
-            self.due(),
-            lambda: whole(tape, loss, player),
-            lambda: [tf.zeros_like(variable.value) for variable in self.trainable_of(player)],
-        )
-
-    def update(self, player, loss, gradients, where=True):
-        """Where D does not move, no weight, no slot and no count of Adam's does."""
-        super().update(player, loss, gradients, self.due() if player == "d_optimizer" else where)
+    def due(self, player):
+        """D moves if its accuracy in the last step says so."""
+        return self.d_accuracy.value <= self.accuracy_limit if player == "d_optimizer" else True
 
     def encoder_step(self, real, picture):
         """E on a_1 KL + a_2 ||G(E(y)) - x||_2."""
@@ -283,10 +268,6 @@ class GAN3D(BaseGAN):
             return tf.random.stateless_normal(shape, seed)
         return tf.random.stateless_uniform(shape, seed)
 
-    def latents(self, seeds):
-        """Rows of z for int32 seeds (N, 2)."""
-        return rows.rows_of(self.draw, seeds, self.latent_dim)
-
     def voxels_of(self, latents):
         """float32 probabilities (N, S, S, S, 1) of latents (N, latent_dim)."""
         return self.sampler(latents, training=False)
@@ -325,11 +306,6 @@ class GAN3D(BaseGAN):
     def pictures(self, samples):
         """uint8 pictures (n, side, side, 3) of shapes, shaded."""
         return shapes3d.render(samples)
-
-    def finalize(self):
-        """Standing statistics over 16 batches of 32 latents: each shape has thousands of voxels."""
-        batches = [rows.latents_of(self, rows.row_seeds(seed, 32)) for seed in range(1_000_000, 1_000_016)]
-        normalization.standing_statistics(self.sampler, batches)
 
     def serving_signature(self):
         """Seeds to PNG bytes and to voxels, latents to voxels; with an encoder also pictures to voxels."""

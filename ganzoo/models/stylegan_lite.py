@@ -35,7 +35,7 @@ import tensorflow as tf
 
 from ganzoo import losses, penalties
 from ganzoo.augment import Augmenter
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import LatentGAN, pixels, rows
 from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -352,7 +352,7 @@ def build_discriminator(
 
 
 @register("stylegan-lite")
-class StyleGAN(BaseGAN):
+class StyleGAN(LatentGAN):
     """Style-based generator and the discriminator of progressive growing, at any power-of-two size.
 
     Args:
@@ -378,13 +378,13 @@ class StyleGAN(BaseGAN):
         ada_images: images in which the chance goes from 0 to 1 at most.
     """
 
-    task = "latent"
     latent_distribution = "normal"
     float32_keys = (
         r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     )
     evaluation_kwargs = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+    batch_unit = "stddev_group"
 
     def __init__(
         self,
@@ -601,10 +601,6 @@ class StyleGAN(BaseGAN):
         return {"image": image} | ({"label": tf.TensorSpec([None], tf.int64)} if self.classes else {})
 
     # ---- sampling ------------------------------------------------------------------------------------------------
-    def latents(self, seeds):
-        """Rows of z ~ N(0, 1) for int32 seeds (N, 2)."""
-        return rows.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
-
     def styles_of(self, latents, labels=None, truncation_psi=1.0, cutoff=None):
         """float32 (N, layers, w_dim) of latents (N, latent_dim) [and labels]; psi a number or (N,)."""
         generator = self.sampler
