@@ -18,7 +18,6 @@ import numpy as np
 
 from ganzoo import __version__
 from ganzoo.base import BaseGAN
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.media import animation, images, shapes3d
 
@@ -37,7 +36,7 @@ class Written:
 
 def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
     """The text chunks of every picture that `model` made with `seed` and other arguments of `generate`."""
-    text = {"model": model_name(model), "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    text = {"model": model.full_name, "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
     text |= {name_of(name): str(value) for name, value in options.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 
@@ -48,15 +47,13 @@ def require_task(model: Any, task: str) -> None:
         return
     if model.task == "text":
         raise GanzooError(
-            f'{model_name(model)} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
+            f'{model.full_name} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
         )
     if task == "text":
-        raise GanzooError(f"{model_name(model)} reads no text; leave --text out.")
+        raise GanzooError(f"{model.full_name} reads no text; leave --text out.")
     if task == "image":
-        raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
-    raise GanzooError(
-        f"{model_name(model)} turns pictures into pictures: give it one with --input FILE, FOLDER or GLOB."
-    )
+        raise GanzooError(f"{model.full_name} makes pictures from noise and takes no --input; leave it out.")
+    raise GanzooError(f"{model.full_name} turns pictures into pictures: give it one with --input FILE, FOLDER or GLOB.")
 
 
 def require_options(model: Any, options: dict[str, Any]) -> None:
@@ -64,9 +61,7 @@ def require_options(model: Any, options: dict[str, Any]) -> None:
     takes = inspect.signature(model.generate).parameters
     for name in options:
         if name not in takes:
-            raise GanzooError(
-                f"{model_name(model)} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out."
-            )
+            raise GanzooError(f"{model.full_name} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out.")
 
 
 def name_of(option: str) -> str:
@@ -111,7 +106,7 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
     """
     if model.makes != "voxels":
         raise GanzooError(
-            f"{model_name(model)} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
+            f"{model.full_name} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
         )
     if inputs:
         return np.concatenate([model.generate(images=images.read_image(path)[None]) for path in inputs])
@@ -235,7 +230,7 @@ def require_direction(model: Any, direction: str | None) -> None:
     if direction is None or direction in model.directions:
         return
     if not model.directions:
-        raise GanzooError(f"{model_name(model)} has one direction only and takes no --direction; leave it out.")
+        raise GanzooError(f"{model.full_name} has one direction only and takes no --direction; leave it out.")
     raise GanzooError(f'There is no direction "{direction}".{nearest(direction, model.directions)}')
 
 

@@ -81,6 +81,12 @@ class BaseGAN(Declared, keras.Model):
         names = [name for name in self.network_names if name.startswith("ema_")]
         return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset" of a loaded model, or the paper alone of one that was built by its class: what records, files
+        and sentences call it."""
+        return f"{self.paper}/{self.preset}" if self.preset else self.paper
+
     # ---- configuration -------------------------------------------------------------------------------------------
     @classmethod
     def defaults(cls) -> dict:
@@ -351,8 +357,3 @@ def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Mode
             "or bind it with functools.partial."
         )
     return builder(**{name: arguments[name] for name in wanted})
-
-
-def model_name(model: BaseGAN) -> str:
-    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
-    return f"{model.paper}/{model.preset}" if model.preset else model.paper
