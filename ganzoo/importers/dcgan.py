@@ -5,13 +5,12 @@ last one bare; the discriminator at 0, then 2, 5, 8, ..., the first and the last
 halves the size, so their number gives it: 5 for 64 px, 4 for 32 px, 6 for 128 px.
 """
 
-import re
 from collections.abc import Mapping
 
 import keras
 
 from ganzoo.importers._networks import FlatLatents, PatchLogits
-from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
+from ganzoo.importers._state import Plan, State, assign, last_number, not_this_network, settings, shape_of
 from ganzoo.models import dcgan
 
 
@@ -87,7 +86,23 @@ def _stages(config: Mapping) -> int:
 
 
 def _last(state: State) -> int:
-    return max((int(index) for index in re.findall(r"^main\.(\d+)\.", "\n".join(state), re.MULTILINE)), default=-1)
+    return last_number(r"^main\.(\d+)\.", state)
+
+
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    return _generator_places({"image_size": 4 << len(kernels) - 1}) if _square(kernels) else None
+
+
+def _discriminator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    return _discriminator_places({"image_size": 4 << len(kernels) - 1}) if _square(kernels) else None
+
+
+def _square(kernels: Mapping) -> bool:
+    """Whether the kernels may be a DCGAN's: two-dimensional ones, all of a size but the one that meets the 4x4 maps."""
+    return len(kernels) > 1 and all(
+        kernel.ndim == 4 and kernel.shape[2] == kernel.shape[3] > 3 for kernel in kernels.values()
+    )
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _discriminator_reference}

@@ -104,4 +104,12 @@ def _generator_places(config: Mapping) -> dict[str, str]:
     return places
 
 
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    """Down convolutions from the outside inwards, then the up convolutions back, as both a nest and a chain list them."""
+    if len(kernels) < 4 or len(kernels) % 2 or any(kernel.shape[2:] != (4, 4) for kernel in kernels.values()):
+        return None
+    return _generator_places({"num_downs": len(kernels) // 2, "norm": "batch"})
+
+
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _patchgan.reference}
