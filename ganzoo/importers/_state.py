@@ -106,6 +106,19 @@ def not_this_network(kind: str, state: Iterable[str], why: str) -> GanzooError:
     return GanzooError(f"This state is not one of {kind}: {why}. Its names are {_some(state)}.")
 
 
+def folded(state: State, places: Mapping[str, str]) -> State:
+    """The state less the biases of convolutions before batch norms, taken off the running means of these.
+
+    The papers' code has no such biases: the norm subtracts them again, (x + b) - (m + b), in training too.
+    """
+    state = dict(state)
+    for before, prefix in itertools.pairwise(forward(places)):
+        bias, mean = f"{before}.bias", f"{prefix}.running_mean"
+        if "norm" in places[prefix] and bias in state and mean in state and state[bias].shape == state[mean].shape:
+            state[mean] = state[mean] - state.pop(bias)
+    return state
+
+
 def assign(kind: str, network: keras.Model, state: State, places: Places) -> None:
     """Sets the weights of `network` from `state`, all of both or nothing.
 
@@ -121,7 +134,6 @@ def assign(kind: str, network: keras.Model, state: State, places: Places) -> Non
     expected = dict(places(network)) if callable(places) else {}
     for prefix, layer_name in () if callable(places) else places.items():
         expected |= _torch_places(network.get_layer(layer_name), prefix)
-    state = state if callable(places) else _folded(network, state, places)
     known = {name: array for name, array in state.items() if name in expected}
     faults = {
         "missing": [f"{n} {place.shape}" for n, place in expected.items() if n not in state],
@@ -136,22 +148,6 @@ def assign(kind: str, network: keras.Model, state: State, places: Places) -> Non
         raise GanzooError(f"This state does not fit {kind}. {listed[0].upper()}{listed[1:]}.")
     for name, array in known.items():
         expected[name].variable.assign(expected[name].convert(array))
-
-
-def _folded(network: keras.Model, state: State, places: Mapping[str, str]) -> State:
-    """The state less the biases of convolutions that have none here, taken off the running means of the norms behind them.
-
-    A batch norm subtracts such a bias again: (x + b) - (m + b), in training too.
-    """
-    state = dict(state)
-    for before, prefix in itertools.pairwise(forward(places)):
-        layer, bias, mean = network.get_layer(places[prefix]), f"{before}.bias", f"{prefix}.running_mean"
-        fits = (
-            isinstance(layer, BatchNorm) and bias in state and mean in state and state[bias].shape == state[mean].shape
-        )
-        if fits and not network.get_layer(places[before]).use_bias:
-            state[mean] = state[mean] - state.pop(bias)
-    return state
 
 
 def forward(prefixes: Iterable[str]) -> list[str]:

@@ -30,7 +30,7 @@ def states(content) -> dict[str, Mapping]:
 def _states(content, place: tuple[str, ...], seen: set[int]) -> dict[str, Mapping]:
     if not isinstance(content, Mapping) or len(place) >= _DEPTH or id(content) in seen:
         return {}
-    seen.add(id(content))  # a pickle may hold a dictionary many times, even within itself
+    seen.add(id(content))  # a pickle may hold a dictionary many times, even within itself: one is enough
     if content and all(isinstance(key, str) for key in content) and all(map(is_array, content.values())):
         return {".".join([*place, *role]): state for role, state in _networks(bare(content)).items()}
     found = {}

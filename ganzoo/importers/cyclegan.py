@@ -16,7 +16,8 @@ import numpy as np
 
 from ganzoo.errors import GanzooError
 from ganzoo.importers import _patchgan
-from ganzoo.importers._state import Plan, State, assign, last_number, not_this_network, settings, shape_of
+from ganzoo.importers._networks import SeededGenerator
+from ganzoo.importers._state import Plan, State, assign, folded, last_number, not_this_network, settings, shape_of
 from ganzoo.models import cyclegan
 
 _OFFICIAL = re.compile(r"(.*_)?net_([GD])_([AB])(\.\w+)", re.IGNORECASE)
@@ -34,13 +35,13 @@ _DROPOUT = 0.5  # of the PyTorch code
 
 
 def generator(state: State, **keywords) -> keras.Model:
-    """ResNet: images (N, H, W, C) in [-1, 1] -> images."""
+    """ResNet: images (N, H, W, C) in [-1, 1] -> images; with dropout also [images, seeds (N, 2)]."""
     kind = "cyclegan.generator"
     state, inferred = _generator_facts(kind, state)
     config = settings(kind, cyclegan.build_generator, inferred, keywords)
     network = cyclegan.build_generator(**config)
-    assign(kind, network, state, _generator_places(config["n_blocks"], inferred))
-    return network
+    assign(kind, network, state, _generator_places(config, inferred["dropout"]))
+    return SeededGenerator(network) if len(network.inputs) == 2 else network
 
 
 def discriminator(state: State, **keywords) -> keras.Model:
@@ -92,12 +93,11 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
         inferred["identity_weight"] = 0.0  # it needs domains of equal channel counts
     config = settings("cyclegan", cyclegan.CycleGAN.__init__, inferred, keywords)
     config.setdefault("n_layers", 3)
-    networks = {}
-    for attribute, state in parts.items():
-        generates = attribute.startswith("generator")
-        networks[attribute] = (
-            state, _generator_places(config["n_blocks"], inferred) if generates else _patchgan.places(config)
-        )  # fmt: skip
+    places = {
+        "generator": _generator_places(config, inferred["dropout"]),
+        "discriminator": _patchgan.places(config),
+    }
+    networks = {attribute: (state, places[attribute.partition("_")[0]]) for attribute, state in parts.items()}
     wanted = {"input_channels": config["input_channels"], "channels": config["output_channels"]}
     channels = {key: value for key, value in wanted.items() if value in (1, 3)}  # what pictures on disk have
     size = config["image_size"]
@@ -122,22 +122,22 @@ def _generator_facts(kind: str, state: State) -> tuple[State, dict]:
     output_channels, *_ = shape_of(kind, state, f"model.{count + 17}.weight")
     second = state.get("model.10.conv_block.6.weight")
     sizes = {"input_channels": input_channels, "output_channels": output_channels, "ngf": ngf, "n_blocks": count}
-    found = {"dropout": _DROPOUT if second is not None and second.ndim == 4 else 0.0}
+    sizes["dropout"] = _DROPOUT if second is not None and second.ndim == 4 else 0.0
     state, norms = _norms(state, "model.2")
-    places = _generator_places(count, found | norms)
-    return _with_biases(state, places), sizes | norms | found
+    facts = sizes | norms
+    return _with_biases(state, _generator_places(facts, facts["dropout"])), facts
 
 
-def _generator_places(n_blocks: int, found: Mapping) -> dict[str, str]:
-    """Reference prefix -> layer name, for the "norm", "affine" and "dropout" of a file."""
-    second = 6 if found["dropout"] else 5
+def _generator_places(config: Mapping, dropped) -> dict[str, str]:
+    """Reference prefix -> layer name, for the builder's `n_blocks`, `norm` and `affine`; `dropped`: the file has dropout."""
+    n_blocks, second = config["n_blocks"], 6 if dropped else 5
     places = {"model.1": "in_conv", "model.4": "down1_conv", "model.7": "down2_conv"}
     for block in range(1, n_blocks + 1):
         for conv, index in ((1, 1), (2, second)):
             places[f"model.{9 + block}.conv_block.{index}"] = f"res{block}_conv{conv}"
     outwards = {10: "up2_conv", 13: "up1_conv", 17: "out_conv"}
     places |= {f"model.{n_blocks + index}": name for index, name in outwards.items()}
-    if found["norm"] == "batch" or found["affine"]:
+    if config["norm"] == "batch" or config["affine"]:
         for prefix, name in list(places.items())[:-1]:  # each norm is the layer behind its convolution
             stem, _, index = prefix.rpartition(".")
             places[f"{stem}.{int(index) + 1}"] = name.replace("conv", "norm")
@@ -163,12 +163,13 @@ def _norms(state: State, first: str) -> tuple[State, dict]:
 
 
 def _with_biases(state: State, places: Mapping[str, str]) -> State:
-    """The state with zeros for the biases before instance norms, if it has none of them: the norm cancels them anyway."""
+    """The state with the biases before norms that our network has, which cancel: none before batch norm, zeros before
+    instance norm if it has none of them."""
     normed = [
         prefix for prefix, name in places.items() if name not in ("out_conv", "conv1", "logits") and "conv" in name
     ]
     if any("running_mean" in name for name in state) or any(f"{prefix}.bias" in state for prefix in normed):
-        return state
+        return folded(state, places)
     kernels = {prefix: state.get(f"{prefix}.weight") for prefix in normed}
     missing = {prefix: kernel for prefix, kernel in kernels.items() if kernel is not None and kernel.ndim == 4}
     transposed = ("up1_conv", "up2_conv")
@@ -183,8 +184,8 @@ def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
     sizes = [kernel.shape[2:] for kernel in kernels.values()]
     if len(sizes) < 8 or len(sizes) % 2 or sizes != [(7, 7), *[(3, 3)] * (len(sizes) - 2), (7, 7)]:
         return None
-    dropout = any(prefix.endswith("conv_block.6") for prefix in kernels)
-    return _generator_places(len(sizes) // 2 - 3, {"norm": "batch", "affine": False, "dropout": dropout})
+    config = {"n_blocks": len(sizes) // 2 - 3, "norm": "batch", "affine": False}
+    return _generator_places(config, any(prefix.endswith("conv_block.6") for prefix in kernels))
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import keras
 
 from ganzoo.importers._networks import FlatLatents, PatchLogits
-from ganzoo.importers._state import Plan, State, assign, last_number, not_this_network, settings, shape_of
+from ganzoo.importers._state import Plan, State, assign, folded, last_number, not_this_network, settings, shape_of
 from ganzoo.models import dcgan
 
 
@@ -19,7 +19,8 @@ def generator(state: State, **keywords) -> keras.Model:
     kind = "dcgan.generator"
     config = settings(kind, dcgan.build_generator, _generator_facts(kind, state), keywords)
     network = dcgan.build_generator(**config)
-    assign(kind, network, state, _generator_places(config))
+    places = _generator_places(config)
+    assign(kind, network, folded(state, places), places)
     return FlatLatents(network)
 
 
@@ -28,7 +29,8 @@ def discriminator(state: State, **keywords) -> keras.Model:
     kind = "dcgan.discriminator"
     config = settings(kind, dcgan.build_discriminator, _discriminator_facts(kind, state), keywords)
     network = dcgan.build_discriminator(**config)
-    assign(kind, network, state, _discriminator_places(config))
+    places = _discriminator_places(config)
+    assign(kind, network, folded(state, places), places)
     return PatchLogits(network)
 
 
@@ -39,8 +41,8 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     if "discriminator" in states:
         inferred["ndf"] = _discriminator_facts("dcgan.discriminator", states["discriminator"])["ndf"]
     config = settings("dcgan", dcgan.DCGAN.__init__, inferred, keywords)
-    places = {"generator": _generator_places, "discriminator": _discriminator_places}
-    networks = {network: (state, places[network](config)) for network, state in states.items()}
+    places = {"generator": _generator_places(config), "discriminator": _discriminator_places(config)}
+    networks = {network: (folded(state, places[network]), places[network]) for network, state in states.items()}
     channels = {"channels": config["channels"]} if config["channels"] in (1, 3) else {}
     return Plan("pytorch-64", config, {"size": config["image_size"]} | channels, networks)
 

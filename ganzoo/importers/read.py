@@ -169,7 +169,11 @@ def _unreadable(path: Path, what: str, error: Exception) -> GanzooError:
 
 
 _READERS: dict[str, Callable[[Path], dict[str, Mapping]]] = {
-    **dict.fromkeys((".pth", ".pt", ".ckpt", ".tar", ".bin"), _read_torch),
+    ".pth": _read_torch,
+    ".pt": _read_torch,
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
+    ".ckpt": _read_torch,
+    ".tar": _read_torch,
+    ".bin": _read_torch,
 }
