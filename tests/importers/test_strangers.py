@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from cli_runs import refused, run
 from safetensors import numpy as safetensors
+from support.cli_runs import refused, run
 
 import ganzoo
 from ganzoo import importers
@@ -17,7 +17,7 @@ from ganzoo.errors import GanzooError
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = {"rtol": 0, "atol": 1e-5}
 
 
