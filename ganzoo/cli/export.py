@@ -78,7 +78,7 @@ def import_checkpoint(
 
     CycleGAN's four networks come together: name latest_net_G_A.pth, and G_B, D_A, D_B are found beside it.
 
-    Nothing in the file is executed: a pickle that holds more than weights is refused.
+    Nothing in the file is executed: a pickle that asks for more than weights and plain values is refused.
     """
     if out.is_dir() and any(out.iterdir()):
         raise GanzooError(f'The folder "{out}" is not empty; choose another one.')
