@@ -13,7 +13,7 @@ import pytest
 from tiny import TINY
 
 pytest.importorskip("starlette", reason="pip install 'ganzoo[serve]'")
-from asgi import AppClient
+from asgi import AppClient, Gate, b64, picture, predict, refusal, row, until
 
 from ganzoo import exporting, images, serving, zoo
 from ganzoo.errors import GanzooError
@@ -42,29 +42,6 @@ def servables(folders):
 @pytest.fixture(scope="module")
 def client(servables):
     return AppClient(serving.create_app(servables, limits=LIMITS, log="none"))
-
-
-def picture(height=12, width=20, seed=0):
-    return images.png_bytes(np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8))
-
-
-def b64(data):
-    return {"b64": base64.b64encode(data).decode()}
-
-
-def row(data, seed=0):
-    return {"image_bytes": b64(data), "seed": seed}
-
-
-def predict(client, model, **document):
-    return client.post(f"/v1/models/{model}:predict", json=document)
-
-
-def refusal(answer, status):
-    """The one sentence of a refused request."""
-    assert answer.status_code == status, answer.text
-    assert list(answer.json()) == ["error"]
-    return answer.json()["error"]
 
 
 # ---- answers ----------------------------------------------------------------------------------------------------------
@@ -138,31 +115,12 @@ def test_a_preset_is_exported_and_the_latest_version_is_served(folders, tmp_path
 
 
 # ---- batching ---------------------------------------------------------------------------------------------------------
-class Gate:
-    """Holds the calls of a batcher back until it is opened; notes the rows of each call."""
-
-    def __init__(self, batcher):
-        self.call, self.open, self.rows = batcher.call, threading.Event(), []
-        batcher.call_seconds = float("inf")  # waiting at the gate is no time of the model's
-        batcher.call = self
-
-    def __call__(self, signature, inputs):
-        assert self.open.wait(30)
-        self.rows.append(len(next(iter(inputs.values()))))
-        return self.call(signature, inputs)
-
-
 @pytest.fixture
 def gated(servables):
     """(a client, gate of dcgan, gate of pix2pix, the batchers)."""
     app = serving.create_app(servables, limits=LIMITS, log="none")
     batchers = app.app.state.ganzoo.batchers
     return AppClient(app), Gate(batchers["dcgan"]), Gate(batchers["pix2pix"]), batchers
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 def opening(batcher, gate, last):
