@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ganzoo import images
+from ganzoo.media import images
 
 FAST = 2.0  # seconds in which /healthz answers whatever else goes on, on a busy machine too
 HEADERS = {"x-frame-options": "DENY", "x-content-type-options": "nosniff", "content-security-policy": "frame-ancestors"}

@@ -24,9 +24,9 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ganzoo.data.images import image_key, image_layout
-from ganzoo.data.shapes import TaskShape, pipeline
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Tree, shown
+from ganzoo.data.task_shapes import TaskShape, pipeline
 from ganzoo.errors import GanzooError
 
 METADATA = ("metadata.jsonl", "metadata.csv")

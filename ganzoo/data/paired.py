@@ -13,9 +13,9 @@ import re
 
 import numpy as np
 
-from ganzoo.data.shapes import Parts, TaskShape, pipeline
 from ganzoo.data.sources.layouts import Item, Layout, place, stem
-from ganzoo.images import ImageError
+from ganzoo.data.task_shapes import Parts, TaskShape, pipeline
+from ganzoo.media.images import ImageError
 
 SUFFIX = re.compile(r"^(.+)_([AaBb])$")
 ASPECT_TOLERANCE = 0.02  # two pictures of a pair may differ in size, not in shape

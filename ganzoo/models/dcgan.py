@@ -23,8 +23,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm
 from ganzoo.registry import register
@@ -114,7 +114,7 @@ def _down(filters, kernel_size, name):
 
 
 @register("dcgan")
-class DCGAN(BaseGAN):
+class DCGAN(LatentGAN):
     """All-convolutional G and D with batch norm, ReLU in G, leaky ReLU in D.
 
     Args:
@@ -129,7 +129,6 @@ class DCGAN(BaseGAN):
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
 
-    task = "latent"
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
 
     def __init__(
@@ -159,7 +158,7 @@ class DCGAN(BaseGAN):
             return build_generator(latent_dim=latent_dim, ngf=ngf, unit_norm=unit_norm, **shared)
 
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+        self.register_networks(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
 
     # ---- training: D, then G against the updated D, on one forward of G -------------------------------------------
     def forward(self, data):
@@ -177,7 +176,7 @@ class DCGAN(BaseGAN):
             fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
             loss = losses.non_saturating_d(real_logits, fake_logits)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, blocks.judgement(real_logits, fake_logits)
+        return loss, losses.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape):
         with tape:
@@ -192,32 +191,8 @@ class DCGAN(BaseGAN):
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
-    def batch_signature(self):
-        return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}
-
-    # ---- sampling and serving ------------------------------------------------------------------------------------
     def draw(self, shape, seed):
         """z ~ N(0, 1) or U(-1, 1) of the given shape."""
         if self.latent_distribution == "normal":
             return tf.random.stateless_normal(shape, seed)
         return tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
-
-    def latents(self, seeds):
-        """Rows of z for int32 seeds (N, 2)."""
-        return blocks.rows_of(self.draw, seeds, self.latent_dim)
-
-    def images_of(self, latents):
-        """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
-        return self.sampler(latents, training=False)
-
-    def generate(self, n=16, *, seed=0, latents=None):
-        """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
-        return blocks.generate_latent(self, n, seed, latents)
-
-    def finalize(self):
-        """Standing statistics over 32 batches of 64 latents."""
-        batches = [blocks.latents_of(self, blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
-        blocks.standing_statistics(self.sampler, batches)
-
-    def serving_signature(self):
-        return blocks.latent_endpoints(self)

@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import LatentGAN
 from ganzoo.layers import MaskedDropout, Maxout
 from ganzoo.registry import register
 
@@ -57,7 +57,7 @@ def build_discriminator(*, pixels=784, units=240, pieces=5, input_rate=0.2, hidd
 
 
 @register("gan")
-class GAN(BaseGAN):
+class GAN(LatentGAN):
     """Fully connected G against a maxout D, the paper's MNIST setting.
 
     Args:
@@ -69,7 +69,6 @@ class GAN(BaseGAN):
         ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
     """
 
-    task = "latent"
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     rounds = (("g_optimizer", "d_optimizer"),)
 
@@ -95,21 +94,16 @@ class GAN(BaseGAN):
 
         discriminator = build_discriminator(pixels=self.pixels, units=maxout_units, pieces=maxout_pieces)
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=discriminator, **ema)
+        self.register_networks(generator=generator(), discriminator=discriminator, **ema)
 
     # ---- training: Algorithm 1 with k = 1 ------------------------------------------------------------------------
     def forward(self, data):
         """Draws the minibatches of Algorithm 1: real pixels, fakes, and the tape that recorded the fakes."""
         (image,) = self.unpack(data)
         real = tf.reshape((tf.cast(image, tf.float32) + 1) / 2, [-1, self.pixels])  # [-1, 1] -> [0, 1]
-        rows = tf.shape(real)[0]
-        half_width = 3.0**0.5
-
-        def uniform(shape, seed):
-            return tf.random.stateless_uniform(shape, seed, -half_width, half_width)
-
+        z = self.noise(self.draw, "latents", tf.shape(real)[0], [self.latent_dim])
         with tf.GradientTape() as tape:
-            fake = self.generator(self.noise(uniform, "latents", rows, [self.latent_dim]), training=True)
+            fake = self.generator(z, training=True)
         return real, fake, tape
 
     def critic(self, pixels, stream):
@@ -131,7 +125,7 @@ class GAN(BaseGAN):
             loss = losses.non_saturating_d(real_logits, fake_logits)
             half = 0.5 * loss  # the official cost is the mean of the two cross entropies
         self.minimize(tape, half, "d_optimizer")
-        return half, blocks.judgement(real_logits, fake_logits)
+        return half, losses.judgement(real_logits, fake_logits)
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
@@ -142,29 +136,19 @@ class GAN(BaseGAN):
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
-    def adapt(self, source):
+    def init_from_data(self, source):
         """G's output bias becomes the logit of the training set's mean image (mnist.yaml)."""
         images = source.take(min(len(source), 10_000))["image"].astype("float64") / 255
         mean = np.clip(images.mean(axis=0).reshape(-1), 1e-3, 1 - 1e-3)
         for network in (self.generator, *([self.ema_generator] if self.ema_decay else [])):
             network.get_layer("pixels").bias.assign(np.log(mean / (1 - mean)))
 
-    def batch_signature(self):
-        return {"image": tf.TensorSpec([None, self.image_size, self.image_size, self.channels], tf.float32)}
-
-    # ---- sampling and serving ------------------------------------------------------------------------------------
-    def latents(self, seeds):
-        """Rows of p_z for int32 seeds (N, 2)."""
-        return blocks.rows_of(tf.random.stateless_uniform, seeds, self.latent_dim) * 2 * 3**0.5 - 3**0.5
+    # ---- sampling ------------------------------------------------------------------------------------------------
+    def draw(self, shape, seed):
+        """z of p_z, uniform with unit variance."""
+        return tf.random.stateless_uniform(shape, seed, -(3.0**0.5), 3.0**0.5)
 
     def images_of(self, latents):
         """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
         pixels = self.sampler(latents, training=False) * 2 - 1
         return tf.reshape(pixels, [-1, self.image_size, self.image_size, self.channels])
-
-    def generate(self, n=16, *, seed=0, latents=None):
-        """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
-        return blocks.generate_latent(self, n, seed, latents)
-
-    def serving_signature(self):
-        return blocks.latent_endpoints(self)

@@ -6,7 +6,7 @@ uvicorn bounds none of these but the head's length, and only with the parser h11
 import http
 
 from ganzoo.serving import wire
-from ganzoo.serving.guard import SECURITY
+from ganzoo.serving.middleware import SECURITY
 
 HEAD_BYTES = 2**14
 HEAD_SECONDS = 10.0  # from the connection, or the answer before, to the end of a head

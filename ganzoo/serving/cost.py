@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from ganzoo import images
+from ganzoo.media import images
 from ganzoo.serving.wire import RequestError
 
 SCANS = 64  # of a progressive JPEG; encoders write about ten, and each costs a pass over the whole picture

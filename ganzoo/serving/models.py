@@ -11,14 +11,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ganzoo import exporting, images, presets
+from ganzoo import exporting, presets
 from ganzoo.errors import GanzooError
 from ganzoo.exporting import manifest
+from ganzoo.media import images
 from ganzoo.serving.wire import RequestError, Spec, clip
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 GRAPH_DETAIL = re.compile(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:.*?\]| name: \S*|Error in user code:|\s*\(defined at .*?\)")
-# Where in the graph, and where in whose files: of no use to a client..
+# Where in the graph, and where in whose files: of no use to a client.
 WHERE = re.compile(r'Detected at node .*|<stack traces .*|File ".*|.*execution error:|\d+ root error\(s\) found\.')
 ERROR_CODE = re.compile(r"\(\d+\) [A-Z_]+:")
 NODE_PATH = re.compile(r"[\w.]+(?:/[\w.]+)+(?::\d+)?")

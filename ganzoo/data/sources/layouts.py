@@ -8,7 +8,7 @@ everything are ignored.
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ganzoo.images import SUFFIXES
+from ganzoo.media.images import SUFFIXES
 
 SPLITS = {
     "train": "train",

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 from ganzoo.errors import GanzooError
-from ganzoo.images import MAX_BYTES, ImageError, read_file
+from ganzoo.media.images import MAX_BYTES, ImageError, read_file
 
 MAX_FILES = 5_000_000
 MAX_RATIO = 1000  # a picture shrinks hardly in a zip; what unpacks to a thousand times its size is a bomb
