@@ -270,9 +270,9 @@ def _check_size(inputs: dict, rows: int, limits: Limits) -> None:
     if rows > limits.rows:
         raise RequestError(400, f"The request has {rows} rows; at most {limits.rows} are taken at once.")
     for i, data in enumerate(inputs.get("image_bytes", ())):
-        found = images.image_size(data)
+        found = images.image_size(data, images.SERVED)
         if found is None:
-            raise RequestError(400, f"image_bytes of row {i} is no picture: {', '.join(images.FORMATS)} are read.")
+            raise RequestError(400, f"image_bytes of row {i} is no picture: {', '.join(images.SERVED)} are read.")
         width, height, _ = found
         if width * height > limits.pixels:
             raise _too_large(f"The picture of row {i}", width, height, limits)
