@@ -18,7 +18,7 @@ MAX_BYTES = 512 * 2**20  # of one file
 MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
 MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
 # A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
-LONG_KEY = re.compile(r"(?<![\w-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){%d}" % MAX_DEPTH)
+LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
 
 
 class FileError(GanzooError):

@@ -12,6 +12,7 @@ import pydantic
 
 from ganzoo import protocols
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import FileError, parse_toml, read_text, shown
 
 
 class Record(pydantic.BaseModel):
@@ -407,9 +408,11 @@ def _from_preset(name: str) -> dict:
 
 def _from_file(path: Path) -> dict:
     try:
-        own = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read as TOML: {error}.") from error
+        text = read_text(path)
+    except FileError as error:
+        why = str(error).removeprefix(f"Cannot read {shown(path)}: ")
+        raise GanzooError(f"{shown(path)} cannot be read as TOML: {why}") from error
+    own = parse_toml(text, shown(path))
     if "extends" in own:
         tables = _from_preset(str(own.pop("extends")))
         _forget_splits(tables, own["data"].get("source") if isinstance(own.get("data"), dict) else None)

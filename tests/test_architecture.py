@@ -17,7 +17,7 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors mirror images pages registry layers losses penalties schedules augment protocols presets weights health "
+    1: "errors files mirror images pages registry layers losses penalties schedules augment protocols presets weights health "
     "shapes3d sentences precision guard changes lock",
     2: "base blocks accumulation moving transfer",
     3: "models data metrics",

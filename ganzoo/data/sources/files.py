@@ -27,14 +27,16 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
     chosen = choose_splits(layout.splits, split, source)
     items = [item for item in layout.items if item.split in chosen]
 
-    def read(i: int, fit: str) -> Parts:
-        files = items[i].files
-        labels = tuple(shown(name) for name in files)
-        return shape.parts(
-            tuple(read_image(tree.read(n), name=m) for n, m in zip(files, labels, strict=True)), labels, fit
-        )
+    def picture(name: str) -> np.ndarray:
+        return read_image(tree.read(name), name=shown(name))
 
-    groups = layout.groups
+    parts = shape.parts_of(layout, picture) if shape.parts_of else shape.parts
+
+    def read(i: int, fit: str) -> Parts:
+        names = items[i].files
+        return parts(tuple(map(picture, names)), tuple(map(shown, names)), fit)
+
+    groups = layout.groups if all(item.group for item in items) else []
     classes = {"classes": groups} if groups else {}
     return Records(
         source=source,
