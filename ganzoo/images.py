@@ -358,6 +358,6 @@ def _cut_short(signature: str, data: bytes) -> bool:
     if signature == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
     if signature == "TIFF":  # what it holds is listed at the place that its header names, often the end
-        return len(data) < 8 or len(data) <= struct.unpack_from("<I" if data[:1] == b"I" else ">I", data, 4)[0]
+        return len(data) >= 8 and len(data) <= struct.unpack_from("<I" if data[:1] == b"I" else ">I", data, 4)[0]
     offset, extra = (4, 8) if signature == "WEBP" else (2, 0)
     return len(data) < offset + 4 or len(data) < struct.unpack_from("<I", data, offset)[0] + extra

@@ -12,7 +12,7 @@ import pydantic
 
 from ganzoo import protocols
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.files import FileError, parse_toml, read_text, shown
+from ganzoo.files import parse_toml, read_text, shown
 
 
 class Record(pydantic.BaseModel):
@@ -409,9 +409,8 @@ def _from_preset(name: str) -> dict:
 def _from_file(path: Path) -> dict:
     try:
         text = read_text(path)
-    except FileError as error:
-        why = str(error).removeprefix(f"Cannot read {shown(path)}: ")
-        raise GanzooError(f"{shown(path)} cannot be read as TOML: {why}") from error
+    except GanzooError as error:
+        raise GanzooError(f"{shown(path)} cannot be read as TOML: {error}") from error
     own = parse_toml(text, shown(path))
     if "extends" in own:
         tables = _from_preset(str(own.pop("extends")))
