@@ -58,7 +58,7 @@ def keras_model(config: presets.RunConfig):
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
     model = zoo.build(config)
-    model.enter(model.segments(config.train)[-1])  # of text-to-image the second: its encoder is trained
+    model.start_segment(model.segments(config.train)[-1])  # of text-to-image the second: its encoder is trained
     return model, {name: tf.constant(array) for name, array in arrays(config).items()}
 
 
@@ -144,7 +144,7 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
 
 def made_up_set(config: presets.DataConfig, folder: Path) -> str:
     """PNG files of noise in the preset's layout: single pictures, pairs side by side, or two folders."""
-    from ganzoo import images
+    from ganzoo.media import images
 
     rng, width = np.random.default_rng(0), 2 if config.shape == "paired" else 1
     for i in range(PAIRS):

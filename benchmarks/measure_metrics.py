@@ -174,10 +174,10 @@ def _grown(before: float, start: float, trace: float) -> dict:
 # ---- loader ----------------------------------------------------------------------------------------------------------
 def loader(extractor: str, pictures: int, size: int, rounds: int) -> dict:
     """Pictures a second of an extractor from an array in memory, and from a folder of PNG files, in turns."""
-    from ganzoo import images
-    from ganzoo.data.shapes import task_shape
     from ganzoo.data.sources.opening import open_records
+    from ganzoo.data.task_shapes import task_shape
     from ganzoo.evaluation.pictures import of_records
+    from ganzoo.media import images
     from ganzoo.metrics import features as extractors
 
     network = extractors.extractor(extractor)

@@ -26,7 +26,8 @@ def worker(preset: str, precision: str, batch_size: int, steps: int, core: int) 
     import keras
     import tensorflow as tf
 
-    from ganzoo import strategies, workers, zoo
+    from ganzoo import zoo
+    from ganzoo.devices import strategies, workers
 
     strategy = strategies.choose("multi-worker" if "TF_CONFIG" in os.environ else "one")
     config = measure.options(preset, precision, batch_size)
@@ -34,7 +35,7 @@ def worker(preset: str, precision: str, batch_size: int, steps: int, core: int) 
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     with strategy.scope():
         model = zoo.build(config)
-    model.enter(model.segments(config.train)[-1])
+    model.start_segment(model.segments(config.train)[-1])
     batch = {name: tf.constant(array) for name, array in measure.arrays(config).items()}
     batches = workers.batches(
         strategy, batch_size * strategy.num_replicas_in_sync, lambda rows: tf.data.Dataset.from_tensors(batch).repeat()
@@ -141,7 +142,7 @@ def all_reduce(model, strategy) -> dict:
         return reduce
 
     meet = timed([[1]])
-    shapes = [variable.shape for player in model.players for variable in model.updated(player)]
+    shapes = [variable.shape for player in model.players for variable in model.trainable_of(player)]
     large = timed(shapes)
     times = {"latency": [], "all_reduce": []}
     for _ in range(REPEATS + timing.WARM_UP):

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import cores
-from ganzoo import images
+from ganzoo.media import images
 
 CASES = {"pix2pix": "pix2pix/facades-256", "dcgan": "dcgan/lorelei-64"}
 ENOUGH, MORE_CPU, GROWTH = 0.9, 0.003, 0.05  # of throughput; seconds a request; of resident memory

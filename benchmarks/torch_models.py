@@ -1,6 +1,6 @@
 """The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN and GAN-CLS in PyTorch, for comparison.
 
-Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/test_benchmarks.py` copies weights over and
+Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/benchmarks/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
 weights in G's update, the fused Adam. Images are NCHW in [-1, 1].
 """

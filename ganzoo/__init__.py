@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "list_models": "ganzoo.presets",
     "list_presets": "ganzoo.presets",
-    "card": "ganzoo.cards",
+    "card": "ganzoo.presets.cards",
     "load": "ganzoo.zoo",
     "save": "ganzoo.zoo",
     "train": "ganzoo.training",

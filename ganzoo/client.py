@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import images as pictures
 from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.media import images as pictures
 
 
 class ServerError(GanzooError):

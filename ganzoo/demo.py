@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__, callbacks, data, exporting, images, presets, report, sampling, training, zoo
+from ganzoo import __version__, data, exporting, presets, report, sampling, training, zoo
+from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError
+from ganzoo.media import images
 
 MARK = "demo.json"  # in a folder that a demo wrote: the next demo may replace it
 ROWS = 8  # pictures that are compared, and shown of each image model
@@ -136,9 +138,9 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
             rows = [pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"]]
             what = "held-out inputs, outputs, originals"
         else:
-            rows, what = callbacks.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
+            rows, what = sampling.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
         sheet = pair_sheet(*rows)
-    title = sampling.model_name(model)
+    title = model_name(model)
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))
     return {
@@ -178,7 +180,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
     before = zoo.load(name)
     pairs = held_out(before, ROWS)
     if "target" not in pairs:
-        raise GanzooError(f"The demo measures fine-tuning on pairs, and {sampling.model_name(before)} has none.")
+        raise GanzooError(f"The demo measures fine-tuning on pairs, and {model_name(before)} has none.")
     start = time.perf_counter()
     result = training.train(
         name,
@@ -198,7 +200,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
     file = out / "samples" / "finetune.png"
     images.write_png(file, pair_sheet(pairs["input"], *made, pairs["target"]))
     return {
-        "model": sampling.model_name(before),
+        "model": model_name(before),
         "steps": steps,
         "seconds": round(seconds, 1),
         "pairs": len(pairs["input"]),
@@ -213,7 +215,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
 def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
     """Exports to out/export/<paper>-<preset>, calls it from a fresh process, compares with Keras picture by picture."""
     model = zoo.load(name)
-    title = sampling.model_name(model)
+    title = model_name(model)
     start = time.perf_counter()
     path = Path(exporting.export(model, out / "export" / title.replace("/", "-")))
     exported = time.perf_counter()

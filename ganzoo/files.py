@@ -1,12 +1,16 @@
-"""Files of strangers: the one place that reads bytes, text, JSON and TOML which somebody else wrote.
+"""Files: reading what strangers wrote, and writing so that a kill or a full disk leaves the old file or the new one, whole.
 
-Only regular files are read, never a pipe or a device, and never more than a limit. Text is UTF-8, with or without a byte
-order mark. JSON and TOML may nest MAX_DEPTH deep, and their whole numbers have at most 64 bits.
+This is the one place that reads bytes, text, JSON and TOML which somebody else wrote. Only regular files are read, never a
+pipe or a device, and never more than a limit. Text is UTF-8, with or without a byte order mark. JSON and TOML may nest
+MAX_DEPTH deep, and their whole numbers have at most 64 bits.
 """
 
+import contextlib
+import errno
 import json
 import os
 import re
+import shutil
 import stat
 import tomllib
 from pathlib import Path
@@ -19,6 +23,7 @@ MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
 MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
 # A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
 LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the user's quota, the largest file that is allowed
 
 
 class FileError(GanzooError):
@@ -153,3 +158,50 @@ def _bounded(value: Any, name: str) -> Any:
 
 def _too_deep(name: str) -> GanzooError:
     return GanzooError(f"{name} nests more than {MAX_DEPTH} lists or tables in each other.")
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Atomic: readers see the old file or the whole new one.
+
+    Raises:
+        OSError: no room; it names the file, how much it needs and how much is free.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _room_for(path, len(data)), open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Adds a line to a file of lines; where there is no room for it, the file stays as it was (OSError as `write_bytes`)."""
+    path, data = Path(path), f"{line}\n".encode()
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with _room_for(path, len(data)), path.open("ab", buffering=0) as file:
+            # A disk with a little room takes a part of the line; only the next write says why.
+            while data:
+                data = data[file.write(data) :]
+    except OSError:
+        if path.exists():
+            os.truncate(path, before)
+        raise
+
+
+@contextlib.contextmanager
+def _room_for(path: Path, size: int):
+    """Gives the system's word on a full disk the file and the numbers."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        text = f"{error.strerror} ({size:,} bytes to write, {free:,} free on its disk)"
+        raise OSError(error.errno, text, str(path)) from error

@@ -130,3 +130,12 @@ def tv(images) -> tf.Tensor:
     corner = images[:, :-1, :-1]
     squares = tf.square(images[:, 1:, :-1] - corner) + tf.square(images[:, :-1, 1:] - corner)
     return _mean(tf.reduce_sum(safe_sqrt(squares), axis=[1, 2, 3]))
+
+
+def judgement(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What a D step says of D beside its loss: the share of fakes that it takes for real, and its mean logits."""
+    return {
+        "fooled": tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32)),
+        "real_logit": tf.reduce_mean(real_logits),
+        "fake_logit": tf.reduce_mean(fake_logits),
+    }

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__, images, shapes3d
+from ganzoo import __version__
+from ganzoo.base import BaseGAN
+from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.explore import media
+from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
 GLOB = set("*?[")
@@ -38,11 +40,6 @@ def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
     text = {"model": model_name(model), "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
     text |= {name_of(name): str(value) for name, value in options.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
-
-
-def model_name(model: Any) -> str:
-    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
-    return f"{model.paper}/{model.preset}" if model.preset else model.paper
 
 
 def require_task(model: Any, task: str) -> None:
@@ -129,7 +126,7 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
 def write_turntable(model: Any, path: Path, shapes: np.ndarray, seed: int, columns: int | None = None) -> Written:
     """Writes shapes that turn once around as the animation `path`."""
     frames = [images.grid(frame, columns) for frame in shapes3d.turntable(shapes)]
-    media.write_animation(path, np.stack(frames), png_text(model, seed), fps=12)
+    animation.write_animation(path, np.stack(frames), png_text(model, seed), fps=12)
     return Written([path])
 
 
@@ -290,3 +287,17 @@ def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
         channels = max(p.shape[-1] for p in pictures)
         pictures = [images.fit_image(images.to_channels(p, channels), cell, "pad") for p in pictures]
     return images.grid(pictures)
+
+
+def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
+    """What shows an image model at work, uint8 (n, H, W, C) each.
+
+    Of pairs: input, output, target. Of two domains: a, a to b, back to a, b, b to a, back to b.
+    """
+    if "input" in inputs:
+        return [inputs["input"], model.generate(inputs["input"], seed=seed), inputs["target"]]
+    columns = []
+    for domain, there, back in (("a", "a2b", "b2a"), ("b", "b2a", "a2b")):
+        made = model.generate(inputs[domain], direction=there)
+        columns += [inputs[domain], made, model.generate(made, direction=back)]
+    return columns

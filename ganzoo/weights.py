@@ -1,11 +1,7 @@
 """Weights as safetensors keyed by `<attribute>/<variable.path>`: nothing pickled, nothing matched by order."""
 
-import contextlib
-import errno
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from ganzoo.errors import GanzooError
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the user's quota, the largest file that is allowed
+from ganzoo.files import write_bytes
 
 
 def to_arrays(variables: Mapping) -> dict[str, np.ndarray]:
@@ -23,70 +18,25 @@ def to_arrays(variables: Mapping) -> dict[str, np.ndarray]:
     return {key: np.array(variable) for key, variable in variables.items()}
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, dtype=None, exact: str = "") -> str:
+def write(
+    path: str | Path, arrays: Mapping[str, np.ndarray], *, metadata=None, dtype=None, float32_keys: str = ""
+) -> str:
     """Writes the file under a temporary name and renames it. Returns its sha256 as hex.
 
     `dtype="float16"` halves the weights; `moving_*` statistics stay float32, since a variance may leave float16, and so
-    do keys in which the regular expression `exact` is found.
+    do keys in which the regular expression `float32_keys` is found.
     `metadata` has one entry at most: safetensors writes several in random order, and equal weights must be equal bytes.
     """
     if metadata and len(metadata) > 1:
         raise ValueError(f"metadata has one entry at most; received {sorted(metadata)}.")
     if dtype:
-        kept = re.compile(f"/moving_|{exact}" if exact else "/moving_")
+        kept = re.compile(f"/moving_|{float32_keys}" if float32_keys else "/moving_")
         arrays = {k: v if kept.search(k) or v.dtype.kind != "f" else v.astype(dtype) for k, v in arrays.items()}
     # Not ascontiguousarray, which makes a scalar (1,): the step would not fit when it is read back.
     arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     data = safetensors.numpy.save(arrays, metadata=metadata)
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Atomic: readers see the old file or the whole new one.
-
-    Raises:
-        OSError: no room; it names the file, how much it needs and how much is free.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _room_for(path, len(data)), open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def append_line(path: str | Path, line: str) -> None:
-    """Adds a line to a file of lines; where there is no room for it, the file stays as it was (OSError as `write_bytes`)."""
-    path, data = Path(path), f"{line}\n".encode()
-    before = path.stat().st_size if path.exists() else 0
-    try:
-        with _room_for(path, len(data)), path.open("ab", buffering=0) as file:
-            # A disk with a little room takes a part of the line; only the next write says why.
-            while data:
-                data = data[file.write(data) :]
-    except OSError:
-        if path.exists():
-            os.truncate(path, before)
-        raise
-
-
-@contextlib.contextmanager
-def _room_for(path: Path, size: int):
-    """Gives the system's word on a full disk the file and the numbers."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        free = shutil.disk_usage(path.parent).free
-        text = f"{error.strerror} ({size:,} bytes to write, {free:,} free on its disk)"
-        raise OSError(error.errno, text, str(path)) from error
 
 
 def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndarray], str]:

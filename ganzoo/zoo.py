@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
-from ganzoo import __version__, blocks, moving, presets, registry, schedules, weights
-from ganzoo.base import BaseGAN
+from ganzoo import __version__, files, presets, registry, schedules, weights
+from ganzoo.base import BaseGAN, freezing
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.layers import normalization
 from ganzoo.presets import RunConfig
 
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
@@ -59,13 +60,13 @@ def build(config: RunConfig) -> BaseGAN:
     model.preset = config.preset
     model.seed = config.train.seed
     if config.train.sync_batch_norm:
-        blocks.synchronize(model.networks().values())
+        normalization.synchronize(model.networks().values())
     for name in model.players:
         if getattr(config.train, name) is None:
             raise GanzooError(f"{config.name} with this model table needs a table [train.{name}] with a learning_rate.")
-    moving.freeze_d(model, config.train.freeze_d)
+    freezing.freeze_d(model, config.train.freeze_d)
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
-    moving.multiply_rates(model, config.train.lr_multipliers)
+    freezing.multiply_rates(model, config.train.lr_multipliers)
     return model
 
 
@@ -128,10 +129,10 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     path = directory / "weights.safetensors"
     facts = {"model": f"{config.name}/{config.preset}", "ganzoo": __version__}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
-    sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, exact=model.exact)
-    weights.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
+    sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, float32_keys=model.float32_keys)
+    files.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
     manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
-    weights.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
+    files.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
     return directory
 
 

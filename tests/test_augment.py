@@ -6,7 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo import augment, data, penalties, strategies, zoo
+from ganzoo import augment, data, penalties, zoo
+from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
 from ganzoo.models.stylegan_lite import StyleGAN
 from ganzoo.presets import GrowthConfig, OptimizerConfig, run_config
@@ -213,7 +214,7 @@ def test_two_replicas_augment_adapt_and_grow_as_one_does():
             epilogue.strength.assign(tf.ones(epilogue.strength.shape))
         segment = model.segments(train)[1]
         model.step.assign(segment.first_step)
-        model.enter(segment)
+        model.start_segment(segment)
         history = model.fit(
             data.synthetic(model.batch_signature(), 4), steps_per_epoch=4, verbose=0, shuffle=False
         ).history

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_runs import refused, run
+from support.cli_runs import refused, run
 from test_report import check_offline
 
-from ganzoo import images
 from ganzoo.errors import GanzooError
+from ganzoo.media import images
 
-pytest_plugins = ("cli_fixtures",)
+pytest_plugins = ("support.cli_fixtures",)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What gets installed: every package, configs, weights and data, under 100 MB; nothing heavy at import."""
+"""What gets installed: every package, configs, weights and data, under 140 MB; nothing heavy at import."""
 
 import configparser
 import subprocess
@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import setuptools
 
 from ganzoo import presets, zoo
 
@@ -19,10 +20,12 @@ def settings():
     return parser
 
 
-def test_setup_cfg_lists_every_package():
-    listed = settings()["options"]["packages"].split()
-    found = sorted(".".join(p.parent.relative_to(REPO).parts) for p in (REPO / "ganzoo").rglob("__init__.py"))
-    assert sorted(listed) == sorted([*found, "ganzoo.zoo_configs"])
+def test_setuptools_finds_every_package_and_the_one_version():
+    options = dict(settings()["options.packages.find"])
+    found = setuptools.find_packages(str(REPO), include=options["include"].split())
+    written = {".".join(p.parent.relative_to(REPO).parts) for p in (REPO / "ganzoo").rglob("__init__.py")}
+    assert set(found) == written | {"ganzoo.zoo_configs"}
+    assert settings()["metadata"]["version"] == "attr: ganzoo.__version__"
 
 
 def test_import_and_listing_need_no_tensorflow():
@@ -45,11 +48,11 @@ def test_every_shipped_file_is_the_one_its_toml_names():
 
 
 @pytest.mark.slow
-def test_wheel_holds_configs_weights_and_data_and_stays_under_100_mb(tmp_path):
+def test_wheel_holds_configs_weights_and_data_and_stays_under_140_mb(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", str(tmp_path), str(REPO)]
     subprocess.run(command, check=True, timeout=600)
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.stat().st_size < 100e6
+    assert wheel.stat().st_size < 140e6
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, pattern in (
         ("zoo_configs", "*.toml"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.errors import GanzooError
 
 ARRAYS = {
@@ -57,7 +57,7 @@ def test_half_precision_spares_statistics_and_counters(tmp_path):
     found, _ = weights.read(tmp_path / "half")
     assert found["generator/a/kernel"].dtype == np.float16
     assert found["generator/norm/moving_variance"].tolist() == ARRAYS["generator/norm/moving_variance"].tolist()
-    weights.write(tmp_path / "exact", ARRAYS, dtype="float16", exact="/a/ker")
+    weights.write(tmp_path / "exact", ARRAYS, dtype="float16", float32_keys="/a/ker")
     assert weights.read(tmp_path / "exact")[0]["generator/a/kernel"].dtype == np.float32
     assert found["step"].dtype == np.int64
     into = variables()
@@ -74,7 +74,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(file, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full_disk)
         with pytest.raises(OSError, match="No space"):
-            weights.write_bytes(file, b"new")
+            files.write_bytes(file, b"new")
     assert file.read_bytes() == before
     assert os.listdir(file.parent) == [file.name]
 

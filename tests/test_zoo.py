@@ -208,7 +208,7 @@ def test_a_trained_model_is_saved_with_standing_statistics(tmp_path):
     lagging = {key: np.array(model.state()[key]) for key in norms}
     trained = ganzoo.load(ganzoo.save(model, tmp_path / "trained"))
     assert not any(np.allclose(trained.state()[key], lagging[key], rtol=1e-2) for key in norms if "variance" in key)
-    z = trained.latents(ganzoo.blocks.row_seeds(3, 256))
+    z = trained.latents(ganzoo.base.rows.row_seeds(3, 256))
     spread = np.abs(trained.sampler(z, training=False) - trained.sampler(z, training=True))
     assert spread.mean() < 0.05, "sampling one by one equals sampling with the statistics of a large batch"
 

@@ -72,7 +72,7 @@ def card(
     as_json: Json = False,
 ) -> None:
     """Show a model's card: paper, presets, weights, results, licences."""
-    from ganzoo.cards import card as markdown
+    from ganzoo.presets.cards import card as markdown
 
     text = markdown(name)
     if as_json:

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from ganzoo import presets, protocols
+from ganzoo import presets
 from ganzoo.cli.output import console, report, say, writable_file
 from ganzoo.cli.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
+from ganzoo.presets import metric_names
 
 Name = Annotated[
     str | None,
@@ -60,7 +61,7 @@ def evaluate(
             "--against compares a folder of pictures: it goes without --all, --data, --anchors and --sheet."
         )
     for metric in options["metrics"] or ():
-        protocols.parse_stem(metric)  # a typo ends here, before TensorFlow starts
+        metric_names.parse_stem(metric)  # a typo ends here, before TensorFlow starts
     for path in filter(None, (out, sheet)):
         writable_file(path)
     if sheet is not None and (every or sheet.suffix.lower() != ".png"):
@@ -97,7 +98,7 @@ def shipped() -> list[str]:
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    found = protocols.compare_all(protocols.read(first), protocols.read(second))
+    found = metric_names.compare_all(metric_names.read(first), metric_names.read(second))
     report([vars(c) for c in found], "\n".join(c.sentence for c in found), as_json=as_json)
 
 

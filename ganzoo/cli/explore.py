@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.job import FRAME, SHEET, Job, numbers, options, whole_numbers
+from ganzoo.cli.explore_job import FRAME, SHEET, Job, numbers, options, whole_numbers
 from ganzoo.cli.output import writable_file
 from ganzoo.cli.sample import Json, Name
 from ganzoo.errors import GanzooError
@@ -63,7 +63,8 @@ def interpolate(
     job = Job("interpolate", name, out, seed, weights, scale, fps)
     points = job.points(seeds, 4)
     job.load()
-    from ganzoo.explore import media, paths
+    from ganzoo.explore import paths
+    from ganzoo.media import animation
 
     steps = steps or (24 if job.animated else 8)
     if text:
@@ -76,7 +77,7 @@ def interpolate(
     table = job.enlarge(table, FRAME if job.animated else SHEET)
     if job.animated:
         frames = table[:, :-1].reshape(-1, *table.shape[2:])  # each row begins where the last one ended
-        job.write_film(frames if loop else media.there_and_back([*frames, table[-1, -1]]))
+        job.write_film(frames if loop else animation.there_and_back([*frames, table[-1, -1]]))
     else:
         ends = [point.name for point in [*points, *points[:1]]]
         job.write_sheet(table, rows=[f"{a} - {b}" for a, b in itertools.pairwise(ends)])
@@ -113,14 +114,15 @@ def arithmetic(
 
 
 def _between_sentences(job: Job, texts: list[str], steps: int, loop: bool) -> None:
-    from ganzoo.explore import media, sentences
+    from ganzoo.explore import sentences
+    from ganzoo.media import animation
 
     table = sentences.between(job.model, texts, steps=steps, seed=job.seed)
     job.note(text=texts, steps=steps)
     table = job.enlarge(table, FRAME if job.animated else SHEET)
     if job.animated:
         frames = table[:, :-1].reshape(-1, *table.shape[2:])
-        job.write_film(frames if loop else media.there_and_back([*frames, table[-1, -1]]))
+        job.write_film(frames if loop else animation.there_and_back([*frames, table[-1, -1]]))
     else:
         job.write_sheet(table, rows=[f"{a:.40} - {b:.40}" for a, b in itertools.pairwise(texts)])
 
@@ -178,7 +180,8 @@ def mix(
     job = Job("mix", name, out, seed, weights, scale, fps)
     a, b = job.points(rows, 2), job.points(columns, 5, first=2)
     job.load()
-    from ganzoo.explore import media, paths
+    from ganzoo.explore import paths
+    from ganzoo.media import animation
 
     style = options(truncation_psi=psi, cutoff=cutoff, label=label)
     count = paths.styles_of(job.model, "style layers", **style).layers
@@ -186,7 +189,7 @@ def mix(
         job.note(rows=a, columns=b, **style)
         groups = [range(first, count) for first in range(count, -1, -1)]  # the finest layers change hands first
         tables = [job.enlarge(paths.mix(job.model, a, b, layers=[group], **style), SHEET) for group in groups]
-        job.write_film(media.there_and_back(tables))
+        job.write_film(animation.there_and_back(tables))
     else:
         job.note(rows=a, columns=b, layers=layers, **style)
         groups = paths.layer_groups(layers, count)
@@ -255,7 +258,7 @@ def project(
     """
     job = Job("project", name, out, seed, weights, scale, fps)
     path = writable_file(out.with_suffix(".json"))
-    from ganzoo import images
+    from ganzoo.media import images
 
     if input.exists() and any(file.exists() and file.samefile(input) for file in (out, path)):
         raise GanzooError(f'"{input}" is the input and would be overwritten; choose another output.')
@@ -264,8 +267,9 @@ def project(
     job.load()
     import numpy as np
 
-    from ganzoo.explore import media, points, projection
-    from ganzoo.weights import write_bytes
+    from ganzoo.explore import points, projection
+    from ganzoo.files import write_bytes
+    from ganzoo.media import animation
 
     found = projection.project(job.model, picture, steps=steps, starts=starts, seed=seed, fit=fit, label=label)
     job.note(input=input, space=found.space, steps=steps, starts=starts, fit=fit, **options(label=label))
@@ -274,7 +278,7 @@ def project(
         job.write_film([job.enlarge(np.stack([found.target, frame]), FRAME)[None] for frame in frames])
     else:
         pictures = job.enlarge(np.stack([found.target, found.start, found.result]), FRAME)
-        curve = media.chart(found.losses, *pictures.shape[1:])
+        curve = animation.chart(found.losses, *pictures.shape[1:])
         titles = ["target", "nearest sample", "projection", ""]
         job.write_sheet(np.concatenate([pictures, curve[None]])[None], columns=titles)
     value = {"format": points.FORMAT, **job.text, "space": found.space, "distances": found.distances}

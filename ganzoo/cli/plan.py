@@ -25,8 +25,8 @@ def plan(
     """Predict memory, step time and hours of a training, and the largest batch that fits, from a few real steps."""
     chosen = overrides(data, settings, steps, batch, None, {"precision": precision, "accumulate": accumulate})
     load_tensorflow()
-    from ganzoo import plan as planning
     from ganzoo import presets, zoo
+    from ganzoo.training import plan as planning
 
     found = planning.plan(zoo.complete(presets.run_config(name, chosen)))
     a, b = found.probes

@@ -129,14 +129,13 @@ def sample(
 
 def _shape_outputs(gif: Path | None, mesh: Path | None) -> None:
     """Refuses names of a turntable and a mesh that could not be written, before the model is read."""
-    from ganzoo import shapes3d
-    from ganzoo.explore import media
+    from ganzoo.media import animation, shapes3d
 
     if gif is not None:
-        if gif.suffix.lower() not in media.ANIMATIONS:
-            raise GanzooError(f'The turntable is a {" or ".join(media.ANIMATIONS)} file; received "{gif}".')
+        if gif.suffix.lower() not in animation.ANIMATIONS:
+            raise GanzooError(f'The turntable is a {" or ".join(animation.ANIMATIONS)} file; received "{gif}".')
         if gif.suffix.lower() == ".mp4":
-            media.require_video()
+            animation.require_video()
         writable_file(gif)
     if mesh is not None:
         shapes3d.check_mesh_name(mesh)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ganzoo import lock
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
+from ganzoo.runs import lock
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
 
@@ -129,9 +129,9 @@ def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> No
     if strategy not in ("auto", "multi-worker"):
         raise GanzooError(f'--ray runs --strategy multi-worker; received "{strategy}".')
     os.environ.update(environment())  # the workers have it from here
-    from ganzoo import raytrain
+    from ganzoo.training import on_ray
 
-    facts = raytrain.train(config, out=out, workers=workers, overrides=chosen, **options)
+    facts = on_ray.train(config, out=out, workers=workers, overrides=chosen, **options)
     value = {"run_dir": out, "workers": workers, **{key: facts[key] for key in ("steps", "seconds", "stopped")}}
     text = f"{facts['steps']} steps on {workers} workers in {facts['seconds']:.1f} s: {out}/model, {out}/report.html"
     report(value, text, as_json=as_json)
@@ -139,7 +139,8 @@ def _on_ray(config, out, chosen, as_json, workers, *, strategy, **options) -> No
 
 def _here(config, out, chosen, as_json, **options) -> None:
     load_tensorflow(devices=False)
-    from ganzoo import strategies, training
+    from ganzoo import training
+    from ganzoo.devices import strategies
 
     with without_noise():
         strategies.choose(options["strategy"])

@@ -24,12 +24,12 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ganzoo.data.images import image_key, image_layout
-from ganzoo.data.shapes import TaskShape, pipeline
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Finder, Tree, shown
+from ganzoo.data.task_shapes import TaskShape, pipeline
 from ganzoo.errors import GanzooError
 from ganzoo.files import decode_text, lines, parse_json
-from ganzoo.images import SUFFIXES
+from ganzoo.media.images import SUFFIXES
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 TRIES = 4096  # other pictures that are tried before a picture counts as one without a wrong partner

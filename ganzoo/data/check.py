@@ -13,13 +13,13 @@ import numpy as np
 
 from ganzoo.data.images import IMAGES
 from ganzoo.data.paired import PAIRED
-from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.idx import is_idx, read_idx
 from ganzoo.data.sources.layouts import Layout
 from ganzoo.data.sources.trees import Tree, open_tree, shown
+from ganzoo.data.task_shapes import TaskShape, task_shape
 from ganzoo.data.unpaired import UNPAIRED
 from ganzoo.errors import GanzooError
-from ganzoo.images import ImageError, fit_image, image_size, png_bytes, read_image
+from ganzoo.media.images import ImageError, fit_image, image_size, png_bytes, read_image
 
 STATUSES = ("ok", "corrupt", "truncated", "empty", "bomb", "unmatched", "duplicate", "tiny", "mode-mixed")
 UNUSABLE = ("corrupt", "truncated", "empty", "bomb", "unmatched")  # training skips these and uses the others

@@ -1,8 +1,8 @@
 """Task shape "images": single pictures, {"image": (B, H, W, C)}. Sub-folders are classes: their names, sorted, are the labels 0, 1, ..."""
 
-from ganzoo.data.shapes import TaskShape, pipeline
 from ganzoo.data.sources.layouts import Item, Layout, place
-from ganzoo.images import SUFFIXES
+from ganzoo.data.task_shapes import TaskShape, pipeline
+from ganzoo.media.images import SUFFIXES
 
 
 def image_layout(names: list[str]) -> Layout:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ganzoo.data.shapes import Parts, TaskShape, pipeline
 from ganzoo.data.sources.layouts import Item, Layout, place, stem
 from ganzoo.data.sources.trees import same
+from ganzoo.data.task_shapes import Parts, TaskShape, pipeline
 from ganzoo.errors import GanzooError
-from ganzoo.images import ImageError, fit_image, to_channels
+from ganzoo.media.images import ImageError, fit_image, to_channels
 
 SUFFIX = re.compile(r"^(.+)_([AaBb])$")
 ASPECT_TOLERANCE = 0.02  # two pictures of a pair may differ in size, not in shape

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ganzoo.data.captions import Texts
-from ganzoo.data.shapes import TaskShape, task_shape
 from ganzoo.data.sources.opening import open_records
+from ganzoo.data.task_shapes import TaskShape, task_shape
 from ganzoo.errors import GanzooError
-from ganzoo.images import fit_image, to_channels
+from ganzoo.media.images import fit_image, to_channels
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig

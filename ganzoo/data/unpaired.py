@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ganzoo.data.images import image_key
-from ganzoo.data.shapes import TaskShape, pipeline
 from ganzoo.data.source import Source
 from ganzoo.data.sources.layouts import SPLITS, Item, Layout, place
+from ganzoo.data.task_shapes import TaskShape, pipeline
 from ganzoo.errors import GanzooError
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import shapes3d
 from ganzoo.data import bundled
 from ganzoo.data.pipeline import MIRROR, positions_of, random_below, random_bits, shuffled
 from ganzoo.data.sources import grids
@@ -30,6 +29,7 @@ from ganzoo.data.sources.records import choose_splits
 from ganzoo.data.sources.trees import open_tree, shown
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, kind_of
+from ganzoo.media import shapes3d
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig

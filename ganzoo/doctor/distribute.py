@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import data, strategies, zoo
+from ganzoo import data, zoo
+from ganzoo.devices import strategies
 from ganzoo.doctor import small
 from ganzoo.layers import BatchNorm
 from ganzoo.presets import RunConfig

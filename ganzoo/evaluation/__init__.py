@@ -14,19 +14,21 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganzoo import images, presets, protocols, zoo
+from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.data.bundled import canonical
-from ganzoo.data.shapes import task_shape
 from ganzoo.data.sources.opening import open_records
+from ganzoo.data.task_shapes import task_shape
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import choice, own, records, scores, shapes
-from ganzoo.evaluation.paths import perceptual_path_length
+from ganzoo.evaluation import paper_metrics, records, scores, selection, voxel_metrics
+from ganzoo.evaluation.path_length import perceptual_path_length
 from ganzoo.evaluation.progress import bar
 from ganzoo.evaluation.scores import SCORES, Score
 from ganzoo.evaluation.sets import Sets, Subject, folder_sets
+from ganzoo.media import images
 from ganzoo.metrics import MetricWarning, SmallSample
-from ganzoo.protocols import FEATURE_METRICS, Protocol, compare, compare_all
+from ganzoo.presets import metric_names
+from ganzoo.presets.metric_names import FEATURE_METRICS, Protocol, compare, compare_all
 
 __all__ = ["compare", "compare_all", "evaluate", "evaluate_folder"]
 
@@ -51,7 +53,7 @@ def evaluate(
     Args:
         model_or_name: a model, or what `load` takes. A model that was never trained is refused.
         data: another source than the model's own; it needs a test split, or `split`.
-        metrics: names or stems ("fid", "fid_fashion-cnn", "l1"; see `ganzoo.protocols`). A bare name takes the extractor
+        metrics: names or stems ("fid", "fid_fashion-cnn", "l1"; see `ganzoo.presets.metric_names`). A bare name takes the extractor
             that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task.
         n: samples, by default the preset's (5,000); of an image model, and of metrics without an extractor, test items,
             by default all.
@@ -90,12 +92,12 @@ def evaluate(
             text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
             first = subjects[0]
             if first.config.shape == "voxels":
-                drawn = shapes.sheet(first)
+                drawn = voxel_metrics.sheet(first)
             else:
-                drawn = scores.sheet(first, choice.for_copies(asked, first.model))
+                drawn = scores.sheet(first, selection.for_copies(asked, first.model))
             images.write_png(sheet, drawn, text)
     if out is not None:
-        protocols.append(out, found)
+        metric_names.append(out, found)
     return found
 
 
@@ -121,19 +123,19 @@ def evaluate_folder(
     Raises:
         GanzooError: an empty folder, one picture, an unknown metric, or one that needs a model or pairs.
     """
-    asked = choice.asked_for(choice.SET_METRICS if metrics is None else metrics)
-    n = _count(choice.one_of("sample count", [p.n for p in asked], _count(n)))
-    split = choice.one_of("split", [p.split for p in asked], split)
+    asked = selection.asked_for(selection.SET_METRICS if metrics is None else metrics)
+    n = _count(selection.one_of("sample count", [p.n for p in asked], _count(n)))
+    split = selection.one_of("split", [p.split for p in asked], split)
     split = split or ("test" if canonical(str(against)) else "all")
     fakes, reals = _opened(folder, "all"), _opened(against, split)
-    asked = choice.for_folder(asked)
+    asked = selection.for_folder(asked)
     with bar(progress) as report:
         sets = folder_sets(fakes, reals, n=n, report=report)
         _prepare(sets, asked)
         facts = {"model": str(folder), "data": str(against), "data_sha256": reals.digest(), "split": split}
         found = [_of_features(protocol, sets, facts, seed, remarks=True) for protocol in asked]
     if out is not None:
-        protocols.append(out, found)
+        metric_names.append(out, found)
     return found
 
 
@@ -146,14 +148,14 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
         raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")
     run = model.run_config or presets.run_config(model.paper)
     config = (run if data is None else presets.run_config(run, {"data.source": str(data)})).data
-    asked = choice.asked_for(choice.defaults(model, config) if metrics is None else metrics)
+    asked = selection.asked_for(selection.defaults(model, config) if metrics is None else metrics)
     named = [p.n for p in asked if model.task == "image" or p.metric in FEATURE_METRICS]
     items = _count(n)
-    n = _count(choice.one_of("sample count", named, n))
-    split = choice.one_of("split", [p.split for p in asked], split) or config.test_split
-    asked = choice.for_model(asked, model, config)
+    n = _count(selection.one_of("sample count", named, n))
+    split = selection.one_of("split", [p.split for p in asked], split) or config.test_split
+    asked = selection.for_model(asked, model, config)
     if model.task != "image":
-        n = n or choice.preset_of(model).eval.n
+        n = n or selection.preset_of(model).eval.n
     directions = (None,)
     if config.shape == "unpaired":
         directions = tuple(d for d in ("a2b", "b2a") if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
@@ -202,7 +204,7 @@ def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | No
     if protocol.extractor:
         return _of_features(protocol, subject.sets, facts, subject.seed, which, subject)
     began = time.perf_counter()
-    measure = own.of(subject.model, subject.config)[own.base_name(protocol.metric)]
+    measure = paper_metrics.of(subject.model, subject.config)[paper_metrics.base_name(protocol.metric)]
     name, count, score = measure(subject, "fake", protocol.metric, protocol.n or items)
     limits = {}
     for anchor in which[1:]:
@@ -243,7 +245,7 @@ def _of_features(
 
 def _scored(protocol: Protocol, sets: Sets, which: str, extractor, seed: int, subject: Subject | None) -> Score | None:
     """One set's score; None for an anchor that has no meaning: a floor of pairs or of a path."""
-    if which == "floor" and protocol.metric in (*choice.PAIRED_METRICS, "near-copies", "ppl"):
+    if which == "floor" and protocol.metric in (*selection.PAIRED_METRICS, "near-copies", "ppl"):
         return None
     if which != "fake" and protocol.metric == "feature-distance-copy":
         return None

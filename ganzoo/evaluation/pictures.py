@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ganzoo import blocks
+from ganzoo.base.rows import latents_of, row_seeds
 from ganzoo.errors import GanzooError
 
 CHUNK = 256  # pictures in a batch; a multiple of blocks.CHUNK, so that chunked samples are those of one `generate`
@@ -70,11 +70,11 @@ def generated(model, n: int, seed: int, labels: np.ndarray | None = None) -> Pic
     drawn = None if labels is None else np.random.default_rng(seed).choice(labels, n)
 
     def make(_):
-        latents = blocks.latents_of(model, blocks.row_seeds(seed, n))
+        latents = latents_of(model, row_seeds(seed, n))
         for start in range(0, n, CHUNK):
             rows = slice(start, start + CHUNK)
             given = {} if drawn is None else {"labels": drawn[rows]}
-            yield model.generate(latents=latents[rows], **given, **model.measured)
+            yield model.generate(latents=latents[rows], **given, **model.evaluation_kwargs)
 
     return Pictures(n, make)
 
@@ -83,10 +83,10 @@ def described(model, texts, seed: int) -> Pictures:
     """`model.generate(texts, seed=seed)` of a text model, one sample a sentence (or embedding), chunk by chunk."""
 
     def make(_):
-        latents = blocks.latents_of(model, blocks.row_seeds(seed, len(texts)))
+        latents = latents_of(model, row_seeds(seed, len(texts)))
         for start in range(0, len(texts), CHUNK):
             shown = slice(start, start + CHUNK)
-            yield model.generate(texts[shown], latents=latents[shown], **model.measured)
+            yield model.generate(texts[shown], latents=latents[shown], **model.evaluation_kwargs)
 
     return Pictures(len(texts), make)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ganzoo import copying, metrics
+from ganzoo import metrics
+from ganzoo.evaluation import nearest_sheet
 from ganzoo.evaluation.sets import Sets, Subject
 from ganzoo.metrics import copies
 
@@ -146,7 +147,7 @@ def sheet(subject: Subject, extractor, rows: int = 8) -> np.ndarray:
     place = subject.train.columns.index(subject.column)
     shown = {int(j): subject.train.fetch(int(j), subject.train.size)[place] for j in np.unique(indices[first])}
     samples = subject.sets.pictures("fake").array()[first]
-    return copying.nearest_sheet(
+    return nearest_sheet.nearest_sheet(
         samples, shown, distances[first], indices[first], rows=rows, threshold=found["threshold"]
     )
 

@@ -1,7 +1,7 @@
 """Pictures along paths through a latent space: between points, towards the average, by style layer, along directions.
 
 Each function takes a loaded model and points by name (`ganzoo.explore.points`) and returns uint8 tables of pictures
-(rows, columns, H, W, C); `ganzoo.explore.media` makes sheets and animations of them.
+(rows, columns, H, W, C); `ganzoo.media.animation` makes sheets and animations of them.
 """
 
 import itertools

@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks, images
+from ganzoo.base import rows
+from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import open_space
-from ganzoo.sampling import model_name
+from ganzoo.media import images
 
 CANDIDATES = 512  # samples, of which the nearest are the starts
 SMALLEST = 4  # side of the coarsest level of the pyramid
@@ -113,7 +114,7 @@ def project(model, picture: np.ndarray, *, steps=300, starts=8, seed=0, fit="cro
         return distance(pyramid(shown), goal), tape.gradient(loss, units)
 
     drawn = space.draw(seed, np.arange(CANDIDATES))
-    chunks = [measure(drawn[i : i + blocks.CHUNK]).numpy() for i in range(0, CANDIDATES, blocks.CHUNK)]
+    chunks = [measure(drawn[i : i + rows.CHUNK]).numpy() for i in range(0, CANDIDATES, rows.CHUNK)]
     nearest = np.argsort(np.concatenate(chunks), kind="stable")[:starts]
     units = keras.Variable((drawn[nearest] - mean) / spread, trainable=True, name="units")
     adam = keras.optimizers.Adam(RATE)

@@ -15,11 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks
+from ganzoo.base import pixels
+from ganzoo.base.model import model_name
+from ganzoo.base.rows import in_chunks, latents_of, row_seeds
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import slerp
 from ganzoo.models.text_to_image import build_style_encoder
-from ganzoo.sampling import model_name
 
 BATCH = 32
 RATE = 1e-3
@@ -36,7 +37,7 @@ def between(model, texts, *, steps: int = 8, seed: int = 0, seeds: Sequence[int]
     if not isinstance(steps, int) or steps < 2:
         raise GanzooError(f"steps is a whole number of at least 2; received {steps!r}.")
     text = model.embeddings(texts).numpy()
-    noise = np.concatenate([blocks.latents_of(model, blocks.row_seeds(s, 1)) for s in seeds or [seed]])
+    noise = np.concatenate([latents_of(model, row_seeds(s, 1)) for s in seeds or [seed]])
     if max(len(text), len(noise)) < 2 or (len(text) > 1 and len(noise) > 1):
         raise GanzooError(
             f"A way leads between two or more sentences, or between two or more seeds of one sentence; received {len(text)} "
@@ -90,11 +91,11 @@ def restyle(model, style: keras.Model, images, texts) -> np.ndarray:
         images: uint8 (N, H, W, C), or floats in [-1, 1], of the model's size.
     """
     _reads_text(model)
-    x, text = blocks.images_in(images, model.channels), model.embeddings(texts)
+    x, text = pixels.images_in(images, model.channels), model.embeddings(texts)
     size = (model.image_size, model.image_size)
     if tuple(x.shape[1:3]) != size:
         raise GanzooError(f"The style encoder reads pictures of {size[0]} x {size[1]} pixels; received {x.shape[1:3]}.")
-    z = blocks.in_chunks(lambda rows: style(rows, training=False), x)
+    z = in_chunks(lambda rows: style(rows, training=False), x)
     made = model.generate(np.tile(text, (len(z), 1)), latents=np.repeat(z, len(text), axis=0))
     return made.reshape(len(z), len(text), *made.shape[1:])
 

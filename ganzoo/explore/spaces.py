@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks
+from ganzoo.base import rows
+from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.explore.points import Point, points, read_latent
-from ganzoo.sampling import model_name
 
 SAMPLES = 4096  # draws from which the mean and spread of a space are measured
 
@@ -71,8 +71,8 @@ class Noise:
     def draw(self, seed: int, index) -> np.ndarray:
         """float32 (n, width): samples `index` of one seed, those of `generate(seed=seed)`."""
         index = np.asarray(index, np.int32)
-        seeds = blocks.seeds_of(tf.fill([len(index)], tf.constant(seed, tf.int64)), tf.constant(index))
-        return blocks.latents_of(self.model, seeds).numpy()
+        seeds = rows.seeds_of(tf.fill([len(index)], tf.constant(seed, tf.int64)), tf.constant(index))
+        return rows.latents_of(self.model, seeds).numpy()
 
     def between(self, a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
         """The point at share t of the way from a to b."""
@@ -141,7 +141,7 @@ class Styles(Noise):
     def __init__(self, model, *, truncation_psi: float = 0.7, cutoff: int | None = None, label: int | None = None):
         super().__init__(model)
         model.checked_truncation(truncation_psi, cutoff)
-        blocks.checked_labels(label, 1, model.classes)
+        rows.checked_labels(label, 1, model.classes)
         self.layers, self.psi, self.cutoff, self.label = model.num_layers, truncation_psi, cutoff, label
 
     @property

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks, data, images
-from ganzoo.base import BaseGAN
+from ganzoo import data
+from ganzoo.base import BaseGAN, rows
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
+from ganzoo.media import images
 
 FILE = Path("assets.extra") / "golden.npz"  # in a SavedModel's folder
 ROWS = 3
@@ -66,7 +67,7 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
         "truncation_psi": lambda: np.array(PSI, np.float32),
         "text": lambda: np.array([text.encode() for text in TEXTS], dtype=object),
-        "latents": lambda: model.latents(blocks.row_seeds(0, ROWS)).numpy(),
+        "latents": lambda: model.latents(rows.row_seeds(0, ROWS)).numpy(),
         "embedding": lambda: _embedding(model),
         "characters": lambda: _characters(spec.shape[1]),
     }

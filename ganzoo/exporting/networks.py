@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks
 from ganzoo.base import BaseGAN
+from ganzoo.base.rows import latents_of, seeds_of
 from ganzoo.errors import GanzooError
 from ganzoo.layers import RowUniform
 
@@ -48,12 +48,12 @@ def networks(model: BaseGAN, size: int | None) -> dict[str, Network]:
 
 def latents(model: BaseGAN) -> np.ndarray:
     """float32 (LATENT_SEEDS, latent_dim): row s is what `generate(1, seed=s)` starts from."""
-    return blocks.latents_of(model, blocks.seeds_of(tf.range(LATENT_SEEDS, dtype=tf.int64))).numpy()
+    return latents_of(model, seeds_of(tf.range(LATENT_SEEDS, dtype=tf.int64))).numpy()
 
 
 def masks(model: BaseGAN, size: int) -> np.ndarray:
     """uint8 (MASK_SEEDS, units): row s holds 1 for each unit that dropout keeps in `generate(picture, seed=s)`."""
-    seeds = blocks.seeds_of(tf.range(MASK_SEEDS, dtype=tf.int64))
+    seeds = seeds_of(tf.range(MASK_SEEDS, dtype=tf.int64))
     rows = [
         tf.reshape(layer([tf.zeros([MASK_SEEDS, *shape]), seeds]) >= model.dropout, [MASK_SEEDS, -1])
         for layer, shape in _drawing(model, size)

@@ -6,8 +6,8 @@ Keras gives. SSIM is of pictures as they are shown, at least 11 pixels wide.
 
 import numpy as np
 
-from ganzoo import images
 from ganzoo.errors import GanzooError
+from ganzoo.media import images
 from ganzoo.metrics import paired
 
 # Largest share of the range by which one value may differ, and the mean. What computes in float32 from float32 weights differs

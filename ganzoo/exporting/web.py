@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ganzoo import page
 from ganzoo.base import BaseGAN
 from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
 from ganzoo.models import text_to_image
 
-PAGE = Path(__file__).parents[1] / "serving" / "page"
-BROWSER = Path(__file__).parent / "browser"
 TASKS = {"latent": "generator", "image": "image", "text": "text"}
 PICTURE = 64  # side that image tasks take if the model's preset names none
 
@@ -120,8 +119,8 @@ def _picture_size(model: BaseGAN) -> int:
 
 
 def _write_page(target: Path) -> None:
-    for file in PAGE.iterdir():
+    for file in page.files():
         shutil.copyfile(file, target / ("" if file.name == "index.html" else "static") / file.name)
-    shutil.copyfile(BROWSER / "backend.js", target / "static" / "backend.js")
+    shutil.copyfile(page.BACKEND, target / "static" / "backend.js")
     for path in (target, *target.rglob("*")):  # whoever may read the export may read all of it
         os.chmod(path, 0o755 if path.is_dir() else 0o644)

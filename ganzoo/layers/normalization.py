@@ -175,3 +175,29 @@ class InstanceNorm(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"epsilon": self.epsilon, "affine": self.affine, "fused": self.fused}
+
+
+def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
+    """Sets every BatchNorm's running values to the plain mean over `batches` of its batch statistics.
+
+    A generator that samples with moving statistics is only as good as they are; after training they lag behind the
+    weights. Each batch is one input of the generator (Brock et al. 2018, section 4 "standing statistics").
+    """
+    norms = [layer for layer in generator.layers if isinstance(layer, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for count, batch in enumerate(batches):
+            for norm in norms:
+                norm.momentum = count / (count + 1)
+            generator(batch, training=True)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def synchronize(networks: Iterable[keras.Model]) -> None:
+    """Every BatchNorm of the networks takes the statistics of a training step over the rows of all replicas."""
+    for network in networks:
+        for layer in network._flatten_layers():
+            if isinstance(layer, BatchNorm):
+                layer.synchronized = True

@@ -27,8 +27,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import BaseGAN, pixels, rows
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import DropFirst, ImagePool, InstanceNorm, ReflectPad, Zeroed
 from ganzoo.registry import register
@@ -175,7 +175,7 @@ class CycleGAN(BaseGAN):
         self.pool_a, self.pool_b = ImagePool(pool_size, name="pool_a"), ImagePool(pool_size, name="pool_b")
         self.pool_a.build((None, image_size, image_size, input_channels))
         self.pool_b.build((None, image_size, image_size, output_channels))
-        self.finish(
+        self.register_networks(
             generator_ab=generator(*ab),
             generator_ba=generator(*ba),
             discriminator_a=build_discriminator(channels=input_channels, ndf=ndf, n_layers=n_layers),
@@ -265,14 +265,14 @@ class CycleGAN(BaseGAN):
         """
         generator = self.translator(direction)
         channels = generator.input_shape[-1]
-        x = blocks.images_in(images, channels)
-        blocks.row_seeds(seed, 1)  # a bad one is refused here as anywhere
+        x = pixels.images_in(images, channels)
+        rows.row_seeds(seed, 1)  # a bad one is refused here as anywhere
 
         def traced():
             shape = tf.TensorSpec([1, None, None, channels])
-            return tf.function(lambda x: blocks.to_uint8(self.padded(generator, x)), input_signature=[shape])
+            return tf.function(lambda x: pixels.to_uint8(self.padded(generator, x)), input_signature=[shape])
 
-        run = self.once(f"generate_{direction}", traced)
+        run = self.cached(f"generate_{direction}", traced)
         # One image at a time: the result cannot depend on the neighbours, not even by rounding.
         return np.concatenate([run(x[i : i + 1]).numpy() for i in range(x.shape[0])])
 
@@ -313,8 +313,8 @@ class CycleGAN(BaseGAN):
 
     def _endpoints(self, generator):
         def serve_row(image_bytes):
-            x = blocks.decode_image(image_bytes, generator.input_shape[-1])[None]
-            return tf.io.encode_png(blocks.to_uint8(self.padded(generator, x))[0])
+            x = pixels.decode_image(image_bytes, generator.input_shape[-1])[None]
+            return tf.io.encode_png(pixels.to_uint8(self.padded(generator, x))[0])
 
         def serve(image_bytes, seed):
             """PNG, JPEG, GIF or BMP bytes (N,), each of its own size -> PNG bytes; `seed` (N,) is without effect."""

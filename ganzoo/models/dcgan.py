@@ -23,10 +23,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import BaseGAN, rows
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm
+from ganzoo.layers import BatchNorm, normalization
 from ganzoo.registry import register
 
 
@@ -159,7 +159,7 @@ class DCGAN(BaseGAN):
             return build_generator(latent_dim=latent_dim, ngf=ngf, unit_norm=unit_norm, **shared)
 
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+        self.register_networks(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
 
     # ---- training: D, then G against the updated D, on one forward of G -------------------------------------------
     def forward(self, data):
@@ -177,7 +177,7 @@ class DCGAN(BaseGAN):
             fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
             loss = losses.non_saturating_d(real_logits, fake_logits)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, blocks.judgement(real_logits, fake_logits)
+        return loss, losses.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape):
         with tape:
@@ -204,7 +204,7 @@ class DCGAN(BaseGAN):
 
     def latents(self, seeds):
         """Rows of z for int32 seeds (N, 2)."""
-        return blocks.rows_of(self.draw, seeds, self.latent_dim)
+        return rows.rows_of(self.draw, seeds, self.latent_dim)
 
     def images_of(self, latents):
         """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
@@ -212,12 +212,12 @@ class DCGAN(BaseGAN):
 
     def generate(self, n=16, *, seed=0, latents=None):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
-        return blocks.generate_latent(self, n, seed, latents)
+        return rows.generate_latent(self, n, seed, latents)
 
     def finalize(self):
         """Standing statistics over 32 batches of 64 latents."""
-        batches = [blocks.latents_of(self, blocks.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
-        blocks.standing_statistics(self.sampler, batches)
+        batches = [rows.latents_of(self, rows.row_seeds(seed, 64)) for seed in range(1_000_000, 1_000_032)]
+        normalization.standing_statistics(self.sampler, batches)
 
     def serving_signature(self):
-        return blocks.latent_endpoints(self)
+        return rows.latent_endpoints(self)

@@ -23,8 +23,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import BaseGAN, rows
 from ganzoo.layers import MaskedDropout, Maxout
 from ganzoo.registry import register
 
@@ -95,7 +95,7 @@ class GAN(BaseGAN):
 
         discriminator = build_discriminator(pixels=self.pixels, units=maxout_units, pieces=maxout_pieces)
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=discriminator, **ema)
+        self.register_networks(generator=generator(), discriminator=discriminator, **ema)
 
     # ---- training: Algorithm 1 with k = 1 ------------------------------------------------------------------------
     def forward(self, data):
@@ -131,7 +131,7 @@ class GAN(BaseGAN):
             loss = losses.non_saturating_d(real_logits, fake_logits)
             half = 0.5 * loss  # the official cost is the mean of the two cross entropies
         self.minimize(tape, half, "d_optimizer")
-        return half, blocks.judgement(real_logits, fake_logits)
+        return half, losses.judgement(real_logits, fake_logits)
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
@@ -142,7 +142,7 @@ class GAN(BaseGAN):
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
-    def adapt(self, source):
+    def init_from_data(self, source):
         """G's output bias becomes the logit of the training set's mean image (mnist.yaml)."""
         images = source.take(min(len(source), 10_000))["image"].astype("float64") / 255
         mean = np.clip(images.mean(axis=0).reshape(-1), 1e-3, 1 - 1e-3)
@@ -155,7 +155,7 @@ class GAN(BaseGAN):
     # ---- sampling and serving ------------------------------------------------------------------------------------
     def latents(self, seeds):
         """Rows of p_z for int32 seeds (N, 2)."""
-        return blocks.rows_of(tf.random.stateless_uniform, seeds, self.latent_dim) * 2 * 3**0.5 - 3**0.5
+        return rows.rows_of(tf.random.stateless_uniform, seeds, self.latent_dim) * 2 * 3**0.5 - 3**0.5
 
     def images_of(self, latents):
         """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim)."""
@@ -164,7 +164,7 @@ class GAN(BaseGAN):
 
     def generate(self, n=16, *, seed=0, latents=None):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
-        return blocks.generate_latent(self, n, seed, latents)
+        return rows.generate_latent(self, n, seed, latents)
 
     def serving_signature(self):
-        return blocks.latent_endpoints(self)
+        return rows.latent_endpoints(self)

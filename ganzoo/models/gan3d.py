@@ -26,10 +26,11 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses, shapes3d
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import BaseGAN, pixels, rows
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, Zeroed
+from ganzoo.layers import BatchNorm, Zeroed, normalization
+from ganzoo.media import shapes3d
 from ganzoo.registry import register
 
 CODE_LAYERS = ((64, 11, 4), (128, 5, 2), (256, 5, 2), (512, 5, 2))  # section 3.3: width, kernel, stride at nef = 64
@@ -178,7 +179,7 @@ class GAN3D(BaseGAN):
             self.logs = (*GAN3D.logs, "kl", "reconstruction")
             self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(**networks, **ema)
+        self.register_networks(**networks, **ema)
 
     def training_state(self):
         return super().training_state() | {"d_accuracy": self.d_accuracy}
@@ -211,7 +212,7 @@ class GAN3D(BaseGAN):
         right = tf.concat([real_logits > 0, fake_logits < 0], 0)
         accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
         self.d_accuracy.assign(accuracy)
-        judgement = blocks.judgement(real_logits, fake_logits)
+        judgement = losses.judgement(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
 
     def due(self):
@@ -226,7 +227,7 @@ class GAN3D(BaseGAN):
         return tf.cond(
             self.due(),
             lambda: whole(tape, loss, player),
-            lambda: [tf.zeros_like(variable.value) for variable in self.updated(player)],
+            lambda: [tf.zeros_like(variable.value) for variable in self.trainable_of(player)],
         )
 
     def update(self, player, loss, gradients, where=True):
@@ -284,7 +285,7 @@ class GAN3D(BaseGAN):
 
     def latents(self, seeds):
         """Rows of z for int32 seeds (N, 2)."""
-        return blocks.rows_of(self.draw, seeds, self.latent_dim)
+        return rows.rows_of(self.draw, seeds, self.latent_dim)
 
     def voxels_of(self, latents):
         """float32 probabilities (N, S, S, S, 1) of latents (N, latent_dim)."""
@@ -303,8 +304,8 @@ class GAN3D(BaseGAN):
         """
         if images is not None:
             latents = self.code_of(images)
-        latents = blocks.latent_rows(self, n, seed, latents)
-        return blocks.in_chunks(self.once("generate", lambda: tf.function(self.voxels_of)), latents)
+        latents = rows.latent_rows(self, n, seed, latents)
+        return rows.in_chunks(self.cached("generate", lambda: tf.function(self.voxels_of)), latents)
 
     def code_of(self, images) -> np.ndarray:
         """float32 (n, latent_dim): the mean of q(z|y) of each picture."""
@@ -313,10 +314,10 @@ class GAN3D(BaseGAN):
                 "This 3d-gan has no encoder and makes shapes from noise only: leave images out, or take a preset with an "
                 "encoder_size, such as 3d-gan/furniture-vae-32."
             )
-        pictures = blocks.images_in(images, 3)
+        pictures = pixels.images_in(images, 3)
         if pictures.shape[1:3] != (self.encoder_size, self.encoder_size):
             pictures = tf.image.resize(pictures, [self.encoder_size] * 2, antialias=True)
-        return blocks.in_chunks(self.once("encode", lambda: tf.function(self._means)), pictures)
+        return rows.in_chunks(self.cached("encode", lambda: tf.function(self._means)), pictures)
 
     def _means(self, pictures):
         return self.encoder(pictures, training=False)[:, : self.latent_dim]
@@ -327,20 +328,20 @@ class GAN3D(BaseGAN):
 
     def finalize(self):
         """Standing statistics over 16 batches of 32 latents: each shape has thousands of voxels."""
-        batches = [blocks.latents_of(self, blocks.row_seeds(seed, 32)) for seed in range(1_000_000, 1_000_016)]
-        blocks.standing_statistics(self.sampler, batches)
+        batches = [rows.latents_of(self, rows.row_seeds(seed, 32)) for seed in range(1_000_000, 1_000_016)]
+        normalization.standing_statistics(self.sampler, batches)
 
     def serving_signature(self):
         """Seeds to PNG bytes and to voxels, latents to voxels; with an encoder also pictures to voxels."""
 
         def serve(seed):
             """int64 seeds (N,) -> PNG bytes (N,): a picture of the shape `generate(1, seed=seed[i])`."""
-            voxels = self.voxels_of(self.latents(blocks.seeds_of(seed)))
-            return {"image_bytes": blocks.png_rows(depth_pictures(voxels))}
+            voxels = self.voxels_of(self.latents(rows.seeds_of(seed)))
+            return {"image_bytes": pixels.png_rows(pixels.depth_pictures(voxels))}
 
         def shape(seed):
             """int64 seeds (N,) -> float32 probabilities (N, S, S, S, 1): the shape `generate(1, seed=seed[i])`."""
-            return {"voxels": self.voxels_of(self.latents(blocks.seeds_of(seed)))}
+            return {"voxels": self.voxels_of(self.latents(rows.seeds_of(seed)))}
 
         def tensors(latents):
             """float32 latents (N, latent_dim) -> float32 probabilities (N, S, S, S, 1)."""
@@ -366,30 +367,3 @@ def reconstruction_distance(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Mean over the batch of ||G(E(y)) - x||_2, the norm over all voxels of a shape."""
     squares = tf.reduce_sum(tf.square(tf.cast(made, tf.float32) - real), axis=[1, 2, 3, 4])
     return tf.reduce_mean(tf.sqrt(squares + 1e-12))  # the slope of a root at 0 is infinite
-
-
-def depth_pictures(voxels: tf.Tensor) -> tf.Tensor:
-    """uint8 pictures (N, side, side, 1) of shapes (N, S, S, S, 1), in graph operations for serving.
-
-    Every pixel looks along its ray for the first filled voxel and shows by which face the ray enters it, and how deep.
-    """
-    size = voxels.shape[1]
-    starts, direction, steps = shapes3d.rays(size, shapes3d.picture_side(size))
-    face_light = tf.constant([0.75, 1.0, 0.55])  # of faces across x, y (up) and z
-
-    def shaded(grid):
-        points = tf.cast(tf.floor(starts[:, None] + steps[None, :, None] * direction), tf.int32)  # (P, K, 3)
-        inside = tf.reduce_all((points >= 0) & (points < size), axis=-1)
-        place = tf.reduce_sum(points * tf.constant([size * size, size, 1]), axis=-1)
-        filled = tf.concat([tf.reshape(grid, [-1]) > 0.5, [False]], 0)
-        hit = tf.gather(filled, tf.where(inside, place, size**3))
-        first = tf.argmax(tf.cast(hit, tf.int8), axis=1, output_type=tf.int32)
-        entered, came = (tf.gather(points, k, batch_dims=1) for k in (first, tf.maximum(first - 1, 0)))
-        light = tf.gather(face_light, tf.argmax(tf.cast(entered != came, tf.int32), axis=1))
-        depth = tf.cast(first, tf.float32) / float(len(steps))
-        seen = tf.where(tf.reduce_any(hit, axis=1), 250.0 * light * (1.1 - depth), 255.0)
-        return tf.cast(tf.clip_by_value(tf.round(seen), 0, 255), tf.uint8)
-
-    side = shapes3d.picture_side(size)
-    flat = tf.map_fn(shaded, voxels, fn_output_signature=tf.TensorSpec([side * side], tf.uint8))
-    return tf.reshape(flat, [-1, side, side, 1])

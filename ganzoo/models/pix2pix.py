@@ -25,8 +25,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses
-from ganzoo.base import BaseGAN
+from ganzoo import losses
+from ganzoo.base import BaseGAN, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
 from ganzoo.registry import register
@@ -215,7 +215,7 @@ class Pix2Pix(BaseGAN):
             channels=input_channels + output_channels, ndf=ndf, n_layers=n_layers, norm=norm
         )
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(generator=generator(), discriminator=discriminator, **ema)
+        self.register_networks(generator=generator(), discriminator=discriminator, **ema)
 
     def translate(self, generator, images, seeds):
         """G(x, z) in training mode, which is the paper's test mode too."""
@@ -240,7 +240,7 @@ class Pix2Pix(BaseGAN):
             real_logits = self.judge(x, y)
             loss = 0.5 * losses.non_saturating_d(real_logits, fake_logits)  # "divide the objective by 2"
         self.minimize(tape, loss, "d_optimizer")
-        return loss, blocks.judgement(real_logits, fake_logits)
+        return loss, losses.judgement(real_logits, fake_logits)
 
     def generator_step(self, x, y, fake, tape):
         with tape:
@@ -267,7 +267,7 @@ class Pix2Pix(BaseGAN):
         """The sampling generator on the same variables, with every batch norm taking each image's own statistics."""
         if self.norm != "batch":
             return self.sampler
-        return self.once("per_image", lambda: _view(self.sampler, _per_image))
+        return self.cached("per_image", lambda: _view(self.sampler, _per_image))
 
     def generate(self, images, *, seed=0):
         """Translates images of any size, padded to the stride and cropped back.
@@ -279,15 +279,15 @@ class Pix2Pix(BaseGAN):
         Returns:
             uint8 (N, H, W, output_channels).
         """
-        x = blocks.images_in(images, self.input_channels)
-        seeds = blocks.row_seeds(seed, x.shape[0])
+        x = pixels.images_in(images, self.input_channels)
+        seeds = rows.row_seeds(seed, x.shape[0])
         generator = self.per_image_sampler()
 
         def traced():
             shapes = tf.TensorSpec([1, None, None, self.input_channels]), tf.TensorSpec([1, 2], tf.int32)
-            return tf.function(lambda x, s: blocks.to_uint8(self.padded(generator, x, s)), input_signature=shapes)
+            return tf.function(lambda x, s: pixels.to_uint8(self.padded(generator, x, s)), input_signature=shapes)
 
-        run = self.once("generate", traced)
+        run = self.cached("generate", traced)
         # One image at a time: the result cannot depend on the neighbours, not even by rounding.
         return np.concatenate([run(x[i : i + 1], seeds[i : i + 1]).numpy() for i in range(x.shape[0])])
 
@@ -304,7 +304,7 @@ class Pix2Pix(BaseGAN):
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
         size = self.run_config.data.size if self.run_config else max(64, 2**self.num_downs)
-        seeds = blocks.row_seeds(0, 1)
+        seeds = rows.row_seeds(0, 1)
 
         def call(layer, *args, **kwargs):
             if not isinstance(layer, RowUniform):
@@ -327,9 +327,9 @@ class Pix2Pix(BaseGAN):
 
         def serve_row(row):
             image_bytes, seed = row
-            x = blocks.decode_image(image_bytes, self.input_channels)[None]
-            y = self.padded(generator, x, blocks.seeds_of(seed[None]))
-            return tf.io.encode_png(blocks.to_uint8(y)[0])
+            x = pixels.decode_image(image_bytes, self.input_channels)[None]
+            y = self.padded(generator, x, rows.seeds_of(seed[None]))
+            return tf.io.encode_png(pixels.to_uint8(y)[0])
 
         def serve(image_bytes, seed):
             """PNG, JPEG, GIF or BMP bytes (N,), each of its own size, and int64 dropout seeds (N,) -> PNG bytes."""
@@ -337,7 +337,7 @@ class Pix2Pix(BaseGAN):
 
         def tensors(images, seed):
             """float32 images (N, H, W, C) in [-1, 1] and int64 seeds (N,) -> float32 images in [-1, 1]."""
-            return {"images": self.padded(generator, images, blocks.seeds_of(seed))}
+            return {"images": self.padded(generator, images, rows.seeds_of(seed))}
 
         image = tf.TensorSpec([None, None, None, self.input_channels], tf.float32, name="images")
         seed = tf.TensorSpec([None], tf.int64, name="seed")

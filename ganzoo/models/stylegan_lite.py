@@ -33,9 +33,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import blocks, losses, penalties, schedules
+from ganzoo import losses, penalties
 from ganzoo.augment import Augmenter
-from ganzoo.base import BaseGAN
+from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
 from ganzoo.registry import register
@@ -379,8 +380,10 @@ class StyleGAN(BaseGAN):
 
     task = "latent"
     latent_distribution = "normal"
-    exact = r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
-    measured = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
+    float32_keys = (
+        r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
+    )
+    evaluation_kwargs = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
 
     def __init__(
@@ -439,7 +442,7 @@ class StyleGAN(BaseGAN):
             self.logs = (*self.logs, "augment_p")
             self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
         ema = {"ema_generator": generator()} if ema_decay else {}
-        self.finish(
+        self.register_networks(
             generator=generator(), discriminator=build_discriminator(stddev_group=stddev_group, **shared), **ema
         )
 
@@ -451,7 +454,7 @@ class StyleGAN(BaseGAN):
     def training_state(self):
         return super().training_state() | self.augmenter.state()
 
-    def indivisible(self):
+    def why_not_accumulate(self):
         return "ADA's p, which follows the signs of whole batches (model.ada_target)" if self.ada_target else ""
 
     # ---- progressive growing ---------------------------------------------------------------------------------------
@@ -460,13 +463,13 @@ class StyleGAN(BaseGAN):
         grows = train.growth is not None
         if grows and not self.growing:
             raise GanzooError("train.growth needs a layer to and from RGB for every size: set model.growing = true.")
-        found = schedules.growing_segments(train, self.image_size) if grows else super().segments(train)
+        found = growing_segments(train, self.image_size) if grows else super().segments(train)
         for segment in found:
             self.discriminator.stddev.check(segment.batch_size)
         return found
 
-    def enter(self, segment):
-        super().enter(segment)
+    def start_segment(self, segment):
+        super().start_segment(segment)
         if self.growing:
             whole, fade = self.stage()
             for network in {self.generator, self.sampler}:
@@ -480,7 +483,7 @@ class StyleGAN(BaseGAN):
         whole = (self.image_size // segment.size).bit_length() - 1
         return whole, segment.faded(self.step.value) if segment.fade else None
 
-    def updated(self, player):
+    def trainable_of(self, player):
         """Without the layers of sizes that the lod leaves out: no gradient reaches them."""
         whole, fade = self.stage()
         size = self.image_size >> whole
@@ -490,7 +493,7 @@ class StyleGAN(BaseGAN):
             found = re.search(r"(res|rgb_)(\d+)", variable.path)
             return not found or (int(found[2]) <= size if found[1] == "res" else int(found[2]) in rgb)
 
-        return [variable for variable in super().updated(player) if runs(variable)]
+        return [variable for variable in super().trainable_of(player) if runs(variable)]
 
     def faded(self, real):
         """Reals as G draws them while a size fades in: blended with their own halves (the code's process_reals)."""
@@ -564,7 +567,7 @@ class StyleGAN(BaseGAN):
             penalised = loss + self.r1_gamma / 2 * r1
         self.minimize(tape, penalised, "d_optimizer")
         self.augmenter.adapt(real_logits, self.step.value)
-        return loss, r1, blocks.judgement(real_logits, fake_logits)
+        return loss, r1, losses.judgement(real_logits, fake_logits)
 
     def generator_step(self, fake, tape, labels):
         view = self.view("fake g", fake)
@@ -600,7 +603,7 @@ class StyleGAN(BaseGAN):
     # ---- sampling ------------------------------------------------------------------------------------------------
     def latents(self, seeds):
         """Rows of z ~ N(0, 1) for int32 seeds (N, 2)."""
-        return blocks.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
+        return rows.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
 
     def styles_of(self, latents, labels=None, truncation_psi=1.0, cutoff=None):
         """float32 (N, layers, w_dim) of latents (N, latent_dim) [and labels]; psi a number or (N,)."""
@@ -628,15 +631,15 @@ class StyleGAN(BaseGAN):
 
     def styles(self, n=16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
         """w of each layer, float32 (n, layers, w_dim), that `generate` shows with the same arguments."""
-        latents = blocks.latent_rows(self, n, seed, latents)
-        labels = blocks.checked_labels(labels, latents.shape[0], self.classes)
+        latents = rows.latent_rows(self, n, seed, latents)
+        labels = rows.checked_labels(labels, latents.shape[0], self.classes)
         psi, cutoff = self.checked_truncation(truncation_psi, cutoff)
 
         def traced():
             return tf.function(lambda z, y, psi, cutoff: self.styles_of(z, y, psi, cutoff))
 
-        run = self.once("styles", traced)
-        return blocks.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
+        run = self.cached("styles", traced)
+        return rows.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
 
     def mix(self, coarse, fine, *, layer: int) -> np.ndarray:
         """Style mixing (section 3.1): layers before `layer` from `coarse`, the others from `fine`.
@@ -664,17 +667,17 @@ class StyleGAN(BaseGAN):
             options = {"labels": labels, "truncation_psi": truncation_psi, "cutoff": cutoff}
             w = self.styles(n, seed=seed, latents=latents, **options)
         w = self.checked_styles(w)
-        show = self.once(
-            f"show {self.reached()}", lambda: tf.function(lambda w: blocks.to_uint8(self.images_of_styles(w)))
+        show = self.cached(
+            f"show {self.reached()}", lambda: tf.function(lambda w: pixels.to_uint8(self.images_of_styles(w)))
         )
-        return blocks.in_chunks(show, w)
+        return rows.in_chunks(show, w)
 
     def examples(self, n, seed, *, labels=None, **options):
         in_turn = np.arange(n) % self.classes if self.classes else None
         return self.generate(n, seed=seed, labels=in_turn if labels is None else labels, **options)
 
     def checked_styles(self, w):
-        w = blocks.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))
+        w = rows.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))
         return self.sampler.spread(w) if len(w.shape) == 2 else w
 
     def checked_truncation(self, psi, cutoff):
@@ -689,13 +692,13 @@ class StyleGAN(BaseGAN):
     def serving_signature(self):
         def serve(seed, truncation_psi, label=None):
             """int64 seeds (N,) and float32 psi (N,) [and int64 labels] -> PNG bytes (N,)."""
-            count, (seed, psi, label) = blocks.or_one_row(seed, truncation_psi, label)
-            w = self.styles_of(self.latents(blocks.seeds_of(seed)), label, psi)
-            return {"image_bytes": blocks.png_rows(blocks.to_uint8(self.images_of_styles(w)))[:count]}
+            count, (seed, psi, label) = rows.or_one_row(seed, truncation_psi, label)
+            w = self.styles_of(self.latents(rows.seeds_of(seed)), label, psi)
+            return {"image_bytes": pixels.png_rows(pixels.to_uint8(self.images_of_styles(w)))[:count]}
 
         def tensors(latents, truncation_psi, label=None):
             """float32 latents (N, latent_dim) and psi (N,) [and labels] -> float32 images in [-1, 1]."""
-            count, (latents, psi, label) = blocks.or_one_row(latents, truncation_psi, label)
+            count, (latents, psi, label) = rows.or_one_row(latents, truncation_psi, label)
             w = self.styles_of(latents, label, psi)
             return {"images": tf.clip_by_value(self.images_of_styles(w), -1.0, 1.0)[:count]}
 

@@ -42,10 +42,22 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import blocks, losses, penalties, schedules, sentences
-from ganzoo.base import BaseGAN
+from ganzoo import losses, penalties
+from ganzoo.base import BaseGAN, pixels, sentences
+from ganzoo.base.rows import (
+    CHUNK,
+    finite_rows,
+    in_chunks,
+    latent_rows,
+    latents_of,
+    or_one_row,
+    row_seeds,
+    rows_of,
+    seeds_of,
+)
+from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.layers import BatchNorm, Zeroed
+from ganzoo.layers import BatchNorm, Zeroed, normalization
 from ganzoo.registry import register
 
 # 70 symbols (1605.05395, as Zhang et al. 2015 have them); the hyphen stands twice there, too. Capitals count as small letters.
@@ -402,7 +414,7 @@ class TextToImage(BaseGAN):
         object.__setattr__(self, "players", players | ({"e_optimizer": tuple(own)} if own else {}))
         self.handle = sentences.Handle(encoder.removeprefix("hub:"), text_dim) if encoder.startswith("hub:") else None
         discriminator = build_discriminator(ndf=ndf, script=script, **shared)
-        self.finish(generator=generator(), discriminator=discriminator, **own, **ema)
+        self.register_networks(generator=generator(), discriminator=discriminator, **own, **ema)
 
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
@@ -414,14 +426,14 @@ class TextToImage(BaseGAN):
                 f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
                 "the text encoder alone: give more steps, or fewer encoder steps."
             )
-        rest = schedules.Segment(steps, train.steps - steps, steps * train.batch_size, train.batch_size, part="gan")
-        return [schedules.Segment(0, steps, 0, train.batch_size, part="encoder"), rest]
+        rest = Segment(steps, train.steps - steps, steps * train.batch_size, train.batch_size, part="gan")
+        return [Segment(0, steps, 0, train.batch_size, part="encoder"), rest]
 
-    def indivisible(self):
+    def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"
 
     @property
-    def draws(self):
+    def trains_generator(self):
         return self.segment is None or self.segment.part != "encoder"
 
     @property
@@ -475,7 +487,7 @@ class TextToImage(BaseGAN):
             penalised = loss + self.r1_gamma / 2 * r1
         self.minimize(tape, penalised, "d_optimizer")
         refused = tf.reduce_mean(tf.cast(wrong_logits < 0, tf.float32))
-        return loss, blocks.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
+        return loss, losses.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
 
     def match_loss(self, images, texts, foils):
         """-log of the odds at which the frozen image encoder reads strings (N,), not their foils, in images (N, H, W, C)."""
@@ -508,7 +520,7 @@ class TextToImage(BaseGAN):
         logs = {}
         if self.teaches:
             logs["e_loss"], logs["word_loss"], logs["matched"] = self.encoder_step(image, text)
-        if self.draws:
+        if self.trains_generator:
             phi = tf.stop_gradient(self.embed(text))  # once a batch
             logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
             logs["g_loss"], logs["match_loss"] = self.generator_step(phi, *map(first_of, (text, *foil)))
@@ -536,7 +548,7 @@ class TextToImage(BaseGAN):
         if self.handle is not None:
             rows = self.handle(flat)
         else:
-            count, (shown,) = blocks.or_one_row(characters(flat, self.text_length))
+            count, (shown,) = or_one_row(characters(flat, self.text_length))
             rows = self.text_encoder(shown, training=False)[:count]
         rows = tf.reshape(tf.cast(rows, tf.float32), [-1, self.text_dim])
         if texts.shape.rank == 1:
@@ -550,26 +562,26 @@ class TextToImage(BaseGAN):
             GanzooError: no text, an empty one, or something else than text.
         """
         if not isinstance(texts, str) and sentences.is_numeric(texts):
-            return blocks.finite_rows(texts, "embeddings", (self.text_dim,))
+            return finite_rows(texts, "embeddings", (self.text_dim,))
         texts = sentences.checked(texts, *((self.text_length, ALPHABET) if self.encoder == "char-cnn-rnn" else ()))
         if self.encoder == "embedding":
             raise GanzooError(
                 f"This model reads no text: it was built for embeddings of {self.text_dim} numbers, made elsewhere. Give "
                 "them as an array (n, text_dim)."
             )
-        run = self.once("embed", lambda: tf.function(self.embed, input_signature=[tf.TensorSpec([None], tf.string)]))
-        chunk = blocks.CHUNK  # of one size, filled up: a text's embedding must not depend on its neighbours
+        run = self.cached("embed", lambda: tf.function(self.embed, input_signature=[tf.TensorSpec([None], tf.string)]))
+        chunk = CHUNK  # of one size, filled up: a text's embedding must not depend on its neighbours
         padded = texts + [" "] * (-len(texts) % chunk)
         return tf.concat([run(padded[i : i + chunk]) for i in range(0, len(padded), chunk)], axis=0)[: len(texts)]
 
     # ---- sampling and serving ------------------------------------------------------------------------------------
     def latents(self, seeds):
         """Rows of z ~ N(0, 1) for int32 seeds (N, 2)."""
-        return blocks.rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
+        return rows_of(tf.random.stateless_normal, seeds, self.latent_dim)
 
     def images_of(self, latents, text):
         """float32 images (N, H, W, C) in [-1, 1] of latents (N, latent_dim) and embeddings (N, text_dim)."""
-        count, inputs = blocks.or_one_row(latents, text)
+        count, inputs = or_one_row(latents, text)
         return self.sampler(inputs, training=False)[:count]
 
     def generate(self, texts, *, seed=0, n_per_text=1, latents=None):
@@ -584,14 +596,14 @@ class TextToImage(BaseGAN):
         if isinstance(n_per_text, bool) or not isinstance(n_per_text, int | np.integer) or n_per_text < 1:
             raise GanzooError(f"n_per_text is a whole number of at least 1; received {n_per_text!r}.")
         text = tf.repeat(self.embeddings(texts), n_per_text, axis=0)
-        z = blocks.latent_rows(self, len(text), seed, latents)
+        z = latent_rows(self, len(text), seed, latents)
         if len(z) != len(text):
             raise GanzooError(f"{len(text)} images need as many latents; received {len(z)}.")
 
         def traced():
-            return tf.function(lambda z, text: blocks.to_uint8(self.images_of(z, text)))
+            return tf.function(lambda z, text: pixels.to_uint8(self.images_of(z, text)))
 
-        return blocks.in_chunks(self.once("generate", traced), z, text)
+        return in_chunks(self.cached("generate", traced), z, text)
 
     def finalize(self):
         """Standing statistics over 32 batches of 64 latents, on texts of recent steps."""
@@ -601,9 +613,9 @@ class TextToImage(BaseGAN):
             return
         batches = []
         for seed in range(32):
-            z = blocks.latents_of(self, blocks.row_seeds(1_000_000 + seed, 64))
+            z = latents_of(self, row_seeds(1_000_000 + seed, 64))
             batches.append([z, tf.constant(seen[np.arange(64 * seed, 64 * seed + 64) % len(seen)])])
-        blocks.standing_statistics(self.sampler, batches)
+        normalization.standing_statistics(self.sampler, batches)
 
     def portable_signature(self):
         """`tensors`, and the text encoder from one-hot characters (`characters`), if the model has its own."""
@@ -620,11 +632,7 @@ class TextToImage(BaseGAN):
 
     def serving_signature(self):
         def pictures(text, seed):
-            return {
-                "image_bytes": blocks.png_rows(
-                    blocks.to_uint8(self.images_of(self.latents(blocks.seeds_of(seed)), text))
-                )
-            }
+            return {"image_bytes": pixels.png_rows(pixels.to_uint8(self.images_of(self.latents(seeds_of(seed)), text)))}
 
         def serve(text, seed):
             """Strings (N,) and int64 seeds (N,) -> PNG bytes (N,); row i is `generate(text[i], seed=seed[i])`."""

@@ -1,6 +1,6 @@
 """Self-contained HTML pages: one per training run, per data check and per demo.
 
-Everything here reads files or plain records and writes one file that opens offline (`ganzoo.pages` holds the parts).
+Everything here reads files or plain records and writes one file that opens offline (`ganzoo.report.pages` holds the parts).
 """
 
 from ganzoo.report.data import write_data_report

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ganzoo.pages import Cell, details, facts, gallery, page, paragraph, section, table
 from ganzoo.report.files import write_page
+from ganzoo.report.pages import Cell, details, facts, gallery, page, paragraph, section, table
 
 
 def write_data_report(result: Any, path: str | Path) -> Path:

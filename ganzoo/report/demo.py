@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo.pages import Cell, esc, facts, gallery, image_uri, page, paragraph, section, table
 from ganzoo.report.files import write_page
+from ganzoo.report.pages import Cell, esc, facts, gallery, image_uri, page, paragraph, section, table
 
 
 def write_demo_page(result: Mapping[str, Any], folder: str | Path) -> Path:

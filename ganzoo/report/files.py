@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.weights import write_bytes
+from ganzoo.files import write_bytes
 
 
 def write_page(path: str | Path, text: str) -> Path:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import changes, health
 from ganzoo.errors import GanzooError
-from ganzoo.pages import (
+from ganzoo.report.files import Log, as_float, read_json, read_log, read_toml, write_page
+from ganzoo.report.pages import (
     Line,
     details,
     facts,
@@ -24,7 +24,7 @@ from ganzoo.pages import (
     section,
     table,
 )
-from ganzoo.report.files import Log, as_float, read_json, read_log, read_toml, write_page
+from ganzoo.runs import changes, health
 
 HEALTHY = (0.35, 0.65)  # share of fakes taken for real that we call balanced: one half, give or take
 NOT_CHARTED = {"step", "seconds", "images_per_s", "save_seconds", "fooled", "epoch", "images"}

@@ -12,18 +12,17 @@ import mimetypes
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ganzoo import images
+from ganzoo import page as web_page
 from ganzoo.errors import missing_extra, nearest
+from ganzoo.media import images
 from ganzoo.serving import wire
 from ganzoo.serving.batching import Batcher, deadline
-from ganzoo.serving.guard import Guard, Metrics
+from ganzoo.serving.middleware import Guard, Metrics
 from ganzoo.serving.models import Servable
 from ganzoo.serving.wire import RequestError
 
 LOG = logging.getLogger("ganzoo.serving")
-PAGE = Path(__file__).parent / "page"
 CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 CALL = re.compile(rf"/v1/models/(?P<name>[^/:]+){CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
 STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
@@ -108,10 +107,9 @@ def check_extra() -> None:
 def _page_files() -> dict[str, tuple[bytes, str]]:
     """Path below `page/` -> (bytes, content type)."""
     found = {}
-    for file in sorted(PAGE.rglob("*")) if PAGE.is_dir() else ():
-        if file.is_file():
-            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-            found[file.relative_to(PAGE).as_posix()] = file.read_bytes(), kind
+    for file in web_page.files():
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        found[file.name] = file.read_bytes(), kind
     return found
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ganzoo import exporting, images, presets
+from ganzoo import exporting, presets
 from ganzoo.errors import GanzooError
 from ganzoo.exporting import manifest
+from ganzoo.media import images
 from ganzoo.serving.wire import RequestError, Spec
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")

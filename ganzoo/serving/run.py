@@ -13,7 +13,7 @@ from pathlib import Path
 from ganzoo.errors import GanzooError
 from ganzoo.serving import models
 from ganzoo.serving.app import Limits, check_extra, create_app
-from ganzoo.serving.guard import LOG, LOOPBACK
+from ganzoo.serving.middleware import LOG, LOOPBACK
 
 
 def serve(

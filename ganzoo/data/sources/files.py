@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ganzoo.data.shapes import Parts, TaskShape
 from ganzoo.data.sources.idx import idx_records, is_idx
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.sources.trees import Tree, shown
+from ganzoo.data.task_shapes import Parts, TaskShape
 from ganzoo.errors import GanzooError
-from ganzoo.images import read_image
+from ganzoo.media.images import read_image
 
 
 def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Records:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ganzoo import weights
+from ganzoo import files
 from ganzoo.errors import GanzooError, missing_extra
 from ganzoo.files import parse_json
 
@@ -189,7 +189,7 @@ def _cached_mesh(data: bytes, name: str, suffix: str, size: int, up: str) -> tup
         vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
     grid, closed = voxelise(vertices, faces, size, name), is_closed(vertices, faces)
     with contextlib.suppress(OSError):  # a read-only or full disk: the grid is right, it is only not kept
-        weights.write_bytes(path, bytes([closed]) + np.packbits(grid).tobytes())
+        files.write_bytes(path, bytes([closed]) + np.packbits(grid).tobytes())
     return grid, closed
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.records import Records, choose_splits
+from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError
 
 NAME = re.compile(r"^(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?$")

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ganzoo.images import SUFFIXES
+from ganzoo.media.images import SUFFIXES
 
 SPLITS = {
     "train": "train",

@@ -3,11 +3,11 @@
 import os
 
 from ganzoo.data.bundled import bundled_names, bundled_records, canonical
-from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.files import file_records
 from ganzoo.data.sources.records import Records
 from ganzoo.data.sources.tfds import tfds_records
 from ganzoo.data.sources.trees import open_tree
+from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, kind_of, shown
 

@@ -5,10 +5,10 @@ import os
 import numpy as np
 
 from ganzoo.data.captions import Described
-from ganzoo.data.shapes import TaskShape
 from ganzoo.data.sources.records import Records, choose_splits
+from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError
-from ganzoo.images import read_image
+from ganzoo.media.images import read_image
 
 TEXTS = (
     "captions",

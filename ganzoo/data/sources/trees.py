@@ -11,7 +11,7 @@ from pathlib import Path
 from ganzoo import files
 from ganzoo.errors import GanzooError
 from ganzoo.files import shown
-from ganzoo.images import MAX_BYTES, ImageError, read_file
+from ganzoo.media.images import MAX_BYTES, ImageError, read_file
 
 MAX_FILES = 5_000_000
 MAX_REPEATS = 10_000  # folders that links lead into once more

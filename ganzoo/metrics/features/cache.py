@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo import weights
+from ganzoo import files
 
 
 def folder() -> Path:
@@ -56,6 +56,6 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     out = io.BytesIO()
     np.savez(out, **arrays)
     try:
-        weights.write_bytes(path, out.getvalue())
+        files.write_bytes(path, out.getvalue())
     except OSError:  # a read-only or full disk: the result is right, it is only not kept
         return

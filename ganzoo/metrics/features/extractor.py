@@ -130,7 +130,7 @@ class Extractor:
         if images.dtype != np.uint8:
             known = np.issubdtype(images.dtype, np.floating)
             broken = " with NaN or infinite values" if known and not np.isfinite(images).all() else ""
-            hint = "; ganzoo.images.to_uint8 makes them from floats in [-1, 1]" if known else ""
+            hint = "; ganzoo.media.images.to_uint8 makes them from floats in [-1, 1]" if known else ""
             raise GanzooError(f"{self.name} received {images.dtype} {images.shape}{broken}: {accepted}{hint}.")
         if images.ndim != 4:
             raise GanzooError(f"{self.name} received an array of shape {images.shape}: {accepted}.")
@@ -164,6 +164,6 @@ def _pieces(batches, size: int, check: Callable) -> Iterator[np.ndarray]:
 
 
 def _luma(images: tf.Tensor) -> tf.Tensor:
-    """Gray of RGB (n, h, w, 3) by BT.601 in Pillow's fixed point, as `ganzoo.images.to_channels`."""
+    """Gray of RGB (n, h, w, 3) by BT.601 in Pillow's fixed point, as `ganzoo.media.images.to_channels`."""
     red, green, blue = (tf.cast(images[..., c : c + 1], tf.int32) for c in range(3))
     return tf.cast(tf.bitwise.right_shift(red * 19595 + green * 38470 + blue * 7471 + 0x8000, 16), tf.uint8)

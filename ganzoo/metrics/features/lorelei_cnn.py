@@ -56,7 +56,7 @@ def load() -> keras.Model:
     if not (ASSETS / SIDECAR).is_file():
         raise GanzooError(
             f"The reader of the drawn characters has no weights at {ASSETS / FILE}: make them by "
-            "python -m ganzoo.metrics.features.train_lorelei_cnn (a few minutes on one core)."
+            "python -m tools.train_lorelei_cnn (a few minutes on one core)."
         )
     about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
     arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])

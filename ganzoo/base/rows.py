@@ -1,0 +1,133 @@
+"""Functions that two or more papers share unchanged: noise by row, standing statistics, PNG rows for serving."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.base.pixels import _array, png_rows, to_uint8
+from ganzoo.errors import GanzooError
+
+CHUNK = 16  # images that one forward pass of `generate` makes
+
+
+def row_seeds(seed, rows: int) -> tf.Tensor:
+    """int32 (rows, 2): row i is a function of (seed, i) alone. `seed` is an int of 64 bits or an int64 scalar tensor.
+
+    Raises:
+        GanzooError: another seed.
+    """
+    if not tf.is_tensor(seed):
+        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not whole or not -(2**63) <= seed < 2**63:
+            raise GanzooError(f"seed is a whole number of 64 bits; received {seed!r}.")
+    return seeds_of(tf.fill([rows], tf.cast(seed, tf.int64)), tf.range(rows))
+
+
+def seeds_of(seed: tf.Tensor, index=0) -> tf.Tensor:
+    """int32 (N, 2) from int64 seeds (N,): both halves of each seed count, and `index` tells rows of one seed apart."""
+    low = tf.bitcast(seed, tf.int32)  # (N, 2), little-endian halves
+    index = tf.broadcast_to(tf.cast(index, tf.int32), tf.shape(seed))
+    # 0x9E3779B1 (Knuth) spreads the high half, so that neighbouring seeds and indices do not meet.
+    return tf.stack([low[:, 0], low[:, 1] * tf.constant(-1640531535, tf.int32) + index], axis=1)
+
+
+def rows_of(draw: Callable, seeds: tf.Tensor, width: int) -> tf.Tensor:
+    """float32 (N, width): `draw(shape, seed)`, a `tf.random.stateless_*` function, once for each row's own seed."""
+    drawn = tf.map_fn(lambda seed: draw([width], seed), seeds, fn_output_signature=tf.float32)
+    return tf.ensure_shape(drawn, [None, width])
+
+
+def latents_of(model, seeds: tf.Tensor) -> tf.Tensor:
+    """`model.latents(seeds)` as a graph that is traced once: the loop over rows takes 4 ms a row in Python."""
+    signature = [tf.TensorSpec([None, 2], tf.int32)]
+    return model.cached("latents", lambda: tf.function(model.latents, input_signature=signature))(seeds)
+
+
+def latent_rows(model, n: int, seed: int, latents) -> tf.Tensor:
+    """float32 (n, latent_dim): drawn from (seed, i), or the given latents, checked."""
+    if latents is None:
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
+        latents = latents_of(model, row_seeds(seed, n))
+    return finite_rows(latents, "latents", (model.latent_dim,))
+
+
+def finite_rows(values, what: str, *shapes: tuple[int, ...]) -> tf.Tensor:
+    """float32 (n, *shape) from an array of one of the `shapes` a row; GanzooError for others, none, or NaN."""
+    values = _array(values, what)
+    if values.shape[1:] not in shapes or not len(values):
+        accepted = " or ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes)
+        raise GanzooError(f"{what} have the shape {accepted}, n at least 1; received {values.shape}.")
+    if not np.issubdtype(values.dtype, np.number) or not np.all(np.isfinite(values)):
+        raise GanzooError(f"{what} are finite numbers; received {values.dtype} with other values.")
+    return tf.constant(values, tf.float32)
+
+
+def checked_labels(labels, rows: int, classes: int) -> tf.Tensor:
+    """int64 (rows,) of a label for all or one a row; of a model without classes zeros, which nothing reads.
+
+    Raises:
+        GanzooError: none of a model with classes, some of a model without, or numbers that are no classes.
+    """
+    if not classes:
+        if labels is not None:
+            raise GanzooError(f"This model was built without classes and takes no labels; received {labels!r}.")
+        return tf.zeros([rows], tf.int64)
+    if labels is None:
+        raise GanzooError(f"This model needs labels: one of 0 to {classes - 1}, or one for each image.")
+    given = np.asarray(labels)
+    known = np.issubdtype(given.dtype, np.integer) and given.size and 0 <= given.min() <= given.max() < classes
+    if not known or given.shape not in ((), (1,), (rows,)):
+        raise GanzooError(
+            f"labels are whole numbers of 0 to {classes - 1}, one for all or {rows}; received {labels!r}."
+        )
+    return tf.constant(np.broadcast_to(given, (rows,)), tf.int64)
+
+
+def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
+    """`function(*rows)` on chunks of one fixed size, the last one padded by zeros.
+
+    A convolution may round differently for another batch size, and sample i must depend on (seed, i) only.
+    """
+    count = rows[0].shape[0]
+    padded = [tf.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
+    chunks = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(0, count, CHUNK)]
+    return np.concatenate(chunks)[:count]
+
+
+def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
+    """`generate` of the unconditional papers: uint8 images (n, H, W, C) from seeds or from given latents."""
+    latents = latent_rows(model, n, seed, latents)
+    return in_chunks(
+        model.cached("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows)))), latents
+    )
+
+
+def latent_endpoints(model) -> dict:
+    """`serving_signature` of the unconditional papers: seeds to PNG bytes, and latents to floats."""
+
+    def serve(seed):
+        """int64 seeds (N,) -> PNG bytes (N,); row i is what `generate(1, seed=seed[i])` shows."""
+        images = model.images_of(model.latents(seeds_of(seed)))
+        return {"image_bytes": png_rows(to_uint8(images))}
+
+    def tensors(latents):
+        """float32 latents (N, latent_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
+        return {"images": model.images_of(latents)}
+
+    return {
+        "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
+        "tensors": (tensors, {"latents": tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")}),
+    }
+
+
+def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+    """How many rows there are, and the inputs, with one row of zeros in the place of none; None stays None.
+
+    For a network whose last layer is a convolution: of no row, TensorFlow gives it the input's number of channels.
+    """
+    count = tf.shape(inputs[0])[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+    filled = [x if x is None else tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)) for x in inputs]
+    return count, filled

@@ -1,0 +1,1 @@
+"""Which devices and processes a run uses, and the numbers it computes in."""

@@ -1,0 +1,1 @@
+"""Pictures, shapes and animations as files and arrays. No TensorFlow in here."""

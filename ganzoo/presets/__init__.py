@@ -1,0 +1,46 @@
+"""What is known without TensorFlow: the records of presets and runs, the zoo's TOML files, options, cards, metric names."""
+
+from ganzoo.presets.catalogue import config_folder, find_paper, is_paper, list_models, list_presets, read, resolve
+from ganzoo.presets.options import config_toml, run_config
+from ganzoo.presets.records import (
+    DataConfig,
+    EvalConfig,
+    GrowthConfig,
+    OptimizerConfig,
+    Paper,
+    PaperFile,
+    Preset,
+    Result,
+    RunConfig,
+    StopConfig,
+    TrainConfig,
+    Weights,
+    validate,
+)
+from ganzoo.presets.toml import to_toml
+
+__all__ = [
+    "DataConfig",
+    "EvalConfig",
+    "GrowthConfig",
+    "OptimizerConfig",
+    "Paper",
+    "PaperFile",
+    "Preset",
+    "Result",
+    "RunConfig",
+    "StopConfig",
+    "TrainConfig",
+    "Weights",
+    "config_folder",
+    "config_toml",
+    "find_paper",
+    "is_paper",
+    "list_models",
+    "list_presets",
+    "read",
+    "resolve",
+    "run_config",
+    "to_toml",
+    "validate",
+]

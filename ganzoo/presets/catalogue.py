@@ -1,0 +1,78 @@
+"""The zoo's TOML files: which papers and presets there are, by any spelling of their names."""
+
+import functools
+import tomllib
+from pathlib import Path
+
+from ganzoo.errors import GanzooError, nearest
+from ganzoo.presets.records import PaperFile, validate
+
+
+# ---- the zoo's TOML files --------------------------------------------------------------------------------------------
+def config_folder() -> Path:
+    """The folder of the TOML files: `ganzoo/zoo_configs`, in a clone a link to `zoo_configs/` beside the package."""
+    inside = Path(__file__).resolve().parents[1] / "zoo_configs"
+    return inside if inside.is_dir() else inside.parents[1] / "zoo_configs"  # a checkout that cannot hold links
+
+
+@functools.cache
+def _files() -> dict[str, PaperFile]:
+    files = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return {
+        f.name.removesuffix(".toml"): validate(PaperFile, tomllib.loads(f.read_text("utf-8")), f.name) for f in files
+    }
+
+
+def list_models() -> list[str]:
+    """Canonical names of all papers in the zoo."""
+    return list(_files())
+
+
+def list_presets(name: str) -> list[str]:
+    """Preset names of a paper, the default first."""
+    return list(_files()[find_paper(name)].presets)
+
+
+def read(name: str) -> PaperFile:
+    """Everything the TOML of a paper says."""
+    return _files()[find_paper(name)]
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c not in "-_ ")
+
+
+def _lookup() -> dict[str, str]:
+    return {_plain(key): name for name, file in _files().items() for key in (name, *file.paper.aliases)}
+
+
+def find_paper(name: str) -> str:
+    """Canonical name; case, "-", "_" and spaces do not count, aliases do.
+
+    Raises:
+        GanzooError: no such paper; the sentence names the nearest.
+    """
+    found = _lookup().get(_plain(str(name)))
+    if found is None:
+        raise GanzooError(f'There is no model "{name}".{nearest(name, list_models())}')
+    return found
+
+
+def is_paper(name: str) -> bool:
+    """Whether `name` is a registered paper or an alias."""
+    return _plain(str(name)) in _lookup()
+
+
+def resolve(name: str, preset: str | None = None) -> tuple[str, str]:
+    """(paper, preset) of "paper", "paper/preset", or of both given apart; the default preset if none is named."""
+    paper, _, inline = str(name).partition("/")
+    paper = find_paper(paper)
+    if inline and preset and _plain(inline) != _plain(preset):
+        raise GanzooError(f'"{name}" names the preset {inline} and preset= names {preset}: give one of them.')
+    wanted, presets = inline or preset, list_presets(paper)
+    if not wanted:
+        return paper, presets[0]
+    found = {_plain(p): p for p in presets}.get(_plain(wanted))
+    if found is None:
+        raise GanzooError(f'{paper} has no preset "{wanted}".{nearest(wanted, presets)}')
+    return paper, found

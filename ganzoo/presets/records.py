@@ -1,0 +1,319 @@
+"""Typed records of `zoo_configs/*.toml` and of run files. Reads and validates; builds no network, needs no TensorFlow."""
+
+from typing import Any, Literal
+
+import pydantic
+
+from ganzoo.errors import GanzooError, nearest
+from ganzoo.presets import metric_names
+
+
+class Record(pydantic.BaseModel):
+    """Frozen; an unknown key is an error, and so is a value of the wrong type."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Paper(Record):
+    """Bibliographic facts of a paper, `[paper]`. `params`: parameter counts of the paper-size preset, tested."""
+
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    code: str
+    task: str
+    aliases: tuple[str, ...] = pydantic.Field((), strict=False)
+    paper_preset: str
+    params: dict[str, int]
+
+
+class DataConfig(Record):
+    """What to train on, `[data]`.
+
+    shape: "images", "paired", "unpaired", "voxels" or "captions". source: bundled name, folder, zip or "tfds:NAME". split:
+    of the source. size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
+    domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
+    `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
+    unpaired domains. captions: how many texts of an image a batch holds (their embeddings are averaged).
+
+    Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
+    quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
+    that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
+    """
+
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions"]
+    source: str
+    split: str = "train"
+    test_split: str = "test"
+    size: pydantic.PositiveInt
+    channels: Literal[1, 3] = 3
+    input_channels: Literal[1, 3] = 3
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    mirror: bool = False
+    load_size: pydantic.PositiveInt | None = None
+    direction: Literal["a2b", "b2a"] = "a2b"
+    classes: tuple[str, ...] = pydantic.Field((), strict=False)
+    turns: bool = False
+    squeeze: float = pydantic.Field(0.0, ge=0, le=0.5)
+    up: Literal["auto", "y", "z"] = "auto"
+    render_size: pydantic.PositiveInt | None = None
+    captions: pydantic.PositiveInt = 1
+
+    @pydantic.model_validator(mode="after")
+    def _crop_fits(self):
+        if self.load_size is not None and self.load_size < self.size:
+            raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _voxels_alone(self):
+        if self.shape == "voxels":
+            if self.channels != 1 or self.load_size is not None:
+                raise ValueError("voxels have channels = 1 and no load_size")
+        elif self.classes or self.turns or self.squeeze or self.render_size:
+            raise ValueError('classes, turns, squeeze and render_size are for shape = "voxels"')
+        return self
+
+
+class OptimizerConfig(Record):
+    """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
+    momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
+    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
+    fall every `epoch_steps` if given (its PyTorch code)."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    learning_rate: pydantic.PositiveFloat
+    beta_1: float = pydantic.Field(0.9, ge=0, lt=1)
+    beta_2: float = pydantic.Field(0.999, ge=0, lt=1)
+    epsilon: pydantic.PositiveFloat = 1e-8
+    momentum: float = pydantic.Field(0.0, ge=0, lt=1)
+    momentum_end: float | None = pydantic.Field(None, ge=0, lt=1)
+    momentum_steps: pydantic.PositiveInt | None = None
+    decay: float = pydantic.Field(1.0, ge=1)
+    learning_rate_min: pydantic.NonNegativeFloat = 0.0
+    constant_steps: pydantic.NonNegativeInt | None = None
+    decay_steps: pydantic.PositiveInt | None = None
+    epoch_steps: pydantic.PositiveInt | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _nothing_ignored(self):
+        if self.name == "adam" and (self.momentum or self.momentum_end is not None):
+            raise ValueError('momentum and momentum_end are for name = "sgd"; adam has beta_1')
+        if self.decay > 1 and self.decay_steps:
+            raise ValueError("decay and decay_steps are two schedules: set one of them")
+        if self.constant_steps is not None and self.decay_steps is None:
+            raise ValueError("constant_steps needs decay_steps")
+        if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
+            raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
+        if self.epoch_steps and self.decay_steps % self.epoch_steps:
+            raise ValueError("epoch_steps needs decay_steps of whole epochs")
+        if (self.momentum_end is None) != (self.momentum_steps is None):
+            raise ValueError("momentum_end and momentum_steps belong together")
+        return self
+
+
+class StopConfig(Record):
+    """When a run may end before its last step, `[train.stop]`; nothing by default.
+
+    patience: evaluations of `train.metric` in a row without a better value (0 is never). min_delta: how much lower
+    counts as better. d_wins: end when D wins (`ganzoo.runs.health`). min_steps: never before this step.
+    """
+
+    patience: pydantic.NonNegativeInt = 0
+    min_delta: pydantic.NonNegativeFloat = 0.0
+    d_wins: bool = False
+    min_steps: pydantic.NonNegativeInt = 0
+
+
+class GrowthConfig(Record):
+    """Progressive growing, `[train.growth]` (Karras et al. 2017, arXiv 1710.10196, with the numbers of StyleGAN's code).
+
+    The pictures begin at `start_size`; each size trains on `stable` images, and over the next `fade` images the double
+    one fades in. The last size takes the steps that are left. batch_sizes, learning_rates: by size, for all players; the
+    other sizes have `train.batch_size` and the optimizers' own rates. keep_optimizers: their slots go on; else they
+    start anew where a size begins to fade in and where it has, as in the official code.
+    """
+
+    start_size: pydantic.PositiveInt = 8
+    stable: pydantic.PositiveInt = 600_000
+    fade: pydantic.NonNegativeInt = 600_000
+    batch_sizes: dict[str, pydantic.PositiveInt] = {}
+    learning_rates: dict[str, pydantic.PositiveFloat] = {}
+    keep_optimizers: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _sizes_double(self):
+        for size in (str(self.start_size), *self.batch_sizes, *self.learning_rates):
+            if not size.isdecimal() or int(size) < 4 or int(size) & (int(size) - 1):
+                raise ValueError(f"sizes are 4, 8, 16, 32, ...; received {size}")
+        return self
+
+
+class TrainConfig(Record):
+    """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
+
+    health_every: samples are checked for collapse (`ganzoo.training.monitors.HealthMonitor`). metric_every: `metric`, a kid or
+    fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
+    growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image, the first steps of
+    a run, which train its text encoder; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
+    replicas, which then train as one device does (BigGAN's large batches).
+
+    precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
+    is worked off in (`ganzoo.training.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
+    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`).
+    """
+
+    batch_size: pydantic.PositiveInt
+    steps: pydantic.PositiveInt
+    seed: int = pydantic.Field(0, ge=0, lt=2**31)
+    log_every: pydantic.PositiveInt = 50
+    sample_every: pydantic.NonNegativeInt = 500
+    checkpoint_every: pydantic.NonNegativeInt = 500
+    keep_checkpoints: pydantic.PositiveInt = 2
+    health_every: pydantic.NonNegativeInt = 500
+    metric_every: pydantic.NonNegativeInt = 0
+    metric: str = "kid_efficientnet-lite0_lanczos"
+    metric_n: int = pydantic.Field(1000, ge=2)
+    stop: StopConfig = StopConfig()
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
+    accumulate: pydantic.PositiveInt = 1
+    steps_per_execution: pydantic.PositiveInt = 1
+    jit_compile: bool = False
+    freeze_d: pydantic.NonNegativeInt = 0
+    lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}
+    growth: GrowthConfig | None = None
+    encoder_steps: pydantic.NonNegativeInt = 0
+    sync_batch_norm: bool = False
+    g_optimizer: OptimizerConfig
+    d_optimizer: OptimizerConfig
+    e_optimizer: OptimizerConfig | None = None  # of models with an encoder
+
+    @pydantic.model_validator(mode="after")
+    def _stop_is_measured(self):
+        if self.stop.patience and not self.metric_every:
+            raise ValueError("stop.patience counts evaluations: set metric_every too")
+        if self.stop.d_wins and not self.health_every:
+            raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
+        if self.growth and any(o.decay > 1 or o.decay_steps for o in (self.g_optimizer, self.d_optimizer)):
+            raise ValueError("growth sets the learning rate of each size: leave decay and decay_steps out")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _whole_parts(self):
+        for size in (self.batch_size, *(self.growth.batch_sizes.values() if self.growth else ())):
+            if size % self.accumulate:
+                raise ValueError(f"accumulate {self.accumulate} does not divide a batch of {size}")
+        for key in ("steps", "log_every", "sample_every", "checkpoint_every", "health_every", "metric_every"):
+            if getattr(self, key) % self.steps_per_execution:
+                raise ValueError(
+                    f"{key} {getattr(self, key)} is no multiple of steps_per_execution {self.steps_per_execution}"
+                )
+        return self
+
+
+class Weights(Record):
+    """A published weights file, `[weights]`. Without a sha256 there is no entry."""
+
+    file: str
+    sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
+    bytes: pydantic.PositiveInt
+    licence: str
+    attribution: str = ""
+
+
+class EvalConfig(Record):
+    """What `ganzoo evaluate` measures, `[eval]`: `n` generated samples, and metrics as stems ("fid_fashion-cnn", "l1")."""
+
+    n: int = pydantic.Field(5000, ge=2)
+    metrics: tuple[str, ...] = pydantic.Field((), strict=False)
+
+    @pydantic.field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics):
+        for metric in metrics:
+            try:
+                metric_names.parse_stem(metric)
+            except GanzooError as error:
+                raise ValueError(str(error).removesuffix(".")) from None
+        return metrics
+
+
+class Result(Record):
+    """One number, `[[results]]`; `metric` is its whole protocol, `source` "measured" or "paper Table n".
+
+    std: over KID's subsets. floor: the same measure of real training pictures (of near-copies: of the test pictures).
+    ceiling: of an untrained model. n_reference, data_sha256, extractor_sha256: what it was measured against and with.
+    sheet: the nearest-neighbour picture, under `ganzoo/assets`.
+    """
+
+    metric: str
+    value: float
+    source: str
+    std: float | None = None
+    full: float | None = None
+    floor: float | None = None
+    ceiling: float | None = None
+    n_reference: int | None = None
+    data_sha256: str | None = None
+    extractor_sha256: str | None = None
+    sheet: str | None = None
+    steps: int | None = None
+    images: int | None = None
+    hours: float | None = None
+    seed: int | None = None
+    note: str = ""
+
+
+class Preset(Record):
+    """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results."""
+
+    about: str
+    model: dict[str, Any]
+    data: DataConfig
+    train: TrainConfig
+    eval: EvalConfig = EvalConfig()
+    weights: Weights | None = None
+    results: tuple[Result, ...] = pydantic.Field((), strict=False)
+
+
+class PaperFile(Record):
+    """One TOML of the zoo; the first preset is the default."""
+
+    paper: Paper
+    presets: dict[str, Preset] = pydantic.Field(min_length=1)
+
+
+class RunConfig(Record):
+    """Resolved options of a run or of a saved model folder, `config.toml`."""
+
+    name: str
+    preset: str
+    model: dict[str, Any]
+    data: DataConfig
+    train: TrainConfig
+
+
+def validate(record: type[Record], tables: dict, where: str):
+    """The record of plain tables. Raises GanzooError with the dotted key, what arrived, and the nearest key."""
+    try:
+        return record.model_validate(tables)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
+            raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
+        if first["type"] == "missing":
+            raise GanzooError(f'{where}: "{key}" is missing.') from None
+        if first["type"] == "value_error":  # said by a validator above
+            raise GanzooError(f"{where}: {key}: {first['ctx']['error']}.") from None
+        raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
+
+
+def _fields_at(record: type, path: tuple) -> list[str]:
+    for part in path:
+        annotation = record.model_fields[part].annotation if part in getattr(record, "model_fields", {}) else None
+        inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
+        record = next((a for a in inner if issubclass(a, Record)), record)
+    return list(record.model_fields)

@@ -1,0 +1,49 @@
+"""What changed in a run on its way, one JSON object a change in `changes.jsonl`: other settings at a resume, learning
+rates halved after a number that was not finite, and why a run was given up.
+
+A row has `step`, from where on it holds, `what` ("settings", "rollback" or "stopped") and `why`, a sentence.
+"""
+
+import json
+from pathlib import Path
+
+from ganzoo import files
+
+FILE = "changes.jsonl"
+HALVED = 0.5  # of all learning rates, at each rollback
+
+
+def read(run: Path) -> list[dict]:
+    """The rows of a run folder; none for a run without a change."""
+    path = run / FILE
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def note(run: Path, step: int, what: str, why: str) -> None:
+    """Adds a row; a kill leaves the file with it or without it."""
+    _write(run, [*read(run), {"step": step, "what": what, "why": why}])
+
+
+def forget_rollbacks_after(run: Path, step: int) -> None:
+    """For a run that goes on from `step`: it comes to the later rollbacks again."""
+    rows = read(run)
+    kept = [row for row in rows if row["what"] != "rollback" or row["step"] <= step]
+    if kept != rows:
+        _write(run, kept)
+
+
+def rollbacks(run: Path) -> int:
+    """How often the run was rolled back under its present settings: new ones begin without."""
+    count = 0
+    for row in read(run):
+        count = {"rollback": count + 1, "settings": 0}.get(row["what"], count)
+    return count
+
+
+def rate_factor(run: Path) -> float:
+    """What all learning rates of the settings are multiplied by now."""
+    return HALVED ** rollbacks(run)
+
+
+def _write(run: Path, rows: list[dict]) -> None:
+    files.write_bytes(run / FILE, "".join(json.dumps(row) + "\n" for row in rows).encode())

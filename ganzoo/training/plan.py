@@ -1,0 +1,183 @@
+"""What a run will need, from a few of its real steps: memory, seconds a step, hours, and the largest batch that fits.
+
+Each of two batch sizes is measured in a process of its own, on the preset's data: the most memory that the process held,
+and the median time of its steps. Both grow linearly in the batch: what is held whatever the batch (the libraries, weights,
+optimizer slots, the compiled step) and a part for each sample (activations and their gradients). The line through the two
+points is the prediction.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ganzoo import presets
+from ganzoo.errors import GanzooError
+from ganzoo.presets import RunConfig
+
+STEPS = 4  # of a probe, after the one that traces
+SPARE = 0.9  # share of the free memory that a run may plan with
+LIMIT = 2**16  # samples; a larger batch is not recommended to anybody
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """One measured batch size. Bytes: `peak` all that the process (or its part of the GPU) held at most, `state` weights and
+    optimizer slots."""
+
+    batch: int
+    seconds: float
+    peak: int
+    state: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A prediction: `bytes` at most, `seconds` a step, `hours` of the run; `largest_batch` that fits in `available` bytes, 0 if
+    none does. `fixed_bytes + sample_bytes * batch` is the line, `state_bytes` a part of the former."""
+
+    batch: int
+    steps: int
+    bytes: int
+    seconds: float
+    hours: float
+    fixed_bytes: int
+    sample_bytes: float
+    state_bytes: int
+    available: int
+    largest_batch: int
+    device: str
+    probes: tuple[Probe, Probe]
+
+
+def plan(config: RunConfig) -> Plan:
+    """The plan of a run's options. Takes two short trainings on one device; writes nothing.
+
+    Raises:
+        GanzooError: the data or options are bad, or a probe fails, with its last words.
+    """
+    unit = config.train.accumulate * config.model.get("stddev_group", 1)
+    small, large = sizes(config.train.batch_size, unit)
+    device, available = memory()
+    return predict(config, (_child(config, small), _child(config, large)), available, device, unit)
+
+
+def sizes(batch: int, unit: int) -> tuple[int, int]:
+    """A quarter and a half of the batch in multiples of `unit`, at least 1 and 2 of them."""
+    small = max(batch // 4 // unit, 1) * unit
+    return small, max(batch // 2 // unit * unit, small + unit)
+
+
+def predict(config: RunConfig, probes: tuple[Probe, Probe], available: int, device: str, unit: int = 1) -> Plan:
+    """The line through two probes, at the run's batch size and where it meets `available` bytes."""
+    a, b = probes
+    per_sample = max((b.peak - a.peak) / (b.batch - a.batch), 0.0)
+    fixed = b.peak - per_sample * b.batch
+    slope = max((b.seconds - a.seconds) / (b.batch - a.batch), 0.0)
+    train = config.train
+    seconds = b.seconds + slope * (train.batch_size - b.batch)
+    room = SPARE * available - fixed
+    largest = min(int(room / per_sample) if per_sample else LIMIT, LIMIT) // unit * unit if room > 0 else 0
+    return Plan(
+        batch=train.batch_size,
+        steps=train.steps,
+        bytes=round(fixed + per_sample * train.batch_size),
+        seconds=seconds,
+        hours=seconds * train.steps / 3600,
+        fixed_bytes=round(fixed),
+        sample_bytes=per_sample,
+        state_bytes=b.state,
+        available=available,
+        largest_batch=largest,
+        device=device,
+        probes=probes,
+    )
+
+
+def memory() -> tuple[str, int]:
+    """("cpu" or the GPU's name, bytes that a new process can have): free RAM within the limit of the container, or what
+    TensorFlow takes of the GPU."""
+    from tensorflow.python.client import device_lib  # the one place that says how much of a GPU TensorFlow takes
+
+    gpus = [device for device in device_lib.list_local_devices() if device.device_type == "GPU"]
+    if gpus:
+        return gpus[0].physical_device_desc, gpus[0].memory_limit
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    free = int(found[1]) * 1024 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
+    return "cpu", min(free, int(limit) - int(used)) if limit.isdecimal() and used.isdecimal() else free
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text() if Path(path).exists() else ""
+
+
+def _child(config: RunConfig, batch: int) -> Probe:
+    """The measurement in a process of its own: only a fresh one can tell what a run holds at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.toml"
+        file.write_text(presets.config_toml(presets.run_config(config, _probed(config, batch))), "utf-8")
+        command = [sys.executable, "-m", "ganzoo.training.plan", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise GanzooError(f"A probe of batch {batch} failed: {words[-1]}")
+    return Probe(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _probed(config: RunConfig, batch: int) -> dict:
+    growth = {"train.growth.batch_sizes": {}} if config.train.growth else {}
+    return {"train.batch_size": batch, "train.steps_per_execution": 1, **growth}
+
+
+def measure(config: RunConfig) -> Probe:
+    """A few steps of `fit` at the run's batch size, in this process, whose memory so far counts too."""
+    import keras
+    import tensorflow as tf
+
+    from ganzoo import data, weights, zoo
+    from ganzoo.devices import precision
+    from ganzoo.training import loop
+
+    train = config.train
+    with precision.policy(precision.resolve(train.precision)[0]):
+        model = zoo.build(config)
+    loop.divide(model, train)
+    last = model.segments(train)[-1]  # of a paper that grows the largest pictures
+    model.start_segment(last)
+    model.jit_compile = train.jit_compile
+    batches = loop.batches(model, data.open_source(config.data), last, train.seed, 0)
+    marks = []
+    clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: marks.append(time.perf_counter()))
+    model.fit(batches, steps_per_epoch=STEPS + 1, verbose=0, shuffle=False, callbacks=[clock])
+    seconds = statistics.median(b - a for a, b in itertools.pairwise(marks))
+    if tf.config.list_physical_devices("GPU"):
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    else:
+        peak = peak_rss()
+    state = sum(array.nbytes for array in weights.to_arrays(model.training_state()).values())
+    return Probe(train.batch_size, seconds, peak, state)
+
+
+def peak_rss() -> int:
+    """Bytes of RAM that this process held at most."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _read("/proc/self/status"), re.MULTILINE)
+    if found:  # getrusage would count the process that started this one
+        return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(dataclasses.asdict(measure(presets.run_config(Path(sys.argv[1]))))))
+    except GanzooError as error:
+        sys.exit(str(error))

@@ -1,0 +1,71 @@
+"""Cards and the README's table come from the TOML files and the registry."""
+
+from pathlib import Path
+
+import pytest
+
+import ganzoo
+from ganzoo import presets
+from ganzoo.presets import cards, metric_names
+
+ASSETS = Path(ganzoo.__file__).parent / "assets"
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_readme_table_is_the_generated_one():
+    text = README.read_text("utf-8")
+    begin, end = text.index("<!-- models:"), text.index("<!-- /models -->")
+    table = text[text.index("\n", begin) + 1 : end].strip()
+    assert table == cards.models_table(), "paste the output of ganzoo.presets.cards.models_table() between the markers"
+
+
+@pytest.mark.parametrize("name", presets.list_models())
+def test_card_says_what_the_toml_says(name):
+    record = presets.read(name)
+    text = ganzoo.card(name)
+    assert record.paper.title in text
+    assert record.paper.arxiv in text
+    for preset, facts in record.presets.items():
+        assert f"## {name}/{preset}" in text
+        if facts.weights:
+            assert facts.weights.sha256 in text
+            assert facts.weights.licence in text
+
+
+def test_card_of_one_preset_leaves_the_others_out():
+    text = ganzoo.card("DCGAN/lorelei-64")
+    assert "## dcgan/lorelei-64" in text
+    assert "## dcgan/fashion-32" not in text
+
+
+def test_every_shipped_preset_has_a_measured_result():
+    for name in presets.list_models():
+        for preset, facts in presets.read(name).presets.items():
+            if facts.weights:
+                measured = [r for r in facts.results if r.source == "measured"]
+                assert measured, f"{name}/{preset} ships weights without a measured result"
+                assert all(r.steps and r.images and r.hours and r.seed is not None for r in measured)
+
+
+def shipped():
+    files = {name: presets.read(name) for name in presets.list_models()}
+    return [(name, key, p) for name, file in files.items() for key, p in file.presets.items() if p.weights]
+
+
+@pytest.mark.parametrize(("name", "key", "preset"), [pytest.param(*s, id=f"{s[0]}/{s[1]}") for s in shipped()])
+def test_every_shipped_preset_has_anchors_and_says_whether_it_copied(name, key, preset):
+    """`python -m tools.publish --remeasure PAPER/PRESET` writes what this asks for."""
+    found = {metric_names.parse(r.metric): r for r in preset.results}
+    shapes = preset.data.shape == "voxels"  # have an overlap with the nearest shape instead
+    copies = [r for p, r in found.items() if p.metric == ("voxel-iou" if shapes else "near-copies")]
+    assert copies, "no share of near-copies"
+    assert (ASSETS / copies[0].sheet).is_file(), "no nearest-neighbour sheet"
+    scored = [r for p, r in found.items() if p.metric in (("voxel-coverage",) if shapes else ("fid", "kid"))]
+    assert scored, "no distance between sets"
+    assert all(r.floor is not None and r.ceiling is not None for r in scored), "no anchors"
+    assert all((r.value > r.ceiling) if shapes else (r.value < r.ceiling) for r in scored), "not better than untrained"
+    wanted = {metric_names.parse_stem(m).metric for m in preset.eval.metrics}
+    assert wanted <= {p.metric.rstrip("0123456789k") if p.metric.startswith("ms-ssim") else p.metric for p in found}
+    text = ganzoo.card(f"{name}/{key}")
+    assert f"`ganzoo/assets/{copies[0].sheet}`" in text
+    assert all(f"| {r.floor:g} | {r.ceiling:g} |" in text for r in scored)
