@@ -19,6 +19,9 @@ from typing import Any
 from ganzoo.errors import GanzooError
 
 MAX_BYTES = 512 * 2**20  # of one file
+MAX_FILES = 5_000_000  # below one folder
+MAX_REPEATS = 10_000  # folders below it that links lead into once more
+HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
 MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
 # A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
@@ -56,6 +59,56 @@ def kind_of(path: str | os.PathLike) -> str | None:
     except (OSError, ValueError):  # ValueError: a NUL character, or one that no file name can have
         return None
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "special"
+
+
+def names_below(folder: str | os.PathLike) -> list[str]:
+    """Every file below a folder, as "sub/name". Links are followed, but none back to a folder around it.
+
+    Raises:
+        GanzooError: more files, or more folders reached again by links, than anybody's data have.
+    """
+    names, seen, repeats = [], set(), 0
+    todo = [("", frozenset())]
+    while todo:
+        base, around = todo.pop()
+        inner, found, here = _listed(Path(folder) / base)
+        if here is None or here in around:
+            continue
+        repeats += here in seen
+        seen.add(here)
+        names += [base + name for name in found]
+        if len(names) > MAX_FILES or repeats > MAX_REPEATS:
+            raise GanzooError(
+                f"{shown(folder)} holds more than {MAX_FILES:,} files, or links lead into the same folders more than "
+                f"{MAX_REPEATS:,} times: name a folder with less in it."
+            )
+        todo += [(f"{base}{name}/", around | {here}) for name in inner]
+    return names
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of "sub/name" begins with a dot, or is one that a system leaves behind."""
+    return any(part.startswith(".") or part.lower() in HIDDEN for part in name.split("/"))
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str], tuple[int, int] | None]:
+    """(names of its folders, names of its files, what tells it from other folders), or nothing of one that is closed."""
+    inner, found = [], []
+    try:
+        about = os.stat(folder)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                (inner if _is_folder(entry) else found).append(entry.name)
+    except OSError:
+        return [], [], None
+    return inner, found, (about.st_dev, about.st_ino)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, *, name: str | None = None) -> bytes:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
-from ganzoo.data.source import Source
+from ganzoo.data.source import Source, remarks
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
 from ganzoo.data.voxels import VoxelSource
@@ -28,6 +28,7 @@ __all__ = [
     "check_texts",
     "has_pairs",
     "open_source",
+    "remarks",
     "synthetic",
 ]
 

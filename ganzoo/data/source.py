@@ -1,6 +1,8 @@
 """`Source`: one split of one data set, its pictures fitted to the size that a config asks for. NumPy only."""
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from ganzoo.data.captions import Texts
 from ganzoo.data.sources.opening import open_records
 from ganzoo.data.task_shapes import TaskShape, task_shape
 from ganzoo.errors import GanzooError
+from ganzoo.files import shown
 from ganzoo.media.images import fit_image, to_channels
 
 if TYPE_CHECKING:
@@ -18,6 +21,22 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 2 * 10**9  # bytes of decoded pictures kept in memory; larger sets are decoded in every epoch
 MAX_TRIES = 100  # bad files in a row, when decoding on the fly, after which the data are called unusable
+
+
+def tally(skipped: Iterable[tuple[str, str]], most: int = 4) -> str:
+    """(file, reason) pairs by reason, with counts: "12 files: lies outside train/ (9), is empty (0 bytes) (3)"."""
+    counts = Counter(reason.removeprefix(name).strip(" .") for name, reason in skipped)
+    parts = [f"{reason} ({count:,})" for reason, count in counts.most_common(most)]
+    rest = counts.total() - sum(count for _, count in counts.most_common(most))
+    return f"{counts.total():,} files: {'; '.join(parts)}{f'; other reasons ({rest:,})' if rest else ''}"
+
+
+def remarks(source) -> list[str]:
+    """What a person should hear of opened data: how folders were understood, and how many files are left out and why."""
+    sides = source.sides.values() if hasattr(source, "sides") else [source]
+    said = [side.records.about.get("note") for side in sides if hasattr(side, "records")]
+    said += [f"Left out of {shown(source.config.source)}: {tally(source.skipped)}."] if source.skipped else []
+    return list(dict.fromkeys(filter(None, said)))
 
 
 class Source:

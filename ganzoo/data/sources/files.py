@@ -3,6 +3,7 @@
 import numpy as np
 
 from ganzoo.data.sources.idx import idx_records, is_idx
+from ganzoo.data.sources.layouts import split_remark
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.sources.trees import Tree, shown
 from ganzoo.data.task_shapes import Parts, TaskShape
@@ -36,6 +37,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         names = items[i].files
         return parts(tuple(map(picture, names)), tuple(map(shown, names)), fit)
 
+    remark = split_remark(tree.names)
     groups = layout.groups if all(item.group for item in items) else []
     classes = {"classes": groups} if groups else {}
     return Records(
@@ -47,7 +49,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
         described=[described[item.files[0]] for item in items] if described is not None else None,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
-        about={"layout": layout.kind, "splits": layout.splits} | classes,
+        about={"layout": layout.kind, "splits": layout.splits} | classes | ({"note": remark} if remark else {}),
     )
 
 

@@ -134,6 +134,25 @@ def kind_of_split(folder: str) -> str | None:
     return SPLITS[match[1]] if match else None
 
 
+def split_remark(names: list[str]) -> str | None:
+    """What is worth a sentence on how folders called train, val or test are understood, where it could be otherwise."""
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    folders = _Folders(pictures)
+    splits = sorted({found[0] for name in pictures if (found := _split_of(name, folders))})
+    called = {kind_of_split(part) for name in pictures for part in name.split("/")[:-1][:MAX_LEVELS]} - {None}
+    held = [split for split in splits if split != "train"]
+    if "train" in splits and "train" not in called:
+        what = " and ".join(f"{split}/" for split in held)
+        return (
+            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all beside {'it' if len(held) == 1 else 'them'} are for "
+            'training. If it is a class of that name, take all with data.split = "all".'
+        )
+    if not splits and called:
+        what = " and ".join(f"{split}/" for split in sorted(called))
+        return f"{what} is taken for a class of that name, since other folders with pictures lie beside it."
+    return None
+
+
 def has_sided_splits(names: list[str]) -> bool:
     """Whether folders are called trainA/ and so on, as the two sets of unpaired data are."""
     folders = {part.lower() for name in names for part in name.split("/")[:-1][:MAX_LEVELS]}

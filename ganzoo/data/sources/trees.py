@@ -8,15 +8,11 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ganzoo import files
 from ganzoo.errors import GanzooError
-from ganzoo.files import shown
+from ganzoo.files import MAX_FILES, is_hidden, kind_of, names_below, shown
 from ganzoo.media.images import MAX_BYTES, ImageError, read_file
 
-MAX_FILES = 5_000_000
-MAX_REPEATS = 10_000  # folders that links lead into once more
 MAX_RATIO = 1000  # a picture shrinks hardly in a zip; what unpacks to a thousand times its size is a bomb
-HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 class Tree:
@@ -34,10 +30,9 @@ class Tree:
         return path
 
     def _keep(self, names: Iterable[str]) -> None:
-        self.names, self.hidden = [], []
-        for name in sorted(names):
-            parts = name.split("/")
-            (self.hidden if any(p.startswith(".") or p.lower() in HIDDEN for p in parts) else self.names).append(name)
+        names = sorted(names)
+        self.names = [name for name in names if not is_hidden(name)]
+        self.hidden = [name for name in names if is_hidden(name)]
 
 
 class FolderTree(Tree):
@@ -45,23 +40,7 @@ class FolderTree(Tree):
 
     def __init__(self, path: Path):
         self.label, self.root = shown(path), path
-        names, seen, repeats = [], set(), 0
-        todo = [("", frozenset())]
-        while todo:
-            base, around = todo.pop()
-            inner, found, here = _listed(path / base)
-            if here is None or here in around:
-                continue
-            repeats += here in seen
-            seen.add(here)
-            names += [base + name for name in found]
-            if len(names) > MAX_FILES or repeats > MAX_REPEATS:
-                raise GanzooError(
-                    f"{self.label} holds more than {MAX_FILES:,} files, or links into one folder more than "
-                    f"{MAX_REPEATS:,} times: name a folder with less in it."
-                )
-            todo += [(f"{base}{name}/", around | {here}) for name in inner]
-        self._keep(names)
+        self._keep(names_below(path))
 
     def read(self, name: str) -> bytes:
         return read_file(self.root / name, shown(name))
@@ -114,7 +93,7 @@ class ZipTree(Tree):
 
 def open_tree(path: Path) -> Tree:
     """The folder or zip file at `path`."""
-    kind = files.kind_of(path)
+    kind = kind_of(path)
     if kind == "folder":
         return FolderTree(path)
     # A pipe or a device is not even opened: it could block for ever.
@@ -158,23 +137,3 @@ class Finder:
                 if found:
                     return found
         return None
-
-
-def _listed(folder: Path) -> tuple[list[str], list[str], tuple[int, int] | None]:
-    """(names of its folders, names of its files, what tells it from other folders), or nothing of one that is closed."""
-    inner, found = [], []
-    try:
-        about = os.stat(folder)
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                (inner if _is_folder(entry) else found).append(entry.name)
-    except OSError:
-        return [], [], None
-    return inner, found, (about.st_dev, about.st_ino)
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
