@@ -13,8 +13,10 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from ganzoo.base import habits
 from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
+from ganzoo.base.parts import Part
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
@@ -98,15 +100,16 @@ class BaseGAN(Declared, keras.Model):
         """The constructor's arguments by name; each is kept as an attribute of the same name."""
         return {name: getattr(self, name) for name in self.defaults()}
 
-    def compile(self, **optimizers):
-        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`.
+    def compile(self, *, run_eagerly=False, steps_per_execution=1, jit_compile=False, **optimizers):
+        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`, and Keras' options.
 
         The optimizers are built here: a restored checkpoint finds their slots. Unknown names raise TypeError.
         """
         if set(optimizers) != set(self.players):
             raise TypeError(f"compile takes {', '.join(self.players)}; received {', '.join(optimizers) or 'none'}.")
         # "auto" would mean XLA on one GPU and not on CPUs, where the tests run.
-        super().compile(optimizer=None, jit_compile=False)
+        options = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        super().compile(optimizer=None, **options)
         for key, optimizer in optimizers.items():
             optimizer = keras.optimizers.get(optimizer)
             if self.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -114,6 +117,7 @@ class BaseGAN(Declared, keras.Model):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{key}_scale")
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
+        self.optimizer = habits.Rates(self)
         self.guard = Guard(self.players)
 
     def get_compile_config(self):
@@ -295,6 +299,33 @@ class BaseGAN(Declared, keras.Model):
         several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
         return {key: mean[None] for key, mean in means.items()} if several else means
 
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
+        self.part = Part(1, 0, [])
+        try:
+            with keras.StatelessScope():  # batch statistics are not kept either
+                values = self.train_step(data)
+        finally:
+            self.part = None
+        for key, value in values.items():
+            self.trackers[key].update_state(value)
+        return {key: self.trackers[key].result() for key in values}
+
+    def call(self, inputs, training=False):
+        """The `tensors` endpoint: float images in [-1, 1] (or voxels) of latents or of images; `predict` calls it batch by
+        batch. A model with several inputs takes them as a dict by name.
+
+        Raises:
+            GanzooError: other inputs; the sentence names `generate`.
+        """
+        return habits.outputs_of(self, inputs)
+
+    def export(self, *args, **kwargs):
+        """Raises GanzooError: a model of the zoo is exported by `ganzoo.export`, with its endpoints."""
+        raise GanzooError(
+            'Export this model with ganzoo.export(model, "directory"): it writes a SavedModel with its endpoints.'
+        )
+
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
 
@@ -318,6 +349,10 @@ class BaseGAN(Declared, keras.Model):
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
             return [_signed(data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
+        while values and values[-1] is None:  # train_on_batch adds y and sample_weight
+            values.pop()
+        if len(values) == 1 and isinstance(values[0], dict):
+            return self.unpack(values[0])
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
         return [_signed(value) for value in values]

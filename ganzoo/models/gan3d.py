@@ -200,7 +200,7 @@ class GAN3D(LatentGAN):
         """As the base, but grids of bool or uint8 are occupancies 0 and 1, not pixels."""
 
         def as_floats(x):
-            return tf.cast(x, tf.float32) if len(x.shape) == 5 else x
+            return tf.cast(x, tf.float32) if x is not None and len(x.shape) == 5 else x  # None: y of train_on_batch
 
         return super().unpack(tf.nest.map_structure(as_floats, data))
 
