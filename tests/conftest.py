@@ -18,7 +18,7 @@ for _cpu in tf.config.list_physical_devices("CPU"):
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 from ganzoo import presets, registry, training  # noqa: E402  (after the devices)
-from ganzoo.doctor.small import SMALL  # noqa: E402
+from ganzoo.doctor.small import checks  # noqa: E402
 from ganzoo.errors import GanzooError  # noqa: E402
 
 PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}
@@ -52,7 +52,7 @@ def is_of(item, paper: str) -> bool:
 def small(name: str, **overrides) -> presets.RunConfig:
     """Options of a run of a few seconds; overrides are written `train__steps=3`."""
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    return presets.run_config(name, SMALL[name] | PACE | changes)
+    return presets.run_config(name, {**checks(name).small, **PACE, **changes})
 
 
 @pytest.fixture(scope="session")
