@@ -53,7 +53,7 @@ def test_a_new_paper_trains_at_once(clone):
         clone, "-m", "ganzoo", "train", "my-gan", "--steps", "2", "--batch-size", "8", "--out", "run", *settings
     )
     assert trained.returncode == 0, trained.stderr
-    assert {"d_loss", "g_loss", "fooled"} <= set(read_log(clone / "run" / "log.jsonl")[-1])
+    assert {"d_loss", "g_loss", "fooled"} <= set(read_log(clone / "run" / "log.jsonl").rows[-1])
 
 
 @pytest.mark.slow
