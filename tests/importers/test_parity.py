@@ -142,7 +142,7 @@ def test_pix2pix_samples_as_the_reference_does_at_test_time(tmp_path):
     assert np.abs(model.generate(batch)[:1].astype(int) - expected).max() <= 1
 
 
-# ---- other widths, channels, depths and rectangles: the same networks written again in PyTorch --------------------------
+# ---- other widths, channels, depths and rectangles: the same networks written again in PyTorch -----------------------
 
 
 class Torch:
@@ -194,7 +194,8 @@ class Torch:
 
 
 class TorchUNet(Torch):
-    """U-Net of pix2pix's PyTorch code (models/networks.py, UnetGenerator; 1611.07004, appendix 6.1.1); blocks nest as child 1 of the outermost and child 3 of every other."""
+    """U-Net of pix2pix's PyTorch code (models/networks.py; 1611.07004, appendix 6.1.1); blocks nest as child 1 of the
+    outermost and child 3 of every other."""
 
     def __init__(self, inputs, outputs, ngf, depth, norm):
         super().__init__(norm)
@@ -258,7 +259,8 @@ class TorchPatchGAN(Torch):
 
 
 class TorchDCGAN(Torch):
-    """Both networks of the PyTorch example (dcgan/main.py; 1511.06434, section 3), `stages` doublings; an odd kernel pads (k - 1) / 2."""
+    """Both networks of the PyTorch example (dcgan/main.py; 1511.06434, section 3), `stages` doublings; an odd kernel pads
+    (k - 1) / 2."""
 
     def __init__(self, stages, width, channels, latent_dim=None, kernel=4):
         super().__init__()

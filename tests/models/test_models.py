@@ -348,7 +348,7 @@ def test_a_paper_is_one_class_on_the_base_with_the_contract(name):
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 
 
-# ---- (g) parameter counts of the papers -------------------------------------------------------------------------------
+# ---- (g) parameter counts of the papers ------------------------------------------------------------------------------
 @pytest.fixture
 def without_drawing(monkeypatch):
     """Random initial values cost seconds at paper size and decide no count."""
