@@ -59,10 +59,11 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     trained_on = manifest["data"]
     tail = read_log(run / "log.jsonl")[-20:]
     note = f"share of fakes that D takes for real, last {len(tail)} log rows; trained on {trained_on['count']:,} images"
-    fooled = float(np.mean([row["fooled"] for row in tail]))
-    results.append(
-        {"metric": "fooled_train", "value": round(fooled, 3), "source": "measured", **run_facts, "note": note}
-    )
+    if "fooled" in model.logs:
+        fooled = float(np.mean([row["fooled"] for row in tail]))
+        results.append(
+            {"metric": "fooled_train", "value": round(fooled, 3), "source": "measured", **run_facts, "note": note}
+        )
     _write_toml(model.paper, model.preset, weights | ({"attribution": attribution} if attribution else {}), results)
     return path
 
