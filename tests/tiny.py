@@ -27,7 +27,9 @@ TINY = {
 VARIANTS = {
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "cyclegan": [
-        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
+        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
+        {"norm": "batch", "ema_decay": 0.0},
+        {"affine": True, "dropout": 0.25},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "pix2pix": [

@@ -7,13 +7,16 @@ It knows no objective: each paper writes its own `train_step` from `noise`, `min
 import collections
 import inspect
 import zlib
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
+from ganzoo.base import habits
 from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
+from ganzoo.base.parts import Part
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
@@ -36,13 +39,16 @@ class BaseGAN(Declared, keras.Model):
     paper: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+    ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
-    def __init__(self, *, ema_decay=0.0, name=None):
-        super().__init__(name=name)
-        if not 0 <= ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {ema_decay}.")
-        self.ema_decay = ema_decay
+    def __init__(self, arguments: dict):
+        """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
+        super().__init__()
+        for name in self.defaults():
+            setattr(self, name, arguments[name])
+        if not 0 <= self.ema_decay < 1:
+            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
         self.preset = None  # its name, of the zoo or of the user's own
@@ -53,15 +59,20 @@ class BaseGAN(Declared, keras.Model):
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
 
-    def register_networks(self, **networks: keras.Model) -> None:
-        """Last line of a paper's constructor: names its networks in the order of the weights file.
+    def register_networks(self, **builders: Callable[..., keras.Model]) -> None:
+        """Last line of a paper's constructor: builds its networks, in the order of the weights file.
 
-        A network called `ema_generator` starts as a copy of the generator and takes no gradient; so does every other
-        `ema_<network>` of a paper that averages several.
+        A builder is called with those of the constructor's arguments that it names and has no value for. With `ema_decay`
+        every network called generator... has an average, `ema_<network>`, that starts as its copy and takes no gradient.
+
+        Raises:
+            GanzooError: a builder that asks for something else.
         """
-        for attribute, network in networks.items():
-            setattr(self, attribute, network)
-        self.network_names = tuple(networks)
+        averaged = [name for name in builders if name.startswith("generator")] if self.ema_decay else []
+        builders |= {f"ema_{name}": builders[name] for name in averaged}
+        for attribute, builder in builders.items():
+            setattr(self, attribute, build(builder, self.get_config()))
+        self.network_names = tuple(builders)
         for average, network in self.averages():
             average.trainable = False
             average.set_weights(network.get_weights())
@@ -72,21 +83,33 @@ class BaseGAN(Declared, keras.Model):
         names = [name for name in self.network_names if name.startswith("ema_")]
         return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset" of a loaded model, or the paper alone of one that was built by its class: what records, files
+        and sentences call it."""
+        return f"{self.paper}/{self.preset}" if self.preset else self.paper
+
     # ---- configuration -------------------------------------------------------------------------------------------
+    @classmethod
+    def defaults(cls) -> dict:
+        """The constructor's arguments with the values of its signature, which are the paper's."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
+
     def get_config(self):
         """The constructor's arguments by name; each is kept as an attribute of the same name."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
+        return {name: getattr(self, name) for name in self.defaults()}
 
-    def compile(self, **optimizers):
-        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`.
+    def compile(self, *, run_eagerly=False, steps_per_execution=1, jit_compile=False, **optimizers):
+        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`, and Keras' options.
 
         The optimizers are built here: a restored checkpoint finds their slots. Unknown names raise TypeError.
         """
         if set(optimizers) != set(self.players):
             raise TypeError(f"compile takes {', '.join(self.players)}; received {', '.join(optimizers) or 'none'}.")
         # "auto" would mean XLA on one GPU and not on CPUs, where the tests run.
-        super().compile(optimizer=None, jit_compile=False)
+        options = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        super().compile(optimizer=None, **options)
         for key, optimizer in optimizers.items():
             optimizer = keras.optimizers.get(optimizer)
             if self.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -94,6 +117,7 @@ class BaseGAN(Declared, keras.Model):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{key}_scale")
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
+        self.optimizer = habits.Rates(self)
         self.guard = Guard(self.players)
 
     def get_compile_config(self):
@@ -275,6 +299,33 @@ class BaseGAN(Declared, keras.Model):
         several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
         return {key: mean[None] for key, mean in means.items()} if several else means
 
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
+        self.part = Part(1, 0, [])
+        try:
+            with keras.StatelessScope():  # batch statistics are not kept either
+                values = self.train_step(data)
+        finally:
+            self.part = None
+        for key, value in values.items():
+            self.trackers[key].update_state(value)
+        return {key: self.trackers[key].result() for key in values}
+
+    def call(self, inputs, training=False):
+        """The `tensors` endpoint: float images in [-1, 1] (or voxels) of latents or of images; `predict` calls it batch by
+        batch. A model with several inputs takes them as a dict by name.
+
+        Raises:
+            GanzooError: other inputs; the sentence names `generate`.
+        """
+        return habits.outputs_of(self, inputs)
+
+    def export(self, *args, **kwargs):
+        """Raises GanzooError: a model of the zoo is exported by `ganzoo.export`, with its endpoints."""
+        raise GanzooError(
+            'Export this model with ganzoo.export(model, "directory"): it writes a SavedModel with its endpoints.'
+        )
+
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
 
@@ -298,6 +349,10 @@ class BaseGAN(Declared, keras.Model):
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
             return [_signed(data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
+        while values and values[-1] is None:  # train_on_batch adds y and sample_weight
+            values.pop()
+        if len(values) == 1 and isinstance(values[0], dict):
+            return self.unpack(values[0])
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
         return [_signed(value) for value in values]
@@ -327,6 +382,13 @@ def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Va
     return keyed
 
 
-def model_name(model: BaseGAN) -> str:
-    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
-    return f"{model.paper}/{model.preset}" if model.preset else model.paper
+def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Model:
+    """`builder` called with those of the arguments that it names and has no value for."""
+    wanted = [p.name for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
+    unknown = [name for name in wanted if name not in arguments]
+    if unknown:
+        raise GanzooError(
+            f"A builder takes {', '.join(wanted)}, and the paper's constructor has no argument {', '.join(unknown)}: add it there, "
+            "or bind it with functools.partial."
+        )
+    return builder(**{name: arguments[name] for name in wanted})

@@ -45,7 +45,7 @@ def resume(
     configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset)]
     proofs = []
     for config in configs:
-        say(f"{config.name}/{config.preset}: {steps} steps twice, {kills} kills")
+        say(f"{config.full_name}: {steps} steps twice, {kills} kills")
         try:
             proofs.append(proof := doctor.prove(config, steps=steps, kills=kills, seed=seed))
         except doctor.ChildFailed as failure:

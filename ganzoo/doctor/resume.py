@@ -87,7 +87,7 @@ def prove(config: RunConfig, *, steps: int = 24, kills: int = 2, seed: int = 0) 
             tuple(_sha256(run / path) for run in (whole, broken))
             for path in (f"checkpoints/step-{steps:08d}.safetensors", "model/weights.safetensors")
         ]
-    return Proof(f"{config.name}/{config.preset}", steps, tuple(hits), *pairs)
+    return Proof(config.full_name, steps, tuple(hits), *pairs)
 
 
 def _short(config: RunConfig, steps: int, seed: int) -> RunConfig:

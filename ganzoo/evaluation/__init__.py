@@ -79,7 +79,7 @@ def evaluate(
             subject.sets.report = report
             config = subject.config
             facts = {
-                "model": f"{subject.model.paper}/{subject.model.preset}",
+                "model": subject.model.full_name,
                 "weights": weights,
                 "weights_sha256": sha256,
                 "data": config.source,

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import rows
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import open_space
 from ganzoo.media import images
@@ -87,7 +86,7 @@ def project(model, picture: np.ndarray, *, steps=300, starts=8, seed=0, fit="cro
     """
     space = open_space(model, prefer="w", label=label)
     if model.makes != "pictures":
-        raise GanzooError(f"{model_name(model)} makes shapes, and a picture cannot be looked for among them.")
+        raise GanzooError(f"{model.full_name} makes shapes, and a picture cannot be looked for among them.")
     if not isinstance(steps, int) or steps < 1:
         raise GanzooError(f"steps is a whole number of at least 1; received {steps!r}.")
     if not isinstance(starts, int) or not 1 <= starts <= CANDIDATES:

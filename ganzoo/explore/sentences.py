@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import pixels
-from ganzoo.base.model import model_name
 from ganzoo.base.rows import in_chunks, latents_of, row_seeds
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import slerp
@@ -99,4 +98,4 @@ def restyle(model, style: keras.Model, images, texts) -> np.ndarray:
 
 def _reads_text(model) -> None:
     if model.task != "text":
-        raise GanzooError(f"{model_name(model)} reads no text: sentences are for text-to-image.")
+        raise GanzooError(f"{model.full_name} reads no text: sentences are for text-to-image.")

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import rows
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.explore.points import Point, points, read_latent
 
@@ -64,7 +63,7 @@ class Noise:
         if space != self.name or latent.shape != (self.width,):
             raise GanzooError(
                 f"{point.file} is a point of {space} with {len(latent)} coordinates; {self.name} of "
-                f"{model_name(self.model)} has {self.width}."
+                f"{self.model.full_name} has {self.width}."
             )
         return latent
 
@@ -113,12 +112,12 @@ class Noise:
             if len(kernel) == self.width:
                 return kernel.reshape(self.width, -1)
             break
-        raise GanzooError(f"The generator of {model_name(self.model)} does not start with a linear layer of z.")
+        raise GanzooError(f"The generator of {self.model.full_name} does not start with a linear layer of z.")
 
     def without(self, what: str) -> GanzooError:
         """The error for something that only styles have."""
         return GanzooError(
-            f"{model_name(self.model)} has no {what}: its noise goes into the generator as it is. Models with a mapping "
+            f"{self.model.full_name} has no {what}: its noise goes into the generator as it is. Models with a mapping "
             "network, such as stylegan-lite, have styles."
         )
 
@@ -231,7 +230,7 @@ def styles_of(model, what: str, **options) -> Styles:
 def has_styles(model) -> bool:
     """True if the generator maps noise to styles. Raises GanzooError for a model that starts from pictures."""
     if model.task == "text":
-        raise GanzooError(f"{model_name(model)} needs sentences beside its noise: use interpolate with --text, twice.")
+        raise GanzooError(f"{model.full_name} needs sentences beside its noise: use interpolate with --text, twice.")
     if model.task != "latent":
-        raise GanzooError(f"{model_name(model)} turns pictures into pictures and has no latent space to explore.")
+        raise GanzooError(f"{model.full_name} turns pictures into pictures and has no latent space to explore.")
     return model.has_styles

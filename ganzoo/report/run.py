@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import GanzooError
-from ganzoo.report.files import Log, as_float, read_json, read_log, read_toml, write_page
+from ganzoo.report.files import read_toml, write_page
 from ganzoo.report.pages import (
     Line,
     details,
@@ -25,6 +25,7 @@ from ganzoo.report.pages import (
     table,
 )
 from ganzoo.runs import changes, health
+from ganzoo.runs.log import Log, as_float, read_json, read_log
 
 HEALTHY = (0.35, 0.65)  # share of fakes taken for real that we call balanced: one half, give or take
 NOT_CHARTED = {"step", "seconds", "images_per_s", "save_seconds", "fooled", "epoch", "images"}
@@ -172,7 +173,7 @@ def write_run_report(run_dir: str | Path) -> Path:
             "by the pictures.",
             "dim",
         ),
-        paragraph(f"{log.damaged} damaged line(s) of the log were left out.", "bad") if log.damaged else "",
+        *_damaged({"the log": log.damaged, changes.FILE: changes.damaged(run)}),
         section("Curves", f'<div class="charts">{"".join(charts)}</div>' if log.rows else ""),
         details(
             "Numbers of these curves",
@@ -202,6 +203,10 @@ def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:
 
 def _marks(found: list[health.Finding], chart: str) -> list[tuple[float, str, str]]:
     return [(f.since, MARKS[f.kind][0], "bad") for f in found if MARKS[f.kind][1] == chart]
+
+
+def _damaged(counts: dict[str, int]) -> list[str]:
+    return [paragraph(f"{n} damaged line(s) of {name} were left out.", "bad") for name, n in counts.items() if n]
 
 
 def _save_share(last: dict[str, Any]) -> str | None:

@@ -210,6 +210,8 @@ def _begin(model: BaseGAN, pictures, segments, out: Path, resume: bool, init, fo
         model.jit_compile = model.run_config.train.jit_compile
     if not workers.is_chief(model.distribute_strategy):
         return start
+    for remark in data.remarks(pictures):
+        loop.say(remark)
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     if changed:
         changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from support.papers import network
 
 from ganzoo import models, presets, registry, weights, zoo
 from ganzoo.base import BaseGAN, LatentGAN, pixels, rows
@@ -378,11 +379,11 @@ def test_the_paper_size_preset_has_the_paper_s_parameters(name):
     [
         (pix2pix.build_generator, {"norm": "instance"}, 54_409_603),
         (pix2pix.build_generator, {"num_downs": 7}, 41_828_995),
-        (pix2pix.build_discriminator, {}, 2_768_705),
-        (pix2pix.build_discriminator, {"norm": "instance"}, 2_767_809),
-        (pix2pix.build_discriminator, {"n_layers": 1}, 139_585),
-        (pix2pix.build_discriminator, {"n_layers": 5}, 11_159_361),
-        (pix2pix.build_discriminator, {"n_layers": 0}, 9_024),
+        (pix2pix.build_discriminator, {"channels": 6}, 2_768_705),
+        (pix2pix.build_discriminator, {"channels": 6, "norm": "instance"}, 2_767_809),
+        (pix2pix.build_discriminator, {"channels": 6, "n_layers": 1}, 139_585),
+        (pix2pix.build_discriminator, {"channels": 6, "n_layers": 5}, 11_159_361),
+        (pix2pix.build_discriminator, {"channels": 6, "n_layers": 0}, 9_024),
         (dcgan.build_generator, {}, 3_576_704),
         (dcgan.build_discriminator, {}, 2_765_568),
         (dcgan.build_generator, {"ngf": 128, "kernel_size": 5}, 18_855_040),
@@ -391,7 +392,7 @@ def test_the_paper_size_preset_has_the_paper_s_parameters(name):
     ],
 )
 def test_parameter_counts_of_the_other_networks(build, settings, expected):
-    assert count(build(**settings)) == expected
+    assert count(network(build, **settings)) == expected
 
 
 @pytest.mark.parametrize(
@@ -421,8 +422,8 @@ def test_receptive_field_of_the_patch(n_layers, side, patch):
     ],
 )
 def test_dropout_sits_where_the_paper_and_the_pytorch_code_have_it(placement, downs, levels):
-    network = pix2pix.build_generator(ngf=1, num_downs=downs, dropout_placement=placement)
-    found = {int(re.search(r"up(\d)_dropout", layer.name)[1]) for layer in network.layers if "dropout" in layer.name}
+    unet = network(pix2pix.build_generator, ngf=1, num_downs=downs, dropout_placement=placement)
+    found = {int(re.search(r"up(\d)_dropout", layer.name)[1]) for layer in unet.layers if "dropout" in layer.name}
     assert found == levels
 
 
