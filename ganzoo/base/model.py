@@ -13,10 +13,16 @@ import keras
 import tensorflow as tf
 
 from ganzoo.base.guard import Guard
+from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import TrainConfig
+
+NO_ROWS = (
+    "A replica got no row of the last batch, which has fewer rows than there are replicas: leave such a batch out "
+    "(tf.data.Dataset.batch(n, drop_remainder=True)), or take a number of rows that the batch size divides."
+)
 
 
 class BaseGAN(keras.Model):
@@ -34,6 +40,7 @@ class BaseGAN(keras.Model):
         rounds: the players in the order of their updates; those of one round see the weights from before it.
         batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
             rows are a multiple of it; "" for none.
+        stride: sides of pictures that `batch_signature` leaves open are a multiple of it.
     """
 
     paper: str
@@ -45,6 +52,7 @@ class BaseGAN(keras.Model):
     classes: int = 0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
     batch_unit: ClassVar[str] = ""
+    stride: int = 1
 
     def __init__(self, *, ema_decay=0.0, name=None):
         super().__init__(name=name)
@@ -290,6 +298,20 @@ class BaseGAN(keras.Model):
         several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
         return {key: mean[None] for key, mean in means.items()} if several else means
 
+    def fit(self, *args, callbacks=None, **kwargs):
+        """As Keras' own; of steps past the end of a schedule, whose learning rate is 0, a warning tells.
+
+        Raises:
+            GanzooError: a batch of another shape than `batch_signature`, or with fewer rows than there are replicas.
+        """
+        callbacks = [*(callbacks if isinstance(callbacks, list | tuple) else filter(None, [callbacks])), RateIsZero()]
+        try:
+            return super().fit(*args, callbacks=callbacks, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            if NO_ROWS in str(error):
+                raise GanzooError(NO_ROWS) from None
+            raise
+
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
 
@@ -315,7 +337,7 @@ class BaseGAN(keras.Model):
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
 
-        uint8 images 0..255 become floats in [-1, 1], as in `generate`.
+        uint8 images 0..255 become floats in [-1, 1], as in `generate`. Raises GanzooError for a batch of another shape.
         """
         names = list(self.batch_signature())
         while isinstance(data, tuple | list) and len(data) == 1:  # Keras wraps what `fit` gets as x
@@ -324,11 +346,37 @@ class BaseGAN(keras.Model):
             missing = [name for name in names if name not in data]
             if missing:
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
-            return [_signed(data[name]) for name in names]
+            return [self._checked(name, data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
-        return [_signed(value) for value in values]
+        return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
+
+    def _checked(self, name: str, value) -> tf.Tensor:
+        """A tensor of a batch, which has the shape that `batch_signature` says."""
+        value = tf.convert_to_tensor(value)
+        if not self.fits(name, value.shape[1:]):
+            wanted, found = shape_text(self.batch_signature()[name].shape), shape_text(value.shape)
+            sides = f", with sides of a multiple of {self.stride}" if self.stride > 1 else ""
+            raise GanzooError(f'{self.full_name} trains on a "{name}" of shape {wanted}{sides}; received {found}.')
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
+            with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS)]):
+                value = tf.identity(value)
+        return _signed(value)
+
+    def fits(self, name: str, shape) -> bool:
+        """Whether an item (no batch axis) of this shape is one of the column that `batch_signature` names.
+
+        Of sentences, embeddings and labels there may be several for an item; only the last axes are looked at.
+        """
+        wanted = self.batch_signature()[name].shape[1:]
+        if tf.TensorShape(shape).rank is None:
+            return True
+        if len(wanted) < 3:
+            return not len(wanted) or wanted.is_compatible_with(shape[-len(wanted) :])
+        open_sides = [side for side, size in zip(shape, wanted, strict=False) if size is None and side is not None]
+        return wanted.is_compatible_with(shape) and all(side % self.stride == 0 for side in open_sides)
 
     def cached(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
@@ -347,6 +395,11 @@ class BaseGAN(keras.Model):
 
     def finalize(self) -> None:
         """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+
+
+def shape_text(shape) -> str:
+    """A shape for a sentence: (any, 64, 64, 3)."""
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
 def _signed(images):

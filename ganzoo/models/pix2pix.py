@@ -217,6 +217,10 @@ class Pix2Pix(BaseGAN):
         ema = {"ema_generator": generator()} if ema_decay else {}
         self.register_networks(generator=generator(), discriminator=discriminator, **ema)
 
+    @property
+    def stride(self):
+        return 2**self.num_downs
+
     def translate(self, generator, images, seeds):
         """G(x, z) in training mode, which is the paper's test mode too."""
         takes_seeds = len(generator.inputs) == 2
@@ -293,7 +297,7 @@ class Pix2Pix(BaseGAN):
 
     def padded(self, generator, x, seeds):
         """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
-        stride = 2**self.num_downs
+        stride = self.stride
         height, width = tf.shape(x)[1], tf.shape(x)[2]
         rows = tf.minimum(tf.range(-(-height // stride) * stride), height - 1)
         columns = tf.minimum(tf.range(-(-width // stride) * stride), width - 1)
