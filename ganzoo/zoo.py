@@ -78,6 +78,10 @@ def complete(config: RunConfig) -> RunConfig:
         GanzooError: unknown paper or argument, or a value of another type than the argument's default.
     """
     cls = registry.models().get(config.name)
+    if cls is None and config.name in presets.list_models():
+        raise GanzooError(
+            f'zoo_configs/{config.name}.toml is there, but no file of ganzoo/models has @register("{config.name}").'
+        )
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
     defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}

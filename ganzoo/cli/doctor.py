@@ -41,6 +41,7 @@ def resume(
 
     if everything == (preset is not None):
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or --all.")
+    os.environ.update(environment())  # small sizes are looked up in the papers, which load TensorFlow
     configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset)]
     proofs = []
     for config in configs:

@@ -12,6 +12,7 @@ from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
 from ganzoo.data.source import Source as Source
+from ganzoo.data.source import remarks
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
 from ganzoo.data.voxels import VoxelSource
@@ -29,6 +30,7 @@ __all__ = [
     "check_texts",
     "has_pairs",
     "open_source",
+    "remarks",
     "synthetic",
 ]
 

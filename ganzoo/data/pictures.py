@@ -48,6 +48,10 @@ class PictureSource(Source):
     def __len__(self) -> int:
         return len(self._usable)
 
+    @property
+    def note(self) -> str:
+        return self.records.about.get("note", "")
+
     def batches(self, batch_size: int, **options):
         return picture_batches(self, batch_size, **options)
 

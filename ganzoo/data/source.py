@@ -1,10 +1,13 @@
 """`Source`: what every task shape's data can do. The loop, evaluation and reports ask for nothing else."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from ganzoo.files import shown
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,6 +30,7 @@ class Source(Protocol):
         channels: number of channels of each column.
         skipped: (file, reason) of every file that is left out.
         in_memory: whether all items are decoded; otherwise they are when asked for, and bad ones are found only then.
+        note: how the folders were understood, where a person may have meant them otherwise; "" else.
         fingerprint: sha256 (hex) over names and contents, in order.
         labels: int64 class of each item; None without.
         texts: the sentences of all items; None without.
@@ -40,6 +44,7 @@ class Source(Protocol):
     channels: tuple[int, ...]
     skipped: list[tuple[str, str]]
     in_memory: bool
+    note: str = ""
     fingerprint: str
     labels: np.ndarray | None = None
     texts: "Texts | None" = None
@@ -78,3 +83,18 @@ class Source(Protocol):
     def summary(self) -> dict:
         """JSON-able facts: source, split, counts, sizes, fingerprint, and licence and attribution if bundled."""
         ...
+
+
+def tally(skipped: Iterable[tuple[str, str]], most: int = 4) -> str:
+    """(file, reason) pairs by reason, with counts: "12 files: lies outside train/ (9), is empty (0 bytes) (3)"."""
+    counts = Counter(reason.removeprefix(name).strip(" .") for name, reason in skipped)
+    parts = [f"{reason} ({count:,})" for reason, count in counts.most_common(most)]
+    rest = counts.total() - sum(count for _, count in counts.most_common(most))
+    return f"{counts.total():,} files: {'; '.join(parts)}{f'; other reasons ({rest:,})' if rest else ''}"
+
+
+def remarks(source: Source) -> list[str]:
+    """What a person should hear of opened data: how folders were understood, and how many files are left out and why."""
+    said = [part.note for part in (source.sides.values() or [source])]
+    said += [f"Left out of {shown(source.config.source)}: {tally(source.skipped)}."] if source.skipped else []
+    return list(dict.fromkeys(filter(None, said)))

@@ -3,14 +3,13 @@
 Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands beside an A is chance, and an
 epoch of one domain does not end with the other's. Both have a split of their own, named as in TFDS's `cycle_gan`:
 
-    folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/` or `A/train/`; sub-folders are walked
+    folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/`, `A/train/` or `A/trainA/`; sub-folders are walked
     TFDS      `tfds:cycle_gan/horse2zebra`: the splits trainA, trainB, testA, testB
     bundled   `emoji_64`: A is Fluent 3D and B is Noto. No glyph is in both of trainA and trainB; testA and testB hold the
               same glyphs in one order, pairs that training never sees, so that a translation can be measured
 """
 
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
 DOMAINS = ("a", "b")
-FOLDER = re.compile(rf"^({'|'.join(SPLITS)})[-_]?([ab])$", re.IGNORECASE)
 LAYOUTS = "two folders trainA/ and trainB/ (and testA/, testB/), or A/ and B/, with any number of pictures each"
 
 
@@ -38,10 +36,7 @@ def unpaired_layout(names: list[str]) -> Layout:
     items = []
     for name, (split, rest) in placed.items():
         top, slash, _ = rest.partition("/")
-        match = FOLDER.match(top)
-        if slash and match:
-            items.append(Item(name, (name,), SPLITS[match[1].lower()] + match[2].upper()))
-        elif slash and top.lower() in DOMAINS:
+        if slash and top.lower() in DOMAINS:
             items.append(Item(name, (name,), split + top.upper()))
         else:
             problems.append((name, "unmatched", "belongs to neither A nor B"))

@@ -161,8 +161,7 @@ class Styles(Noise):
 
     def truncated(self, w: np.ndarray, psi: float, cutoff: int | None) -> np.ndarray:
         """w_avg + psi (w - w_avg) in the layers before `cutoff`, of one point (layers, w_dim)."""
-        psi, cutoff = self.model.checked_truncation(psi, cutoff)
-        return self.model.sampler.truncated(tf.constant(w[None]), psi, cutoff).numpy()[0]
+        return self.model.truncated(w[None], psi, cutoff)[0]
 
     def draw(self, seed, index):
         """float32 (n, w_dim): the untruncated w of samples `index` of one seed."""
@@ -195,12 +194,11 @@ class Styles(Noise):
 
     def images_of(self, latents):
         """float32 images, about [-1, 1], of styles (n, w_dim), through which a gradient flows."""
-        return self.model.images_of_styles(self.model.sampler.spread(latents))
+        return self.model.images_of_styles(tf.repeat(latents[:, None], self.layers, axis=1))
 
     def weights(self, group=None):
         """float32 (w_dim, units): the style weights of the layers in `group`, side by side."""
-        layers = self.model.sampler.synthesis.epilogues
-        return np.concatenate([np.asarray(layers[i].style_kernel) for i in group], axis=1)
+        return np.concatenate([self.model.style_weights(layer) for layer in group], axis=1)
 
 
 def open_space(model, space: str | None = None, *, prefer: str = "z", **options) -> Noise:
@@ -231,8 +229,8 @@ def styles_of(model, what: str, **options) -> Styles:
 
 def has_styles(model) -> bool:
     """True if the generator maps noise to styles. Raises GanzooError for a model that starts from pictures."""
-    if type(model).task == "text":
+    if model.task == "text":
         raise GanzooError(f"{model.full_name} needs sentences beside its noise: use interpolate with --text, twice.")
-    if type(model).task != "latent":
+    if model.task != "latent":
         raise GanzooError(f"{model.full_name} turns pictures into pictures and has no latent space to explore.")
-    return hasattr(model, "styles_of")
+    return model.has_styles

@@ -150,6 +150,10 @@ class GrowthConfig(Record):
         return self
 
 
+# Options of `[train]` that a paper must declare (`train_options`), and what is true of a paper that does not.
+OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no text encoder to train first"}
+
+
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
 

@@ -127,20 +127,14 @@ def write_run_report(run_dir: str | Path) -> Path:
     last = log.rows[-1] if log.rows else {}
     fooled = log.series("fooled")
     sentence, kind = verdict(late_mean(fooled[1]))
+    # Not where a finding says it, nor of a critic, which is not fooled.
+    tells = not any(f.kind in ("d_wins", "g_wins") and f.until is None for f in found)
+    tells = tells and (len(fooled[1]) > 0 or not log.rows)
     speed = log.series("images_per_s")
 
     charts = [
         *_loss_charts([Line(k, *log.series(k), color=i) for i, k in enumerate(losses)], _marks(found, "losses")),
-        line_chart(
-            [Line("fakes that D takes for real", *fooled, color=3)],
-            title="How often D is fooled",
-            low=0,
-            high=1,
-            band=HEALTHY,
-            band_label="balanced",
-            percent=True,
-            marks=_marks(found, "balance"),
-        ),
+        *_balance_chart(fooled, found),
         *_logit_chart(log, found),
         *_rate_chart(log),
         *_spread_chart(watched, found),
@@ -171,13 +165,14 @@ def write_run_report(run_dir: str | Path) -> Path:
                 "time in checkpoints": _save_share(last),
             }
         ),
-        "" if any(f.kind in ("d_wins", "g_wins") and f.until is None for f in found) else paragraph(sentence, kind),
+        paragraph(sentence, kind) if tells else "",
         *(paragraph(f"From step {row['step']:,} on: {row['why']}", "bad") for row in changes.read(run)),
         *_ending(manifest.get("stopped"), measured),
         *(paragraph(finding.text, "dim" if finding.until else "bad") for finding in found),
         paragraph(
             "How to read this page: the losses of a GAN need not fall, since both players move; look for curves that stay "
-            "level and for D fooled about half the time (the marked band), and judge the result by the pictures.",
+            f"level{' and for D fooled about half the time (the marked band)' if len(fooled[1]) else ''}, and judge the result "
+            "by the pictures.",
             "dim",
         ),
         *_damaged({"the log": log.damaged, changes.FILE: changes.damaged(run)}),
@@ -197,6 +192,15 @@ def write_run_report(run_dir: str | Path) -> Path:
         section("Weights", table(["", ""], _weights_rows(run / "model"))),
     )
     return write_page(run / "report.html", body)
+
+
+def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:
+    """Of a log that says how often D was fooled; a critic is not."""
+    if not len(fooled[1]):
+        return []
+    lines, marks = [Line("fakes that D takes for real", *fooled, color=3)], _marks(found, "balance")
+    options = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
+    return [line_chart(lines, title="How often D is fooled", marks=marks, **options)]
 
 
 def _marks(found: list[health.Finding], chart: str) -> list[tuple[float, str, str]]:

@@ -171,6 +171,10 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
             )
     with scope.scope(), precision.policy(config.train.precision):
         model = zoo.build(config)
+    if config.train.stop.d_wins and "fooled" not in model.logs:
+        raise GanzooError(
+            f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
+        )
     loop.divide(model, config.train)
     segments = model.segments(config.train)
     for segment in segments:
@@ -214,6 +218,8 @@ def _begin(run: Run) -> int:
         )
     model.jit_compile = model.run_config.train.jit_compile
     if chief:
+        for remark in data.remarks(run.source):
+            loop.say(remark)
         # Only now, so that a refused run leaves nothing behind; and before the first checkpoint, without which it is begun
         # again, and which alone could not say of what run it is.
         if run.changed:
@@ -290,9 +296,8 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
                 "data.channels (data.input_channels for the input or domain A) or the model's arguments to one number."
             )
         if column in signature and not model.fits(column, item.shape):
-            sides = f" and sides of a multiple of {model.stride}" if model.stride > 1 else ""
             raise GanzooError(
-                f'{model.paper} was built for a "{column}" of {shape_text(wanted)}{sides}, and the data have '
+                f'{model.paper} was built for a "{column}" of {model.wants(column)}, and the data have '
                 f"{shape_text(item.shape)}: set data.size (data.render_size for pictures of shapes) or the model's arguments "
                 "to one number."
             )

@@ -46,7 +46,7 @@ def test_a_batch_of_another_shape_is_refused_and_moves_nothing(name, change, mod
         "rank": shapes[column][:-1],
     }[change]
     before = [np.array(v) for v in model.state().values()]
-    text = rf'{model.full_name} trains on a "{column}" of shape \(any, .*; received \({", ".join(map(str, wrong[column]))}\)'
+    text = rf'{model.full_name} trains on batches of "{column}" of \(.* each; received \({", ".join(map(str, wrong[column][1:]))}\)'
     data = tf.data.Dataset.from_tensors({key: floats(*shape) for key, shape in wrong.items()})
     with pytest.raises(GanzooError, match=text):
         model.fit(data, verbose=0)
@@ -57,7 +57,7 @@ def test_a_batch_of_another_shape_is_refused_and_moves_nothing(name, change, mod
 def test_a_second_fit_is_looked_at_too(models):
     model = models["dcgan"]
     model.fit({"image": floats(4, 16, 16, 1)}, verbose=0)
-    with pytest.raises(GanzooError, match=r"received \(.*, 16, 16, 3\)"):
+    with pytest.raises(GanzooError, match=r"received \(16, 16, 3\)"):
         model.fit({"image": floats(4, 16, 16, 3)}, verbose=0)
 
 
