@@ -56,7 +56,6 @@ def build(config: RunConfig) -> BaseGAN:
         raise
     except (TypeError, ValueError) as error:  # Keras' own word on a width of 0 and the like
         raise GanzooError(f"{config.name} cannot be built with {config.model}: {error}") from error
-    model.run_config = config
     model.preset = config.preset or None
     model.seed = config.train.seed
     if config.train.sync_batch_norm:
@@ -64,7 +63,9 @@ def build(config: RunConfig) -> BaseGAN:
     for name in model.players:
         if getattr(config.train, name) is None:
             raise GanzooError(f"{config.name} with this model table needs a table [train.{name}] with a learning_rate.")
-    freezing.freeze_d(model, config.train.freeze_d)
+    frozen = freezing.frozen_layers(model, config.train.freeze_d)
+    model.run_config = config.model_copy(update={"train": config.train.model_copy(update={"freeze_d": frozen})})
+    freezing.freeze_d(model, frozen)
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
     freezing.multiply_rates(model, config.train.lr_multipliers)
     return model

@@ -94,3 +94,8 @@ def _set(tables: dict, key: str, value: Any) -> None:
 def config_toml(config: RunConfig) -> str:
     """The text of a `config.toml`."""
     return to_toml(config.model_dump(exclude_none=True))
+
+
+def from_toml(text: str, where: str) -> RunConfig:
+    """The options of `config_toml`. Raises GanzooError for another text; `where` is what the sentence calls it."""
+    return validate(RunConfig, files.parse_toml(text, where), where)

@@ -4,10 +4,12 @@ All noise and the data order are functions of (seed, step) (contracts: Randomnes
 resumed run ends with the bytes of the uninterrupted one.
 """
 
+import contextlib
 import logging
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 from ganzoo import weights
@@ -15,6 +17,7 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.devices import workers
 from ganzoo.errors import GanzooError
+from ganzoo.runs.settings import text_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,9 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    weights.write(path, arrays, metadata={"model": model.paper})
+    # One entry, since safetensors writes several in random order.
+    about = {"settings": text_of(model.run_config)} if model.run_config else {"model": model.paper}
+    weights.write(path, arrays, metadata=about)
     for old in _newest_first(folder)[keep:]:
         old.unlink()
     return path
@@ -65,6 +70,14 @@ def _newest_whole(folder: Path) -> bytes:
             continue
         return path.read_bytes()
     return b""
+
+
+def settings(folder: Path) -> str:
+    """The settings that the newest whole checkpoint was trained under (`ganzoo.runs.settings`); "" of one that does not say."""
+    for path in _newest_first(folder):
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
+            return weights.metadata(path).get("settings", "")
+    return ""
 
 
 def newest_step(folder: Path) -> int | None:
