@@ -311,7 +311,7 @@ class CycleGAN(BaseGAN):
         if direction not in DIRECTIONS:
             raise GanzooError(f'direction is "a2b" or "b2a"; received {direction!r}.{nearest(direction, DIRECTIONS)}')
         generator = getattr(self, f"{'ema_' if self.ema_decay else ''}generator_{direction.replace('2', '')}")
-        return self.once(f"undropped_{direction}", lambda: _undropped(generator)) if self.dropout else generator
+        return self.cached(f"undropped_{direction}", lambda: _undropped(generator)) if self.dropout else generator
 
     @property
     def sampler(self):
