@@ -84,7 +84,7 @@ UNMIXED = {
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]
 
-BATCH = 4
+BATCH = 4  # rows of each update
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]
 
 
@@ -114,8 +114,8 @@ def signature(model) -> dict[str, tf.TensorSpec]:
 
 
 def batches(model, batch_size: int = BATCH, seed: int = 0) -> tf.data.Dataset:
-    """Infinite random batches for the model."""
-    return data.synthetic(signature(model), batch_size, seed=seed)
+    """Infinite random batches for the model: `batch_size` rows for each update of the player with the most in a step."""
+    return data.synthetic(signature(model), batch_size * max(model.updates.values()), seed=seed)
 
 
 def batch(model, batch_size: int = BATCH, seed: int = 0) -> dict[str, tf.Tensor]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
+from ganzoo import presets, registry
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.importers._wrapped import bare
 from ganzoo.layers import BatchNorm, InstanceNorm
@@ -93,12 +94,20 @@ def last_number(pattern: str, state: State) -> int:
 
 
 def settings(kind: str, builder: Callable, inferred: Mapping, keywords: Mapping) -> dict:
-    """The builder's arguments: what was read from the shapes, overridden by the caller's keywords."""
-    accepted = [name for name in inspect.signature(builder).parameters if name != "self"]
+    """The builder's arguments: what was read from the shapes, overridden by the caller's keywords.
+
+    What neither tells, of a builder that has no values itself, is as the paper's constructor has it.
+    """
+    parameters = inspect.signature(builder).parameters
+    accepted = [name for name in parameters if name != "self"]
     for keyword in keywords:
         if keyword not in accepted:
             raise GanzooError(f'{kind} has no setting "{keyword}".{nearest(keyword, accepted)}')
-    return {**inferred, **keywords}
+    paper = registry.models()[presets.find_paper(kind.partition(".")[0])].defaults()
+    unset = {
+        name: paper[name] for name in accepted if name in paper and parameters[name].default is inspect.Parameter.empty
+    }
+    return {**unset, **inferred, **keywords}
 
 
 def not_this_network(kind: str, state: Iterable[str], why: str) -> GanzooError:

@@ -18,19 +18,27 @@ D minimises E (D(y) - 1)^2 + E D(G(x))^2.
 | L_identity (section 5.2) | `identity_weight`, 0.5, times lambda; 0 for none |
 | history of 50 images (section 4) | `pool_a`, `pool_b`: `pool_size` |
 
+Training (section 4, appendix 7.1): Adam at 2e-4, beta_1 0.5, beta_2 0.999, batches of 1; 100 epochs at this rate and 100 in which it
+falls to zero; weights N(0, 0.02). An epoch has as many steps as the larger domain has images; the other domain's are drawn
+at random. The codes resize to 286 x 286, crop 256 x 256 and mirror, each domain by itself. Preset `horse2zebra-256` has
+these numbers, `horse2zebra-128` the network for that size; `fluent2noto-64` smaller nets and 67 epochs.
+
 Deviations: the identity loss is on by default as in both codes; the paper has it for painting -> photo only. The update
-order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does not).
-`norm="batch"`, `affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints import. Samples
-take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
+order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does not). The
+instance norms have no gains and offsets, as in the PyTorch code (Lua's do); a convolution's bias before one, which the norm
+subtracts again, stays at zero. The rate falls epoch by epoch as in the PyTorch code, not quite to zero. `norm="batch"`,
+`affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints import. Samples take batch
+norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
 """
 
+import functools
+
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import BaseGAN, Checks, pixels, translation
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import (
     BatchNorm,
@@ -63,9 +71,7 @@ def _bias(norm):
     return {"use_bias": norm != "batch", "bias_constraint": None if norm == "batch" else Zeroed()}
 
 
-def build_generator(
-    *, input_channels=3, output_channels=3, ngf=64, n_blocks=9, norm="instance", affine=False, dropout=0.0
-) -> keras.Model:
+def build_generator(*, input_channels, output_channels, ngf, n_blocks, norm, affine, dropout) -> keras.Model:
     """ResNet: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
 
     H and W are multiples of 4 and at least 8. With dropout the network takes [images, seeds], seeds int32 (N, 2): the
@@ -115,7 +121,7 @@ def build_generator(
     return keras.Model([image, seeds] if dropout else image, x, name="generator")
 
 
-def build_discriminator(*, channels=3, ndf=64, n_layers=3, norm="instance", affine=False) -> keras.Model:
+def build_discriminator(*, channels, ndf, n_layers, norm, affine) -> keras.Model:
     """PatchGAN: images (N, H, W, channels) -> logits (N, h, w, 1), one for each patch; C64-C128-C256-C512.
 
     Args:
@@ -149,23 +155,30 @@ class CycleGAN(BaseGAN):
 
     Args:
         input_channels, output_channels: of domain A and of domain B.
-        ngf, ndf: base widths of the generators and discriminators, 64.
+        ngf, ndf: base widths of the generators and discriminators.
         n_blocks: residual blocks of the generators: 9 for 256 px, 6 for 128 px (section 7.2).
         n_layers: of the PatchGANs, 3 = 70x70.
         norm: "instance" (section 7.1) or "batch", of all four networks.
         affine: gains and biases in the instance norms; the paper's have none.
         dropout: share of units dropped in the generators' blocks while they train, 0 as in the paper.
         image_size: side of the training images, which the history stores; the networks take any size.
-        cycle_weight: lambda, 10 (section 4).
-        identity_weight: weight of the identity loss relative to lambda, 0.5 (section 5.2); 0 for none. It needs domains
-            of equal channel counts.
-        pool_size: images in each domain's history, 50 (section 4); 0 for none. Each replica of `tf.distribute` has its own,
+        cycle_weight: lambda (section 4).
+        identity_weight: weight of the identity loss relative to lambda (section 5.2); 0 for none. It needs domains of
+            equal channel counts.
+        pool_size: images in each domain's history (section 4); 0 for none. Each replica of `tf.distribute` has its own,
             so that a run resumes on as many replicas as it began on.
-        ema_decay: decay of averaged copies of the generators, 0 for none as in the paper.
+        ema_decay: decay of averaged copies of the generators; the paper has none.
     """
 
     task = "image"
     directions = DIRECTIONS
+    stride = STRIDE
+    checks = Checks(
+        small={"model.image_size": 16, "model.ngf": 2, "model.ndf": 2, "model.n_blocks": 1, "model.n_layers": 1}
+        | {"model.pool_size": 4, "data.size": 16, "data.split": "test"},
+        mixes="the image pool: each replica has its own history",
+        unmixed={"model.pool_size": 0},
+    )
     logs = ("d_loss", "g_loss", "cycle", "identity", "fooled")
     rounds = (("g_optimizer", "d_optimizer"),)
     players = {  # noqa: RUF012  (as in the base)
@@ -191,7 +204,7 @@ class CycleGAN(BaseGAN):
         pool_size=50,
         ema_decay=0.0,
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if identity_weight and input_channels != output_channels:
             raise GanzooError(
                 f"The identity loss feeds images of domain B ({output_channels} channels) to the generator of domain A "
@@ -201,40 +214,28 @@ class CycleGAN(BaseGAN):
             raise GanzooError(f'norm is "instance" or "batch"; received {norm!r}.')
         if not 0 <= dropout < 1:
             raise GanzooError(f"dropout is the share of units dropped and lies in [0, 1); received {dropout!r}.")
-        self.input_channels, self.output_channels = input_channels, output_channels
-        self.norm, self.affine, self.dropout = norm, affine, dropout
-        self.ngf, self.ndf, self.n_blocks, self.n_layers = ngf, ndf, n_blocks, n_layers
-        self.image_size, self.pool_size = image_size, pool_size
-        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
-
-        def generator(source, target):
-            return build_generator(
-                input_channels=source,
-                output_channels=target,
-                ngf=ngf,
-                n_blocks=n_blocks,
-                norm=norm,
-                affine=affine,
-                dropout=dropout,
-            )
-
-        def discriminator(channels):
-            return build_discriminator(channels=channels, ndf=ndf, n_layers=n_layers, norm=norm, affine=affine)
-
-        ab, ba = (input_channels, output_channels), (output_channels, input_channels)
-        ema = {"ema_generator_ab": generator(*ab), "ema_generator_ba": generator(*ba)} if ema_decay else {}
         self.pool_a, self.pool_b = ImagePool(pool_size, name="pool_a"), ImagePool(pool_size, name="pool_b")
         self.pool_a.build((None, image_size, image_size, input_channels))
         self.pool_b.build((None, image_size, image_size, output_channels))
+        back = {"input_channels": output_channels, "output_channels": input_channels}
         self.register_networks(
-            generator_ab=generator(*ab),
-            generator_ba=generator(*ba),
-            discriminator_a=discriminator(input_channels),
-            discriminator_b=discriminator(output_channels),
-            **ema,
+            generator_ab=build_generator,
+            generator_ba=functools.partial(build_generator, **back),
+            discriminator_a=functools.partial(build_discriminator, channels=input_channels),
+            discriminator_b=functools.partial(build_discriminator, channels=output_channels),
         )
 
     # ---- training: G and F, then D_X and D_Y on images from the histories ------------------------------------------
+    def recall(self, pool, images):
+        """Images from a domain's history; the draws belong to (run seed, domain, step) as all noise does."""
+
+        def places(shape, seed):
+            return tf.random.stateless_uniform(shape, seed, 0, max(self.pool_size, 1), tf.int32)
+
+        rows = tf.shape(images)[0]
+        uniform = self.noise(tf.random.stateless_uniform, f"{pool.name}/uniform", rows)
+        return tf.stop_gradient(pool(images, uniform, self.noise(places, f"{pool.name}/index", rows)))
+
     def generator_step(self, a, b):
         """G and F together. Returns the losses and (G(a), F(b)), which the discriminators are shown next."""
         identity = bool(self.identity_weight)
@@ -279,16 +280,6 @@ class CycleGAN(BaseGAN):
         fooled = tf.reduce_mean(tf.cast(tf.concat([old_a, old_b], 0) > 0.5, tf.float32))
         return loss, fooled
 
-    def recall(self, pool, images):
-        """Images from a domain's history; the draws belong to (run seed, domain, step) as all noise does."""
-
-        def places(shape, seed):
-            return tf.random.stateless_uniform(shape, seed, 0, max(self.pool_size, 1), tf.int32)
-
-        rows = tf.shape(images)[0]
-        uniform = self.noise(tf.random.stateless_uniform, f"{pool.name}/uniform", rows)
-        return tf.stop_gradient(pool(images, uniform, self.noise(places, f"{pool.name}/index", rows)))
-
     def train_step(self, data):
         a, b = self.unpack(data)
         g_loss, cycle, identity, fake_a, fake_b = self.generator_step(a, b)
@@ -317,6 +308,12 @@ class CycleGAN(BaseGAN):
     def sampler(self):
         return self.translator()
 
+    def translated(self, images, direction="a2b"):
+        """float32 G(x) or F(y) of float32 images (N, H, W, C) of any size."""
+        generator = self.translator(direction)
+        # At least 8: the residual blocks mirror one pixel at a quarter of the size.
+        return translation.padded(lambda x: generator(x, training=False), images, STRIDE, 2 * STRIDE)
+
     def generate(self, images, *, direction="a2b", seed=0):
         """Translates images of any size, padded to a multiple of 4 and cropped back.
 
@@ -328,28 +325,12 @@ class CycleGAN(BaseGAN):
         Returns:
             uint8 (N, H, W, channels of the other domain).
         """
-        generator = self.translator(direction)
-        channels = generator.input_shape[-1]
-        x = pixels.images_in(images, channels)
-        rows.row_seeds(seed, 1)  # a bad one is refused here as anywhere
+        x = pixels.images_in(images, self.translator(direction).input_shape[-1])
+        translate = self._translate(direction)
+        return translation.one_by_one(self, f"generate_{direction}", translate, x, seed)
 
-        def traced():
-            shape = tf.TensorSpec([1, None, None, channels])
-            return tf.function(lambda x: pixels.to_uint8(self.padded(generator, x)), input_signature=[shape])
-
-        run = self.cached(f"generate_{direction}", traced)
-        # One image at a time: the result cannot depend on the neighbours, not even by rounding.
-        return np.concatenate([run(x[i : i + 1]).numpy() for i in range(x.shape[0])])
-
-    def padded(self, generator, x):
-        """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
-        height, width = tf.shape(x)[1], tf.shape(x)[2]
-        rows, columns = (  # at least 8: the residual blocks mirror one pixel at a quarter of the size
-            tf.minimum(tf.range(tf.maximum(-(-side // STRIDE) * STRIDE, 2 * STRIDE)), side - 1)
-            for side in (height, width)
-        )
-        x = tf.gather(tf.gather(x, rows, axis=1), columns, axis=2)
-        return generator(x, training=False)[:, :height, :width]
+    def _translate(self, direction):
+        return lambda images, seeds: self.translated(images, direction)
 
     # ---- serving -------------------------------------------------------------------------------------------------
     def portable_signature(self):
@@ -363,33 +344,10 @@ class CycleGAN(BaseGAN):
 
     def serving_signature(self):
         endpoints = {}
-        for direction, bytes_name, tensors_name in (
-            ("a2b", "serving_default", "tensors"),
-            ("b2a", "b2a", "b2a_tensors"),
-        ):
-            serve, tensors = self._endpoints(self.translator(direction))
-            seed = tf.TensorSpec([None], tf.int64, name="seed")
+        for direction, *names in (("a2b", "serving_default", "tensors"), ("b2a", "b2a", "b2a_tensors")):
             channels = self.translator(direction).input_shape[-1]
-            image = tf.TensorSpec([None, None, None, channels], tf.float32, name="images")
-            image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
-            endpoints[bytes_name] = (serve, {"image_bytes": image_bytes, "seed": seed})
-            endpoints[tensors_name] = (tensors, {"images": image, "seed": seed})
+            endpoints |= zip(names, translation.endpoints(self._translate(direction), channels), strict=True)
         return endpoints
-
-    def _endpoints(self, generator):
-        def serve_row(image_bytes):
-            x = pixels.decode_image(image_bytes, generator.input_shape[-1])[None]
-            return tf.io.encode_png(pixels.to_uint8(self.padded(generator, x))[0])
-
-        def serve(image_bytes, seed):
-            """PNG, JPEG, GIF or BMP bytes (N,), each of its own size -> PNG bytes; `seed` (N,) is without effect."""
-            return {"image_bytes": tf.map_fn(serve_row, image_bytes, fn_output_signature=tf.string)}
-
-        def tensors(images, seed):
-            """float32 images (N, H, W, C) in [-1, 1] -> float32 images in [-1, 1]; `seed` (N,) is without effect."""
-            return {"images": self.padded(generator, images)}
-
-        return serve, tensors
 
 
 def _plainly(generator):

@@ -12,6 +12,7 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli_runs import refused, run
+from support.papers import network
 
 import ganzoo
 from ganzoo import data, exporting, importers, presets, schedules, training
@@ -199,7 +200,7 @@ def test_the_losses_are_those_of_the_paper(more):
 
 @pytest.mark.parametrize(("n_blocks", "parameters"), [(9, 11_378_179), (6, 7_837_699)])
 def test_parameters_of_both_generators_of_the_paper(n_blocks, parameters):
-    assert cyclegan.build_generator(n_blocks=n_blocks).count_params() == parameters
+    assert network(cyclegan.build_generator, n_blocks=n_blocks).count_params() == parameters
 
 
 def test_dropout_is_drawn_for_each_row_in_training_and_never_for_samples():
@@ -302,8 +303,8 @@ def test_averages_that_a_file_does_not_have_start_where_their_networks_are(tmp_p
     plain = tiny.build("cyclegan", ema_decay=0.0)
     folder = ganzoo.save(plain, tmp_path / "plain")
     averaged = ganzoo.load(folder, ema_decay=0.9)
-    for average, network in averaged.averages():
-        for shadow, weight in zip(average.weights, network.weights, strict=True):
+    for average, original in averaged.averages():
+        for shadow, weight in zip(average.weights, original.weights, strict=True):
             np.testing.assert_array_equal(shadow, weight)
     assert len(averaged.averages()) == 2
     again = ganzoo.load(ganzoo.save(averaged, tmp_path / "averaged"), ema_decay=0.0)
