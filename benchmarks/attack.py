@@ -280,8 +280,8 @@ def long_bodies(target: Target) -> list:
     found += each(target, [trailers], 400, 431)
     tiny = start + b"1\r\n \r\n" * 200_000 + b"0\r\n\r\n"
     found += each(target, [tiny], 400)
-    large = predict(b"[" + b"[]," * 5_000_000 + b"0]")
-    return found + together(lambda data: fault(ask(target, data), 400, 408, 503, 504), [large] * 12)
+    large = [predict(b"[" + b"[]," * count + b"0]") for count in (2_000_000, 5_000_000)]
+    return found + together(lambda data: fault(ask(target, data), 400, 408, 503, 504), large * 6)
 
 
 def pixels(target: Target) -> list:

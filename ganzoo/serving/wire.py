@@ -19,6 +19,7 @@ import numpy as np
 TENSORFLOW_NAMES = {"float16": "half", "float32": "float", "float64": "double"}  # others are called alike
 JSON_TYPES = {dict: "Object", list: "Array", str: "String", bool: "Bool", type(None): "Null", int: "Number"}
 MAX_RANK = 16  # of a tensor in JSON; NumPy takes 64, TensorFlow 254
+MAX_VALUES = 2**21  # of a document: while it is parsed, no other thread of Python runs
 MAX_SENTENCE = 1000  # characters
 
 
@@ -45,6 +46,11 @@ def parse(body: bytes) -> dict:
 
     if not body:
         raise RequestError(400, "JSON Parse error: The document is empty")
+    if body.count(b",") > MAX_VALUES:
+        raise RequestError(
+            400,
+            f"The document has more than {MAX_VALUES:,} values; send pictures as files in image_bytes, or fewer rows.",
+        )
     try:
         with _no_collection():
             document = orjson.loads(body)
