@@ -1,10 +1,10 @@
 """The options of a run: of a preset, of a TOML file, and what a user sets beside them."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import parse_toml, read_text, shown
 from ganzoo.presets.catalogue import find_paper, read, resolve
 from ganzoo.presets.records import DataConfig, RunConfig, TrainConfig, validate
 from ganzoo.presets.toml import to_toml
@@ -45,9 +45,10 @@ def _from_preset(name: str) -> dict:
 
 def _from_file(path: Path) -> dict:
     try:
-        own = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read as TOML: {error}.") from error
+        text = read_text(path)
+    except GanzooError as error:
+        raise GanzooError(f"{shown(path)} cannot be read as TOML: {error}") from error
+    own = parse_toml(text, shown(path))
     if "extends" in own:
         tables = _from_preset(str(own.pop("extends")))
         _forget_splits(tables, own["data"].get("source") if isinstance(own.get("data"), dict) else None)

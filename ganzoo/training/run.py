@@ -166,6 +166,10 @@ def _built(config: RunConfig, scope) -> tuple[BaseGAN, Any, list[Segment]]:
     pictures = data.open_source(config.data)
     with scope.scope(), precision.policy(config.train.precision):
         model = zoo.build(config)
+    if config.train.stop.d_wins and "fooled" not in model.logs:
+        raise GanzooError(
+            f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
+        )
     loop.divide(model, config.train)
     segments = model.segments(config.train)
     for segment in segments:
@@ -206,6 +210,8 @@ def _begin(model: BaseGAN, pictures, segments, out: Path, resume: bool, init, fo
         model.jit_compile = model.run_config.train.jit_compile
     if not workers.is_chief(model.distribute_strategy):
         return start
+    for remark in data.remarks(pictures):
+        loop.say(remark)
     # Only now, so that a refused run leaves nothing behind; and before the first step.
     if changed:
         changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")
