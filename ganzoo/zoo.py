@@ -57,7 +57,7 @@ def build(config: RunConfig) -> BaseGAN:
     except (TypeError, ValueError) as error:  # Keras' own word on a width of 0 and the like
         raise GanzooError(f"{config.name} cannot be built with {config.model}: {error}") from error
     model.run_config = config
-    model.preset = config.preset
+    model.preset = config.preset or None
     model.seed = config.train.seed
     if config.train.sync_batch_norm:
         normalization.synchronize(model.networks().values())
@@ -77,6 +77,10 @@ def complete(config: RunConfig) -> RunConfig:
         GanzooError: unknown paper or argument, or a value of another type than the argument's default.
     """
     cls = registry.models().get(config.name)
+    if cls is None and config.name in presets.list_models():
+        raise GanzooError(
+            f'zoo_configs/{config.name}.toml is there, but no file of ganzoo/models has @register("{config.name}").'
+        )
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
     defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
@@ -115,7 +119,7 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     """Writes a folder that `load(directory)` reads: config.toml, weights.safetensors, manifest.json (last).
 
     A model that was trained since it was loaded is finalised first (`finalize`: standing statistics). One that was built
-    by its class and not by `load` takes data and training options of the paper's default preset.
+    by its class and not by `load` takes data and training options of the paper's default preset, and not its name.
 
     Args:
         dtype: "float16" halves the file.
@@ -125,9 +129,9 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     if int(model.step.numpy()):
         model.finalize()
     config = model.run_config or presets.run_config(model.paper)
-    config = config.model_copy(update={"model": model.get_config()})
+    config = config.model_copy(update={"model": model.get_config(), "preset": model.preset or ""})
     path = directory / "weights.safetensors"
-    facts = {"model": f"{config.name}/{config.preset}", "ganzoo": __version__}
+    facts = {"model": model.full_name, "ganzoo": __version__}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
     sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, float32_keys=model.float32_keys)
     files.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
@@ -166,7 +170,7 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
     if record is None:
         trained = [p for p, r in presets.read(config.name).presets.items() if r.weights]
         raise GanzooError(
-            f"{config.name}/{config.preset} has no published weights. With weights=None it starts from random ones."
+            f"{config.full_name} has no published weights. With weights=None it starts from random ones."
             + (f" Presets with weights: {', '.join(trained)}." if trained else "")
         )
     return ASSETS / record.file, record.sha256

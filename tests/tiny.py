@@ -20,13 +20,16 @@ TINY = {
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
     "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
     "text-to-image": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4, "encoder_width": 8, "text_length": 90, "words": 16, "r1_gamma": 0.5, "ema_decay": 0.5},
+    "wgan-gp": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "n_critic": 2, "gp_weight": 1.0, "ema_decay": 0.5},
 }  # fmt: skip
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "cyclegan": [
-        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
+        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
+        {"norm": "batch", "ema_decay": 0.0},
+        {"affine": True, "dropout": 0.25},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "pix2pix": [
@@ -55,6 +58,7 @@ STILL = {
     "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)
     "stylegan-lite": r"(to|from)_rgb_[48]/(kernel|bias)",  # of sizes that only progressive growing trains
     "text-to-image": r"(stem|up\d|out|down\d|res\d?_\d|joint)_conv/bias",  # kept at zero (Zeroed)
+    "wgan-gp": r"(project|up1_conv|score)/bias",  # kept at zero (Zeroed); a difference of scores has no gradient for score/bias
 }
 
 # Variables that begin at values where a gradient is rounding noise, by the end of their key: drawn at random instead.
@@ -69,6 +73,7 @@ MIXES = {
     "pix2pix": BATCH_NORM,
     "stylegan-lite": "minibatch stddev: each replica compares its own rows",
     "text-to-image": "batch norm, GAN-INT's pairs of texts, and the joint embedding's",
+    "wgan-gp": BATCH_NORM,
 }
 UNMIXED = {
     "cyclegan": {"pool_size": 0},
@@ -79,7 +84,7 @@ UNMIXED = {
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]
 
-BATCH = 4
+BATCH = 4  # rows of each update
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]
 
 
@@ -109,8 +114,8 @@ def signature(model) -> dict[str, tf.TensorSpec]:
 
 
 def batches(model, batch_size: int = BATCH, seed: int = 0) -> tf.data.Dataset:
-    """Infinite random batches for the model."""
-    return data.synthetic(signature(model), batch_size, seed=seed)
+    """Infinite random batches for the model: `batch_size` rows for each update of the player with the most in a step."""
+    return data.synthetic(signature(model), batch_size * max(model.updates.values()), seed=seed)
 
 
 def batch(model, batch_size: int = BATCH, seed: int = 0) -> dict[str, tf.Tensor]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.base.pixels import _array, png_rows, to_uint8
+from ganzoo.base.pixels import _array
 from ganzoo.errors import GanzooError
 
 CHUNK = 16  # images that one forward pass of `generate` makes
@@ -94,32 +94,6 @@ def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
     padded = [tf.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
     chunks = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(0, count, CHUNK)]
     return np.concatenate(chunks)[:count]
-
-
-def generate_latent(model, n: int, seed: int, latents) -> np.ndarray:
-    """`generate` of the unconditional papers: uint8 images (n, H, W, C) from seeds or from given latents."""
-    latents = latent_rows(model, n, seed, latents)
-    return in_chunks(
-        model.cached("generate", lambda: tf.function(lambda rows: to_uint8(model.images_of(rows)))), latents
-    )
-
-
-def latent_endpoints(model) -> dict:
-    """`serving_signature` of the unconditional papers: seeds to PNG bytes, and latents to floats."""
-
-    def serve(seed):
-        """int64 seeds (N,) -> PNG bytes (N,); row i is what `generate(1, seed=seed[i])` shows."""
-        images = model.images_of(model.latents(seeds_of(seed)))
-        return {"image_bytes": png_rows(to_uint8(images))}
-
-    def tensors(latents):
-        """float32 latents (N, latent_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
-        return {"images": model.images_of(latents)}
-
-    return {
-        "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
-        "tensors": (tensors, {"latents": tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")}),
-    }
 
 
 def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:

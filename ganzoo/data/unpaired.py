@@ -13,8 +13,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 
 from ganzoo.data.images import image_key
+from ganzoo.data.pictures import PictureSource
+from ganzoo.data.pipeline import seed_of_second_domain
 from ganzoo.data.source import Source
 from ganzoo.data.sources.layouts import SPLITS, Item, Layout, place
 from ganzoo.data.task_shapes import TaskShape, pipeline
@@ -61,8 +64,8 @@ SIDES = {
 }
 
 
-class UnpairedSource:
-    """One split of two domains: `sides` holds a `Source` for each. The rest reads as in `Source`.
+class UnpairedSource(Source):
+    """One split of two domains: `sides` holds a `PictureSource` for each; see `Source`.
 
     A config's `direction = "b2a"` exchanges the domains.
     """
@@ -74,7 +77,7 @@ class UnpairedSource:
         self.size, self.load_size = config.size, config.load_size or config.size
         folders = DOMAINS if config.direction == "a2b" else DOMAINS[::-1]
         self.sides = {
-            domain: Source(config, side_split(self.split, folder), SIDES[domain])
+            domain: PictureSource(config, side_split(self.split, folder), SIDES[domain])
             for domain, folder in zip(DOMAINS, folders, strict=True)
         }
 
@@ -91,6 +94,15 @@ class UnpairedSource:
     def in_memory(self) -> bool:
         """Whether both domains are."""
         return all(source.in_memory for source in self.sides.values())
+
+    def batches(self, batch_size: int, *, seed: int, size: int, labels, texts, foils, **place) -> tf.data.Dataset:
+        seeds = {"a": seed, "b": seed_of_second_domain(seed)}
+        plain = {"size": size, "labels": False, "texts": None, "foils": False}
+        parts = {
+            domain: side.batches(batch_size, seed=seeds[domain], **plain, **place)
+            for domain, side in self.sides.items()
+        }
+        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
 
     def take(self, n: int) -> dict[str, np.ndarray]:
         """The first `n` of each domain (as many as the smaller one has at most), without augmentation."""

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from ganzoo.data import bundled
 from ganzoo.data.pipeline import MIRROR, positions_of, random_below, random_bits, shuffled
+from ganzoo.data.source import Source
 from ganzoo.data.sources import grids
 from ganzoo.data.sources.layouts import OUTSIDE, split_names
 from ganzoo.data.sources.records import choose_splits
@@ -54,8 +55,8 @@ class Grids:
     about: dict = field(default_factory=dict)
 
 
-class VoxelSource:
-    """The usable shapes of a split, in a fixed order. Reads as `ganzoo.data.source.Source`.
+class VoxelSource(Source):
+    """The usable shapes of a split; see `Source`.
 
     Attributes:
         columns, channels: ("voxels",) and (1,), or ("image", "voxels") and (3, 1).
@@ -100,7 +101,7 @@ class VoxelSource:
         return self._pictures(grid[None], np.array([i % len(self.views)]))[0], grid
 
     def batches(
-        self, batch_size: int, *, seed: int, start_step: int, offset: int, rows: slice | None
+        self, batch_size: int, *, seed: int, start_step: int, offset: int, rows: slice | None, **pictures_only
     ) -> tf.data.Dataset:
         """Infinite dict batches of float32, voxels 0 or 1, pictures in [-1, 1]: see `ganzoo.data.batches`."""
         with tf.device("CPU:0"):

@@ -181,9 +181,12 @@ def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
     """Sets every BatchNorm's running values to the plain mean over `batches` of its batch statistics.
 
     A generator that samples with moving statistics is only as good as they are; after training they lag behind the
-    weights. Each batch is one input of the generator (Brock et al. 2018, section 4 "standing statistics").
+    weights. Each batch is one input of the generator (Brock et al. 2018, section 4 "standing statistics"). Nothing happens
+    to a generator without a BatchNorm.
     """
     norms = [layer for layer in generator.layers if isinstance(layer, BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     try:
         for count, batch in enumerate(batches):

@@ -100,6 +100,16 @@ def read_file(path: str | os.PathLike, name: str | None = None) -> bytes:
         raise ImageError(str(error), "bomb" if error.kind == "large" else error.kind) from error
 
 
+def is_picture(value) -> bool:
+    """Whether `picture` reads it: a path or a Pillow image, and no array."""
+    return isinstance(value, str | os.PathLike | Image.Image)
+
+
+def picture(value: str | os.PathLike | Image.Image) -> np.ndarray:
+    """uint8 (height, width, 1 or 3) of a path or a Pillow image; raises `ImageError` as `read_image`."""
+    return _to_array(value) if isinstance(value, Image.Image) else read_image(value)
+
+
 def image_size(data: bytes, formats: Sequence[str] = FORMATS) -> tuple[int, int, str] | None:
     """(width, height, Pillow mode) from the header alone, or None if the bytes are no picture of these formats."""
     try:

@@ -3,6 +3,7 @@
 from ganzoo.presets.catalogue import config_folder, find_paper, is_paper, list_models, list_presets, read, resolve
 from ganzoo.presets.options import config_toml, run_config
 from ganzoo.presets.records import (
+    OF_SOME_PAPERS,
     DataConfig,
     EvalConfig,
     GrowthConfig,
@@ -20,6 +21,7 @@ from ganzoo.presets.records import (
 from ganzoo.presets.toml import to_toml
 
 __all__ = [
+    "OF_SOME_PAPERS",
     "DataConfig",
     "EvalConfig",
     "GrowthConfig",

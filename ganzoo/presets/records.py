@@ -150,6 +150,10 @@ class GrowthConfig(Record):
         return self
 
 
+# Options of `[train]` that a paper must declare (`train_options`), and what is true of a paper that does not.
+OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no text encoder to train first"}
+
+
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
 
@@ -285,13 +289,19 @@ class PaperFile(Record):
 
 
 class RunConfig(Record):
-    """Resolved options of a run or of a saved model folder, `config.toml`."""
+    """Resolved options of a run or of a saved model folder, `config.toml`. `preset` is "" of a model that was built by its
+    class: it is none of the zoo's."""
 
     name: str
     preset: str
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig
+
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset", or the paper alone; as `BaseGAN.full_name`."""
+        return f"{self.name}/{self.preset}" if self.preset else self.name
 
 
 def validate(record: type[Record], tables: dict, where: str):

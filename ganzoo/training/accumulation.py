@@ -2,7 +2,8 @@
 
 The papers know nothing of it. In each of a model's `rounds` its `train_step` runs for every micro-batch with one change:
 `minimize` hands the gradients of the round's players over and applies none. Their mean is applied at the end of the round,
-so that the next one sees the new weights, as in a step of the whole batch. What a micro-batch would assign besides (batch
+so that the next one sees the new weights, as in a step of the whole batch. A player with several `updates` in a step has a
+round for each. What a micro-batch would assign besides (batch
 statistics, a running w) is kept apart by Keras' StatelessScope; the mean over the micro-batches is assigned once. So where
 no operation mixes samples, the result is that of the whole batch. Batch norm normalises by the statistics of a
 micro-batch, and its moving statistics are means of these.
@@ -11,26 +12,12 @@ The memory is that of a micro-batch and one set of gradients: a loop keeps one m
 one has ended. The price is that a round repeats the forward passes of the rounds before it.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
+from ganzoo.base.parts import Part
 from ganzoo.errors import GanzooError
-
-
-@dataclasses.dataclass
-class Part:
-    """One micro-batch: `index` of `count`, and what its train_step leaves: gradients and losses by player, [decay] of an
-    EMA."""
-
-    count: int
-    index: int | tf.Tensor
-    players: tuple[str, ...]
-    gradients: dict[str, list] = dataclasses.field(default_factory=dict)
-    losses: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
-    averages: list = dataclasses.field(default_factory=list)
 
 
 def in_parts(model: BaseGAN, count: int):
@@ -48,21 +35,21 @@ def in_parts(model: BaseGAN, count: int):
     def train_step(data):
         shares = tf.nest.map_structure(lambda x: _shares(x, count), data)
         logs, states, averages = {}, {}, []
-        for players in model.rounds:
-            present = tuple(player for player in players if player in model.players)
-            if not present:
-                continue
-            sums, averages = _round(model, whole, shares, count, present)
-            for player, gradients in sums["gradients"].items():
-                whole_list = [None] * len(model.trainable_of(player))
-                for place, total in gradients.items():
-                    whole_list[place] = total / count
-                model.update(player, sums["losses"][player] / count, whole_list)
-            # Of the first round, that is before any update; a player's own loss is of the round that it moves in.
+        rounds = _turns(model)
+        for turns in rounds:
+            sums, averages = _round(model, whole, shares, count, turns)
+            for (player, turn), found in sums["gradients"].items():
+                gradients = [
+                    found[place] / count if place in found else None for place in range(len(model.trainable_of(player)))
+                ]
+                model.update(player, sums["losses"][player, turn] / count, gradients)
+            # As the first players saw them; a player's own loss is of the round that it moves in.
+            moving = {player for player, _ in turns}
             own = {
-                key: value for key, value in sums["logs"].items() if f"{key.removesuffix('loss')}optimizer" in present
+                key: value for key, value in sums["logs"].items() if f"{key.removesuffix('loss')}optimizer" in moving
             }
-            logs, states = (logs or sums["logs"]) | own, states or sums["states"]
+            logs = sums["logs"] if moving & {player for player, _ in rounds[0]} else logs | own
+            states = states or sums["states"]
         state = model.training_state()
         for key, total in states.items():
             state[key].assign(total / count)
@@ -81,13 +68,23 @@ def _shares(x: tf.Tensor, count: int) -> tf.Tensor:
     return tf.reshape(x, [count, -1 if rows is None else rows // count, *x.shape[1:]])
 
 
-def _round(model: BaseGAN, train_step, shares, count: int, players: tuple[str, ...]):
+def _turns(model: BaseGAN) -> list[list[tuple[str, int]]]:
+    """The rounds of a step: in each, (player, which of its updates). A player's next update sees the one before."""
+    found = []
+    for players in model.rounds:
+        present = {player: model.updates[player] for player in players if player in model.players}
+        most = max(present.values(), default=0)
+        found += [[(player, turn) for player in present if turn < present[player]] for turn in range(most)]
+    return found
+
+
+def _round(model: BaseGAN, train_step, shares, count: int, turns: list[tuple[str, int]]):
     """(sums over the micro-batches of gradients, losses, logs and states; what update_ema was called with)."""
     averages = []
 
     def run(index):
         nonlocal averages
-        model.part = Part(count, index, players)
+        model.part = Part(count, index, turns)
         try:
             with keras.StatelessScope() as scope:
                 logs = train_step(tf.nest.map_structure(lambda x: x[index], shares))
@@ -96,8 +93,8 @@ def _round(model: BaseGAN, train_step, shares, count: int, players: tuple[str, .
             model.part = None
         averages = part.averages
         gradients = {
-            player: {place: tf.convert_to_tensor(g) for place, g in enumerate(found) if g is not None}
-            for player, found in part.gradients.items()
+            turn: {place: tf.convert_to_tensor(g) for place, g in enumerate(found) if g is not None}
+            for turn, found in part.gradients.items()
         }
         variables = {key: v for key, v in model.training_state().items() if isinstance(v, keras.Variable)}
         states = {key: scope.get_current_value(variable) for key, variable in variables.items()}

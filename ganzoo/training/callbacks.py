@@ -37,7 +37,7 @@ class RunLog(keras.callbacks.Callback):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
         self.began: float | None = None
-        rows = kept_rows(path, start_step) if path else []
+        rows = kept_rows(path, start_step, "seconds") if path else []
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.save_seconds = rows[-1].get("save_seconds", 0.0) if rows else 0.0  # counted by `Checkpoints`
         self.step = self.logged = start_step
@@ -120,7 +120,7 @@ class SampleGrid(keras.callbacks.Callback):
             columns = [images.to_channels(column, channels) for column in columns]
             picture = images.grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=6)
         path = self.folder / f"{self.step:06d}.png"
-        text = {"model": f"{model.paper}/{model.preset}", "step": str(self.step)}
+        text = {"model": model.full_name, "step": str(self.step)}
         if self.inputs is not None and "text" in self.inputs and isinstance(self.inputs["text"], list):
             text["text"] = "\n".join(self.inputs["text"])
         images.write_png(path, picture, text)

@@ -63,7 +63,10 @@ def plan(config: RunConfig) -> Plan:
     Raises:
         GanzooError: the data or options are bad, or a probe fails, with its last words.
     """
-    unit = config.train.accumulate * config.model.get("stddev_group", 1)
+    from ganzoo import registry, zoo
+
+    config = zoo.complete(config)
+    unit = config.train.accumulate * config.model.get(registry.models()[config.name].batch_unit, 1)
     small, large = sizes(config.train.batch_size, unit)
     device, available = memory()
     return predict(config, (_child(config, small), _child(config, large)), available, device, unit)

@@ -166,6 +166,10 @@ def _built(config: RunConfig, scope) -> tuple[BaseGAN, Any, list[Segment]]:
     pictures = data.open_source(config.data)
     with scope.scope(), precision.policy(config.train.precision):
         model = zoo.build(config)
+    if config.train.stop.d_wins and "fooled" not in model.logs:
+        raise GanzooError(
+            f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
+        )
     loop.divide(model, config.train)
     segments = model.segments(config.train)
     for segment in segments:

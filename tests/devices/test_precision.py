@@ -1,6 +1,7 @@
 """What float16 and bfloat16 do to a step; micro-batches, several steps a call and XLA, which must change nothing."""
 
 import hashlib
+import itertools
 import json
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 import tiny
 
 from ganzoo import penalties, presets, training, weights
+from ganzoo.base import BaseGAN
 from ganzoo.devices import precision, strategies
 from ganzoo.errors import GanzooError
 from ganzoo.training import accumulation, jit_probe
@@ -185,6 +187,87 @@ def test_batch_statistics_are_assigned_once_and_are_the_mean_of_the_micro_batche
     assert np.abs(expected[key]).max() > 1e-4
     np.testing.assert_allclose(found[key], expected[key], atol=1e-7)
     np.testing.assert_array_equal(found[f"ema_{key}"], found[key])
+
+
+class Chase(BaseGAN):
+    """G(z) = w z follows D(x) = v x, which moves `turns` times in a step, each time on rows of its own; both losses are
+    squares, so that every update depends on the ones before it. `numbered`: as the base asks for."""
+
+    paper, task, logs = "chase", "latent", ("d_loss", "g_loss", "level")
+    turns, numbered = 3, True
+
+    def __init__(self):
+        super().__init__(locals())
+
+        def network():
+            x = keras.Input((1,))
+            return keras.Model(x, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name="w")(x))
+
+        self.register_networks(generator=network, discriminator=network)
+        self.compile(**{player: keras.optimizers.SGD(0.02, 0.5, name=player) for player in self.players})
+
+    @property
+    def updates(self):
+        return {"d_optimizer": 3, "g_optimizer": 1}
+
+    def train_step(self, data):
+        (x,) = self.unpack(data)
+        for turn in range(self.turns):
+            rows = x[turn :: self.turns]
+            rows += self.noise(tf.random.stateless_normal, f"x{turn}", tf.shape(rows)[0], [1])
+            with tf.GradientTape() as tape:
+                d_loss = tf.reduce_mean((self.discriminator(rows) - self.generator(rows) - 1.0) ** 2)
+            self.minimize(tape, d_loss, "d_optimizer", *([turn] if self.numbered else []))
+            level = tf.reduce_mean(self.discriminator(rows))
+        with tf.GradientTape() as tape:
+            g_loss = tf.reduce_mean((self.generator(x) - self.discriminator(x)) ** 2)
+        self.minimize(tape, g_loss, "g_optimizer")
+        return self.log(d_loss=d_loss, g_loss=g_loss, level=level)
+
+    def batch_signature(self):
+        return {"image": tf.TensorSpec([None, 1], tf.float32)}
+
+
+@pytest.mark.parametrize(("parts", "strategy"), [(2, "one"), (4, "one"), (1, "mirrored"), (2, "mirrored")])
+def test_every_update_of_a_player_that_moves_several_times_is_kept(parts, strategy):
+    whole = Chase()
+    expected = stepped(whole, batch_size=24)
+    assert expected["d_optimizer/d_optimizer/iteration"] == 6
+    with strategies.choose(strategy).scope():
+        found = stepped(model := Chase(), parts, batch_size=24)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, err_msg=key)
+    logged = {key: float(whole.trackers[key].result()) for key in ("d_loss", "g_loss")}
+    assert {key: float(model.trackers[key].result()) for key in logged} == pytest.approx(logged, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "parts", "sentence"),
+    [
+        ({"numbered": False}, 2, r"minimize twice for turn 0 of d_optimizer .* Declare them in Chase\.updates"),
+        ({"turns": 4}, 1, r"declares 3 update\(s\) of d_optimizer in a step, .* turn = 3"),
+        ({"turns": 4}, 2, r"declares 3 update\(s\) of d_optimizer in a step, .* turn = 3"),
+    ],
+)
+def test_an_update_that_is_not_declared_is_refused(change, parts, sentence, monkeypatch):
+    for key, value in change.items():
+        monkeypatch.setattr(Chase, key, value)
+    with pytest.raises(GanzooError, match=sentence):
+        stepped(Chase(), parts, batch_size=24)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_player_that_is_not_due_sits_the_step_out(parts, monkeypatch):
+    monkeypatch.setattr(
+        Chase, "due", lambda self, player: self.step.value % 2 == 1 if player == "g_optimizer" else True
+    )
+    model, seen = Chase(), []
+    for _ in range(4):
+        state = stepped(model, parts, steps=1, batch_size=24)
+        seen.append((int(state["g_optimizer/g_optimizer/iteration"]), float(state["generator/g/kernel"][0, 0])))
+    assert [count for count, _ in seen] == [0, 1, 1, 2]
+    weights_of_g = [1.0, *(weight for _, weight in seen)]
+    assert [a != b for a, b in itertools.pairwise(weights_of_g)] == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
