@@ -62,7 +62,10 @@ def test_text_has_no_byte_order_mark(tmp_path):
 
 
 def test_lines_end_where_editors_end_them():
-    assert files.lines("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\nh\r\ni\rj") == ["a\u2028b\u2029c\x85d\x0be\x0cf\x1cg", *"hij"]
+    assert files.lines("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\nh\r\ni\rj") == [
+        "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg",
+        *"hij",
+    ]
 
 
 DEEP = files.MAX_DEPTH
