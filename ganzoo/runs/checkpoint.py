@@ -37,7 +37,7 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    weights.write(path, arrays, metadata={"model": model.paper})
+    weights.write(path, arrays, metadata={"sha256": weights.digest(arrays)})
     for old in _newest_first(folder)[keep:]:
         old.unlink()
     return path
@@ -46,7 +46,7 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
 def restore(model: BaseGAN, folder: Path) -> int | None:
     """Restores the newest whole checkpoint and returns its step; None if there is none.
 
-    A torn file is passed over with a warning and the one before is taken. Several workers all get the chief's.
+    A torn or changed file is passed over with a warning and the one before is taken. Several workers all get the chief's.
     """
     strategy = model.distribute_strategy
     data = workers.from_chief(strategy, _newest_whole(folder) if workers.is_chief(strategy) else b"")
@@ -59,7 +59,12 @@ def restore(model: BaseGAN, folder: Path) -> int | None:
 def _newest_whole(folder: Path) -> bytes:
     for path in _newest_first(folder):
         try:
-            weights.read(path)
+            arrays, _ = weights.read(path)
+            # Of a checkpoint that an earlier ganzoo wrote nothing is known.
+            if weights.metadata(path).get("sha256", digest := weights.digest(arrays)) != digest:
+                raise GanzooError(
+                    f"The checkpoint {path} holds other numbers than were written: a bit of it has changed."
+                )
         except GanzooError as error:
             log.warning("%s Taking the checkpoint before it.", error)
             continue
