@@ -50,7 +50,7 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     """
     path = Path(path)
     try:
-        data = files.read_bytes(path, MAX_BYTES)
+        data = files.read_bytes(path, MAX_BYTES, name="it")
     except files.FileError as error:
         why = f"{error.__cause__.strerror}." if isinstance(error.__cause__, OSError) else str(error)
         raise GanzooError(f"The weights file {path} cannot be read: {why}") from error
