@@ -20,11 +20,13 @@ REPO = Path(new_paper.__file__).parents[2]
 def clone(tmp_path):
     """A copy of this clone, with a link to the assets."""
     copy = tmp_path / "clone"
-    for folder in ("ganzoo", "zoo_configs", "tests", "tools"):
-        skip = shutil.ignore_patterns("__pycache__", "assets")
-        shutil.copytree(REPO / folder, copy / folder, symlinks=True, ignore=skip)
+    left_out = {REPO: {"runs", "build", "dist"}, REPO / "ganzoo": {"assets"}}
+
+    def skipped(folder, names):
+        return {n for n in names if n == "__pycache__" or n.startswith(".") or n in left_out.get(Path(folder), ())}
+
+    shutil.copytree(REPO, copy, symlinks=True, ignore=skipped)
     (copy / "ganzoo" / "assets").symlink_to(REPO / "ganzoo" / "assets")
-    shutil.copyfile(REPO / "pyproject.toml", copy / "pyproject.toml")
     return copy
 
 
