@@ -61,7 +61,7 @@ def test_a_new_paper_trains_at_once(clone):
 @pytest.mark.slow
 def test_the_harness_is_green_for_a_new_paper(clone):
     assert python(clone, "-m", "ganzoo", "new-paper", "my-gan").returncode == 0
-    checked = python(clone, "-m", "ruff", "check", "ganzoo", "tests/tiny.py")
+    checked = python(clone, "-m", "ruff", "check", "ganzoo/models/my_gan.py", "tests/tiny.py")
     assert checked.returncode == 0, checked.stdout
     tests = python(clone, "-m", "pytest", "--paper", "my-gan", "-p", "no:cacheprovider")
     assert tests.returncode == 0, tests.stdout[-3000:]
