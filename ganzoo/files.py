@@ -20,12 +20,12 @@ from ganzoo.errors import GanzooError
 
 MAX_BYTES = 512 * 2**20  # of one file
 MAX_FILES = 5_000_000  # below one folder
-MAX_REPEATS = 10_000  # folders below it that links lead into once more
+MAX_REPEATS = 1_000  # folders below it that links lead into once more
 HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
 MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
 # A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
-LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
+LONG_KEY = re.compile(r"""(?m)(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the user's quota, the largest file that is allowed
 
 
@@ -125,14 +125,18 @@ def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, *, name: str | N
         if about.st_size > limit:
             raise FileError(f"{name} has {about.st_size:,} bytes; at most {limit:,} are read.", "large")
         with open(path, "rb", opener=_opened) as file:
-            data = file.read(limit + 1)
+            data = file.read(about.st_size + 1)  # not limit + 1: so much memory would be taken at once
+            while len(data) <= limit and (
+                more := file.read(2**20)
+            ):  # it grew, or it is one of those that claim to be empty
+                data += more
     except OSError as error:
         raise FileError(f"Cannot read {name}: {error.strerror or error}.", "missing") from error
     except ValueError as error:
         if isinstance(error, GanzooError):
             raise
         raise FileError(f"Cannot read {name}: no file has such a name.", "missing") from error
-    if len(data) > limit:  # it grew, or it is one of those that claim to be empty
+    if len(data) > limit:
         raise FileError(f"{name} has more than {limit:,} bytes; at most so many are read.", "large")
     return data
 
@@ -198,14 +202,12 @@ def parse_toml(text: str | bytes, name: str) -> dict[str, Any]:
 def _bounded(value: Any, name: str) -> Any:
     level, depth = [value], 0
     while level:
-        if depth > MAX_DEPTH:
+        if any(isinstance(one, int) and not -(2**63) <= one < 2**64 for one in level):
+            raise GanzooError(f"{name} holds a whole number of more than 64 bits.")
+        holders = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if holders and depth == MAX_DEPTH:
             raise _too_deep(name)
-        inner = []
-        for one in level:
-            if isinstance(one, int) and not -(2**63) <= one < 2**64:
-                raise GanzooError(f"{name} holds a whole number of more than 64 bits.")
-            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        level, depth = inner, depth + 1
+        level, depth = [inner for holder in holders for inner in holder], depth + 1
     return value
 
 

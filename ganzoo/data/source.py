@@ -86,11 +86,11 @@ class Source(Protocol):
 
 
 def tally(skipped: Iterable[tuple[str, str]], most: int = 4) -> str:
-    """(file, reason) pairs by reason, with counts: "12 files: lies outside train/ (9), is empty (0 bytes) (3)"."""
+    """(file, reason) pairs by reason, with counts: "12 files: lies outside train/ (9); is empty (0 bytes) (3)"."""
     counts = Counter(reason.removeprefix(name).strip(" .") for name, reason in skipped)
     parts = [f"{reason} ({count:,})" for reason, count in counts.most_common(most)]
     rest = counts.total() - sum(count for _, count in counts.most_common(most))
-    return f"{counts.total():,} files: {'; '.join(parts)}{f'; other reasons ({rest:,})' if rest else ''}"
+    return f"{counts.total():,} file{'s' * (counts.total() > 1)}: {'; '.join(parts)}{f'; other reasons ({rest:,})' if rest else ''}"
 
 
 def remarks(source: Source) -> list[str]:
