@@ -210,8 +210,8 @@ def train(
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
 
-    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     if config is None and not resume:
@@ -251,8 +251,8 @@ def finetune(
 ) -> None:
     """Train on from a model's weights, with your own data.
 
-    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     chosen = overrides(
