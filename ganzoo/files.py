@@ -125,14 +125,18 @@ def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, *, name: str | N
         if about.st_size > limit:
             raise FileError(f"{name} has {about.st_size:,} bytes; at most {limit:,} are read.", "large")
         with open(path, "rb", opener=_opened) as file:
-            data = file.read(limit + 1)
+            data = file.read(about.st_size + 1)  # not limit + 1: so much memory would be taken at once
+            while len(data) <= limit and (
+                more := file.read(2**20)
+            ):  # it grew, or it is one of those that claim to be empty
+                data += more
     except OSError as error:
         raise FileError(f"Cannot read {name}: {error.strerror or error}.", "missing") from error
     except ValueError as error:
         if isinstance(error, GanzooError):
             raise
         raise FileError(f"Cannot read {name}: no file has such a name.", "missing") from error
-    if len(data) > limit:  # it grew, or it is one of those that claim to be empty
+    if len(data) > limit:
         raise FileError(f"{name} has more than {limit:,} bytes; at most so many are read.", "large")
     return data
 

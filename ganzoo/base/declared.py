@@ -60,6 +60,7 @@ class Declared:
     How it is measured, stored and tried:
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
+        feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
         takes_channels, makes_channels: beginnings of the names of layers that take and make the channels of pictures, beside
             the first layer of D (and of G from pictures) and the last one of G: those of other sizes.
@@ -84,6 +85,7 @@ class Declared:
 
     evaluation_kwargs: ClassVar[dict] = {}
     own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
+    feature_layers: str = ""
     float32_keys: str = ""
     takes_channels: tuple[str, ...] = ()
     makes_channels: tuple[str, ...] = ()

@@ -17,10 +17,16 @@ from ganzoo.base import habits
 from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
 from ganzoo.base.parts import Part
+from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import OF_SOME_PAPERS, TrainConfig
+
+NO_ROWS = (
+    "A replica got no row of the last batch, which has fewer rows than there are replicas: leave such a batch out "
+    "(tf.data.Dataset.batch(n, drop_remainder=True)), or take a number of rows that the batch size divides."
+)
 
 
 class BaseGAN(Declared, keras.Model):
@@ -299,6 +305,20 @@ class BaseGAN(Declared, keras.Model):
         several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
         return {key: mean[None] for key, mean in means.items()} if several else means
 
+    def fit(self, *args, callbacks=None, **kwargs):
+        """As Keras' own; of steps past the end of a schedule, whose learning rate is 0, a warning tells.
+
+        Raises:
+            GanzooError: a batch of another shape than `batch_signature`, or with fewer rows than there are replicas.
+        """
+        callbacks = [*(callbacks if isinstance(callbacks, list | tuple) else filter(None, [callbacks])), RateIsZero()]
+        try:
+            return super().fit(*args, callbacks=callbacks, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            if NO_ROWS in str(error):
+                raise GanzooError(NO_ROWS) from None
+            raise
+
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
         self.part = Part(1, 0, [])
@@ -338,7 +358,7 @@ class BaseGAN(Declared, keras.Model):
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
 
-        uint8 images 0..255 become floats in [-1, 1], as in `generate`.
+        uint8 images 0..255 become floats in [-1, 1], as in `generate`. Raises GanzooError for a batch of another shape.
         """
         names = list(self.batch_signature())
         while isinstance(data, tuple | list) and len(data) == 1:  # Keras wraps what `fit` gets as x
@@ -347,7 +367,7 @@ class BaseGAN(Declared, keras.Model):
             missing = [name for name in names if name not in data]
             if missing:
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
-            return [_signed(data[name]) for name in names]
+            return [self._checked(name, data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
         while values and values[-1] is None:  # train_on_batch adds y and sample_weight
             values.pop()
@@ -355,11 +375,48 @@ class BaseGAN(Declared, keras.Model):
             return self.unpack(values[0])
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
-        return [_signed(value) for value in values]
+        return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
+
+    def _checked(self, name: str, value) -> tf.Tensor:
+        """A tensor of a batch, which has the shape that `batch_signature` says."""
+        value = tf.convert_to_tensor(value)
+        if not self.fits(name, value.shape[1:]):
+            raise GanzooError(
+                f'{self.full_name} trains on batches of "{name}" of {self.wants(name)} each; received {shape_text(value.shape[1:])}.'
+            )
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
+            with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS)]):
+                value = tf.identity(value)
+        return _signed(value)
+
+    def wants(self, name: str) -> str:
+        """The shape of an item of a column, for a sentence."""
+        shape = self.batch_signature()[name].shape[1:]
+        sides = f", sides of a multiple of {self.stride}" if None in shape and self.stride > 1 else ""
+        return shape_text(shape) + sides
+
+    def fits(self, name: str, shape) -> bool:
+        """Whether an item (no batch axis) of this shape is one of the column that `batch_signature` names.
+
+        Of sentences, embeddings and labels there may be several for an item; only the last axes are looked at.
+        """
+        wanted = self.batch_signature()[name].shape[1:]
+        if tf.TensorShape(shape).rank is None:
+            return True
+        if len(wanted) < 3:
+            return not len(wanted) or wanted.is_compatible_with(shape[-len(wanted) :])
+        open_sides = [side for side, size in zip(shape, wanted, strict=False) if size is None and side is not None]
+        return wanted.is_compatible_with(shape) and all(side % self.stride == 0 for side in open_sides)
 
     def cached(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
+
+
+def shape_text(shape) -> str:
+    """A shape for a sentence: (any, 64, 64, 3)."""
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
 def _signed(images):

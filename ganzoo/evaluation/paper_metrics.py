@@ -103,10 +103,9 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 
 
 def discriminator_features(model, shown: np.ndarray) -> np.ndarray:
-    """Radford et al. section 5.1: D's features of every layer (named `*_lrelu`), max-pooled to a 4x4 grid, flattened,
-    concatenated."""
+    """Radford et al. section 5.1: D's features of every layer, max-pooled to a 4x4 grid, flattened, concatenated."""
     d = model.networks()["discriminator"]
-    outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")]
+    outputs = [layer.output for layer in d.layers if layer.name.endswith(model.feature_layers)]
     pooled = [keras.layers.MaxPooling2D(o.shape[1] // 4)(o) if o.shape[1] > 4 else o for o in outputs]
     flat = keras.layers.Concatenate()([keras.layers.Flatten()(o) for o in pooled])
     network = keras.Model(d.inputs, flat)

@@ -57,10 +57,10 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 
 
 def discriminator_features(model, shapes: np.ndarray) -> np.ndarray:
-    """Section 4.2: the responses of D's last three hidden layers (named `*_lrelu`; of 64^3: the second to the fourth), max-pooled
-    to 2x2x2 (kernels 8, 4, 2), flattened, concatenated."""
+    """Section 4.2: the responses of D's last three hidden layers (of 64^3: the second to the fourth), max-pooled to 2x2x2
+    (kernels 8, 4, 2), flattened, concatenated."""
     d = model.networks()["discriminator"]
-    outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")][-3:]
+    outputs = [layer.output for layer in d.layers if layer.name.endswith(model.feature_layers)][-3:]
     pooled = [keras.layers.MaxPooling3D(o.shape[1] // 2)(o) for o in outputs]
     flat = [keras.layers.Flatten()(o) for o in pooled]
     network = keras.Model(d.inputs[0], keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0])

@@ -135,6 +135,7 @@ class DCGAN(LatentGAN):
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     own_metrics = {"linear-d-features": "linear"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
     checks = Checks(
         small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
         | {"data.size": 8, "data.split": "test"}

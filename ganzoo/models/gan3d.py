@@ -150,6 +150,7 @@ class GAN3D(LatentGAN):
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
     makes = "voxels"
     own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
     checks = Checks(small={"model.grid_size": 8, "model.latent_dim": 6, "model.ngf": 4, "model.ndf": 3, "data.size": 8})
 
     def __init__(

@@ -271,8 +271,15 @@ class TextToImage(BaseGAN):
                 f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
                 "the text encoder alone: give more steps, or fewer encoder steps."
             )
-        rest = Segment(steps, train.steps - steps, steps * train.batch_size, train.batch_size, part="gan")
-        return [Segment(0, steps, 0, train.batch_size, part="encoder"), rest]
+        rest = Segment(
+            steps,
+            train.steps - steps,
+            steps * train.batch_size,
+            train.batch_size,
+            part="gan",
+            players=("d_optimizer", "g_optimizer"),
+        )
+        return [Segment(0, steps, 0, train.batch_size, part="encoder", players=("e_optimizer",)), rest]
 
     def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"

@@ -1,6 +1,6 @@
 """Typed records of `zoo_configs/*.toml` and of run files. Reads and validates; builds no network, needs no TensorFlow."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -165,7 +165,8 @@ class TrainConfig(Record):
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
     is worked off in (`ganzoo.training.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
-    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`).
+    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`);
+    freeze_d counts layers of D, or is a share of them below 1.
     """
 
     batch_size: pydantic.PositiveInt
@@ -184,7 +185,7 @@ class TrainConfig(Record):
     accumulate: pydantic.PositiveInt = 1
     steps_per_execution: pydantic.PositiveInt = 1
     jit_compile: bool = False
-    freeze_d: pydantic.NonNegativeInt = 0
+    freeze_d: pydantic.NonNegativeInt | Annotated[float, pydantic.Field(gt=0, lt=1)] = 0
     lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}
     growth: GrowthConfig | None = None
     encoder_steps: pydantic.NonNegativeInt = 0

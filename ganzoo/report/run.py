@@ -30,6 +30,7 @@ from ganzoo.runs.log import Log, as_float, read_json, read_log
 HEALTHY = (0.35, 0.65)  # share of fakes taken for real that we call balanced: one half, give or take
 NOT_CHARTED = {"step", "seconds", "images_per_s", "save_seconds", "fooled", "epoch", "images"}
 LOGITS = ("real_logit", "fake_logit")
+RATES = {"g_rate": "of G", "d_rate": "of D", "e_rate": "of E"}
 # What a finding is called on the charts, and which charts it marks.
 MARKS = {
     "d_wins": ("D wins", "balance"),
@@ -135,10 +136,11 @@ def write_run_report(run_dir: str | Path) -> Path:
         *_loss_charts([Line(k, *log.series(k), color=i) for i, k in enumerate(losses)], _marks(found, "losses")),
         *_balance_chart(fooled, found),
         *_logit_chart(log, found),
+        *_rate_chart(log),
         *_spread_chart(watched, found),
         *_metric_chart(measured),
         line_chart([Line("images/s", *speed, color=5)], title="Speed", low=0),
-        *(line_chart([Line(k, *log.series(k), color=2)], title=k) for k in keys if k not in (*losses, *LOGITS)),
+        *(line_chart([Line(k, *log.series(k), color=2)], title=k) for k in keys if k not in (*losses, *LOGITS, *RATES)),
     ]
     numbers = [
         (k, v[0], float(np.nanmin(v)), float(np.nanmax(v)), late_mean(v))
@@ -236,6 +238,11 @@ def _logit_chart(log: Log, found: list[health.Finding]) -> list[str]:
     names = {"real_logit": "of real pictures", "fake_logit": "of fakes"}
     lines = [Line(names[k], *log.series(k), color=i) for i, k in enumerate(LOGITS) if k in log.numeric()]
     return [line_chart(lines, title="D's logits", marks=_marks(found, "logits"))] if lines else []
+
+
+def _rate_chart(log: Log) -> list[str]:
+    lines = [Line(text, *log.series(k), color=i) for i, (k, text) in enumerate(RATES.items()) if k in log.numeric()]
+    return [line_chart(lines, title="Learning rates", low=0)] if lines else []
 
 
 def _spread_chart(watched: Log, found: list[health.Finding]) -> list[str]:

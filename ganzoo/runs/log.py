@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import files
+from ganzoo.errors import GanzooError
 
 log = logging.getLogger(__name__)
 DIGITS = 18  # of a whole number; a longer one is read as a float, which no arithmetic overflows
@@ -84,11 +85,11 @@ def kept_rows(path: Path, start_step: int, *needed: str) -> list[dict]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of the run; an empty one where it is missing, or damaged, of which a warning tells."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError):
+    try:
+        value = files.parse_json(files.read_text(path, files.MAX_BYTES), str(path))
+    except GanzooError:
         value = None
     if not isinstance(value, dict):
         log.warning("%s is damaged and left out.", path)

@@ -76,12 +76,12 @@ def protocol(limits):
             return not self._between() and not self.cycle.more_body
 
         def _make_room(self):
-            """Ends the connection that has been sending for longest: a client needs milliseconds, one that holds on does not."""
+            """Ends those that have been sending for longest: a client needs milliseconds. Some at once, since each costs a search."""
             idle = [other for other in self.connections if other is not self and not other._answering()]
             if idle:
-                oldest = min(idle, key=lambda other: other.since)
-                self.connections.discard(oldest)
-                oldest.transport.abort()
+                for other in sorted(idle, key=lambda other: other.since)[: max(1, limits.connections // 8)]:
+                    self.connections.discard(other)
+                    other.transport.abort()
             else:
                 self._refuse(
                     503, "The server answers as many requests as it can. Try again soon.", ((b"retry-after", b"2"),)

@@ -1,6 +1,7 @@
 """The process: takes the port, exports and loads the models, serves until it is told to stop, answers what is under way."""
 
 import dataclasses
+import gc
 import logging
 import os
 import shutil
@@ -60,6 +61,7 @@ def serve(
         hosts = LOOPBACK if _is_loopback(host) else None
         app = create_app(servables, limits=limits, api_key=api_key, hosts=hosts, log=log)
         _logging(log)
+        gc.freeze()  # the million objects of TensorFlow need not be looked at again while requests are answered
         address = f"[{host}]" if ":" in host else host
         _run(app, listener, limits, lambda: say(f"Serving on http://{address}:{listener.getsockname()[1]}"))
 
@@ -123,7 +125,7 @@ def _run(app, listener: socket.socket, limits: Limits, started: Callable[[], Non
         http=connection.protocol(limits),
         ws="none",
         h11_max_incomplete_event_size=connection.HEAD_BYTES,
-        backlog=128,  # so many are accepted at once before one is counted
+        backlog=max(16, limits.connections // 2),  # so many may be accepted before one is counted
         log_config=None,
         access_log=False,
         server_header=False,

@@ -63,7 +63,7 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         made = [shown(model.generate(1, seed=seed))[0] for seed in SEEDS]
         latents = RNG.normal(size=(3, model.latent_dim)).astype(np.float32)
         answers["tensors/inputs/latents"] = latents
-        if hasattr(model, "voxels_of"):
+        if model.makes == "voxels":
             answers["tensors/outputs/voxels"] = model.voxels_of(latents)
         else:
             answers["tensors/outputs/images"] = np.clip(model.images_of(latents), -1, 1)

@@ -35,7 +35,7 @@ def saved(model, tmp_path_factory):
     return zoo.save(model, tmp_path_factory.mktemp("saved") / "model")
 
 
-# ---- counts (papers.md, section 11) ----------------------------------------------------------------------------------
+# ---- counts (1610.07584, section 3.1 and the official generator) -----------------------------------------------------
 def count(network):
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 

@@ -183,9 +183,9 @@ def test_fit_logs_finite_means_and_counts_steps(name):
     [("gan", np.log(2)), ("dcgan", 2 * np.log(2)), ("3d-gan", 2 * np.log(2)), ("pix2pix", np.log(2))],
 )
 def test_losses_at_the_start_are_those_of_an_undecided_discriminator(name, d_loss, first_step):
-    """Vanilla D 2 ln 2 (halved by gan and pix2pix), G ln 2: papers.md 0.6. The small initial weights decide nothing."""
+    """Vanilla D 2 ln 2 (halved by gan and pix2pix), G ln 2. The small initial weights decide nothing."""
     logs = first_step(name).logs
-    # The official GAN code takes both gradients at one point; in the others G meets the updated D (papers.md 0.4).
+    # The official GAN code takes both gradients at one point; in the others G meets the updated D.
     order = ["g_optimizer", "d_optimizer"] if name == "gan" else ["d_optimizer", "g_optimizer"]
     assert [player for player, *_ in first_step(name).updates] == order
     assert logs["d_loss"] == pytest.approx(d_loss, rel=0.15)
@@ -348,7 +348,7 @@ def test_a_paper_is_one_class_on_the_base_with_the_contract(name):
     assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 
 
-# ---- (g) parameter counts of papers.md -------------------------------------------------------------------------------
+# ---- (g) parameter counts of the papers ------------------------------------------------------------------------------
 @pytest.fixture
 def without_drawing(monkeypatch):
     """Random initial values cost seconds at paper size and decide no count."""

@@ -217,7 +217,7 @@ def test_a_line_that_finds_no_room_is_not_half_there(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from ganzoo import lock
+from ganzoo.runs import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

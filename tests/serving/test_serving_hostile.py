@@ -14,7 +14,7 @@ from support.asgi import AppClient, Gate, picture, predict, refusal, row, server
 
 from benchmarks import attack
 from ganzoo import exporting, serving, zoo
-from ganzoo.serving import cost, models, run
+from ganzoo.serving import cost, models, run, wire
 from ganzoo.serving.middleware import SECURITY
 from ganzoo.serving.wire import RequestError
 
@@ -145,6 +145,12 @@ def test_a_refusal_of_the_model_names_no_node_and_no_file(client):
         sentence = refusal(predict(client, "pix2pix", instances=[row(data)]), 400)
         assert not attack.LEAKS.search(sentence)
         assert "/" not in sentence
+
+
+def test_documents_of_too_many_values_are_not_parsed():
+    assert len(wire.parse(b'{"a": [' + b"0," * (wire.MAX_VALUES - 1) + b"0]}")["a"]) == wire.MAX_VALUES
+    with pytest.raises(RequestError, match="more than 2,097,152 values; send pictures as files"):
+        wire.parse(b'{"a": [' + b"0," * (wire.MAX_VALUES + 1) + b"0]}")
 
 
 # ---- what is taken at once ---------------------------------------------------------------------------------------------
