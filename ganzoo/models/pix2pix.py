@@ -33,10 +33,9 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, Checks, pixels, rows, translation, views
+from ganzoo.base import BaseGAN, Checks, masks, pixels, rows, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
-from ganzoo.layers.dropout import with_given_noise
 from ganzoo.registry import register
 
 
@@ -284,32 +283,12 @@ class Pix2Pix(BaseGAN):
         return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
 
     def page_networks(self, size):
-        """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
-        noise, drawn = {}, self.drawn(size)
-        view = with_given_noise(self.per_image_sampler(), noise)
-
-        def network(images, *masks):
-            # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
-            noise.update(zip(drawn, masks, strict=True))
-            return {"images": self.translate(view, images, tf.zeros([1, 2], tf.int32))}
-
-        masks = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in drawn.items()}
-        picture = tf.TensorSpec([1, size, size, self.input_channels], tf.float32)
-        return {"network": (network, {"images": picture} | masks)}
+        """(image, one mask for each dropout layer) -> image; every norm takes the image's own statistics."""
+        return {"network": masks.endpoint(self.per_image_sampler(), self.translate, size)}
 
     def page_noise(self, size, seeds):
         """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
-        noise = {
-            name: self.sampler.get_layer(name)([tf.zeros([seeds.shape[0], *shape]), seeds])
-            for name, shape in self.drawn(size).items()
-        }
-        return {name: tf.cast(uniform >= self.dropout, tf.float32) for name, uniform in noise.items()}
-
-    def drawn(self, size):
-        """Name of each layer that draws noise -> (height, width, channels) of what it draws for pictures of a size."""
-        found = [layer for layer in self.sampler.layers if isinstance(layer, RowUniform)]
-        sides = {layer.name: size >> (layer.salt - 1) for layer in found}  # its salt is its level
-        return {layer.name: (*[sides[layer.name]] * 2, layer.output.shape[-1]) for layer in found}
+        return masks.kept(self.sampler, size, seeds, self.dropout)
 
     def serving_signature(self):
         serve, tensors = translation.endpoints(self.translated, self.input_channels)

@@ -104,4 +104,4 @@ def config_toml(config: RunConfig) -> str:
 
 def from_toml(text: str, where: str) -> RunConfig:
     """The options of `config_toml`. Raises GanzooError for another text; `where` is what the sentence calls it."""
-    return validate(RunConfig, files.parse_toml(text, where), where)
+    return validate(RunConfig, parse_toml(text, where), where)
