@@ -52,6 +52,21 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("ganzoo")
+class Halved(keras.optimizers.schedules.LearningRateSchedule):
+    """The initial rate, halved after every `every` steps (Reed et al. 2016: every 100 epochs)."""
+
+    def __init__(self, initial, every):
+        self.initial, self.every = initial, every
+
+    def __call__(self, step):
+        times = ops.floor_divide(ops.cast(step, "int64"), self.every)
+        return self.initial * ops.power(0.5, ops.cast(times, "float32"))
+
+    def get_config(self):
+        return {"initial": self.initial, "every": self.every}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
 class RisingMomentumSGD(keras.optimizers.SGD):
     """SGD whose momentum rises linearly from `momentum` to `momentum_end` over `momentum_steps` updates."""
 
@@ -115,6 +130,8 @@ def learning_rate(config: OptimizerConfig, factor: float = 1.0):
         return DividedToFloor(rate, config.decay, factor * config.learning_rate_min)
     if config.decay_steps:
         return ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
+    if config.halve_every:
+        return Halved(rate, config.halve_every)
     return rate
 
 
@@ -129,6 +146,20 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
             learning_rate=rate, momentum=config.momentum, momentum_end=end, momentum_steps=steps, name=name
         )
     return keras.optimizers.SGD(rate, config.momentum, name=name)
+
+
+def follow(
+    optimizer: keras.optimizers.Optimizer, leader: keras.optimizers.Optimizer, updates: tuple[int, int] = (1, 1)
+) -> None:
+    """The optimizer's schedule goes on with the leader's updates, not with its own: it belongs to a player that sits steps out.
+
+    Args:
+        updates: of both in a step.
+    """
+    optimizer, leader = (getattr(one, "inner_optimizer", one) for one in (optimizer, leader))
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        optimizer._get_current_learning_rate = lambda: schedule(leader.iterations * updates[0] // updates[1])
 
 
 def restart(optimizer: keras.optimizers.Optimizer) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from ganzoo import schedules
 from ganzoo.base.guard import Guard
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
@@ -117,6 +118,13 @@ class BaseGAN(keras.Model):
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
         self.guard = Guard(self.players)
+        gated = [player for player in self.players if self.due(player) is not True]
+        for leader in [player for player in self.players if player not in gated][:1]:
+            for player in gated:
+                # Its schedule counts the run's steps: one that rested for most of them would else stay at its first rate.
+                schedules.follow(
+                    getattr(self, player), getattr(self, leader), (self.updates[player], self.updates[leader])
+                )
 
     def get_compile_config(self):
         return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}

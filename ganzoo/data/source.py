@@ -105,7 +105,7 @@ class Source:
                 f'{self.config.source} is read as {self.shape.what} without sentences: set data.shape = "captions". Accepted: '
                 f"{task_shape('captions').layouts}."
             )
-        return Texts([self.records.described[row] for row in self._usable], self.config.source)
+        return Texts([self.records.described[row] for row in self._usable], self.config.source, self.labels)
 
     def sentences(self, n: int) -> list[str]:
         """The first sentence of `n` items, from the start again after the last."""
@@ -129,7 +129,7 @@ class Source:
             "size": self.size,
             "load_size": self.load_size,
             "channels": list(self.channels),
-            "fit": config.fit,
+            "fit": config.fitting,
             "mirror": config.mirror,
             "fingerprint": self.fingerprint,
             **self.records.about,
@@ -137,7 +137,7 @@ class Source:
 
     def _decode(self, row: int, size: int) -> tuple[np.ndarray, ...]:
         parts = self.shape.arrange(self.records.read(row, self.config.fit), self.config)
-        fitted = (fit_image(part, size, self.config.fit) for part in parts)
+        fitted = (fit_image(part, size, self.config.fit, self.config.resample) for part in parts)
         return tuple(to_channels(part, c) for part, c in zip(fitted, self.channels, strict=True))
 
     def _too_few(self) -> str:

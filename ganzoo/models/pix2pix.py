@@ -13,17 +13,18 @@ Objective (equation 4):  G* = arg min_G max_D  E[log D(x, y)] + E[log(1 - D(x, G
 | Ck, CDk (appendix 6.1) | `downN_conv/_norm`, `upN_conv/_norm/_dropout`; N counts from the image inwards |
 | lambda | `l1_weight`, 100 |
 
-Training (section 3.3, appendix 6.2): Adam at 2e-4, beta_1 0.5, beta_2 0.999, the rate constant in the Lua code (the PyTorch code
-lets it fall to zero over the second half); batches of 1 to 10; lambda = 100; weights N(0, 0.02), gains N(1, 0.02). Pairs are
-resized to 286 x 286, cropped to 256 at one random place for both and mirrored at random. Facades: 400 pairs, 200 epochs,
-batches of 1, which is preset `facades-256`. `lines2colour-64` and `edges2emoji-128` have smaller nets and falling rates.
+Training (section 3.3, appendix 6.2): Adam at 2e-4, beta_1 0.5, beta_2 0.999, the rate constant in the Lua code (the
+PyTorch code lets it fall to zero over the second half); batches of 1 to 10; lambda = 100; weights N(0, 0.02), gains
+N(1, 0.02). Pairs are resized to 286 x 286 (bicubic in PyTorch), cropped to 256 at one random place for both and
+mirrored at random. Facades: 400 pairs, 200 epochs, batches of 1, which is preset `facades-256`. `lines2colour-64` and
+`edges2emoji-128` have smaller nets and falling rates.
 
 Deviations: dropout sits on the three innermost decoder layers, as in the paper and its Lua code;
 `dropout_placement="pytorch"` moves it to the middle blocks of the PyTorch code. The bottleneck has no norm: the first
-arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D move on
-one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own statistics, as in
-the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"` trains at any batch size with
-the statistics that test time has anyway; the small presets use it.
+arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D
+move on one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own
+statistics, as in the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"`
+trains at any batch size with the statistics that test time has anyway; the small presets use it.
 """
 
 import functools
