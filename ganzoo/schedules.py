@@ -37,6 +37,12 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.initial, self.constant_steps, self.decay_steps = initial, constant_steps, decay_steps
         self.epoch_steps = epoch_steps
 
+    @property
+    def end(self) -> int:
+        """The first step at rate 0."""
+        epoch = self.epoch_steps or 1
+        return (self.constant_steps // epoch + self.decay_steps // epoch) * epoch
+
     def __call__(self, step):
         if self.epoch_steps:
             constant, decay = self.constant_steps // self.epoch_steps, self.decay_steps // self.epoch_steps
@@ -151,15 +157,26 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
 def follow(
     optimizer: keras.optimizers.Optimizer, leader: keras.optimizers.Optimizer, updates: tuple[int, int] = (1, 1)
 ) -> None:
-    """The optimizer's schedule goes on with the leader's updates, not with its own: it belongs to a player that sits steps out.
+    """The optimizer's schedule goes on with the leader's updates, not its own: it belongs to a player that sits steps out.
 
     Args:
         updates: of both in a step.
     """
     optimizer, leader = (getattr(one, "inner_optimizer", one) for one in (optimizer, leader))
-    schedule = optimizer._learning_rate
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        optimizer._get_current_learning_rate = lambda: schedule(leader.iterations * updates[0] // updates[1])
+    plain = optimizer._get_current_learning_rate
+
+    def rate():
+        scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+        return optimizer._learning_rate(optimizer.place()) if scheduled else plain()
+
+    optimizer.place = lambda: leader.iterations * updates[0] // updates[1]
+    optimizer._get_current_learning_rate = rate
+
+
+def place_of(optimizer: keras.optimizers.Optimizer) -> int:
+    """How far in its schedule an optimizer is: its updates, or those of the one that it follows."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return int(ops.convert_to_numpy(inner.place() if hasattr(inner, "place") else inner.iterations))
 
 
 def restart(optimizer: keras.optimizers.Optimizer) -> None:

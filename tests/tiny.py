@@ -27,7 +27,9 @@ TINY = {
 VARIANTS = {
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "cyclegan": [
-        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0}
+        {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
+        {"norm": "batch", "ema_decay": 0.0},
+        {"affine": True, "dropout": 0.25},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "pix2pix": [
@@ -96,7 +98,7 @@ UNMIXED = {
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]
 
-BATCH = 4
+BATCH = 4  # rows of each update
 ADAM_OF = [key for key in presets.TrainConfig.model_fields if key.endswith("_optimizer")]
 
 
@@ -126,8 +128,8 @@ def signature(model) -> dict[str, tf.TensorSpec]:
 
 
 def batches(model, batch_size: int = BATCH, seed: int = 0) -> tf.data.Dataset:
-    """Infinite random batches for the model."""
-    return data.synthetic(signature(model), batch_size, seed=seed)
+    """Infinite random batches for the model: `batch_size` rows for each update of the player with the most in a step."""
+    return data.synthetic(signature(model), batch_size * max(model.updates.values()), seed=seed)
 
 
 def batch(model, batch_size: int = BATCH, seed: int = 0) -> dict[str, tf.Tensor]:

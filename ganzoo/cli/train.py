@@ -11,7 +11,7 @@ import typer
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
-from ganzoo.runs import lock
+from ganzoo.runs import folder
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
 
@@ -109,7 +109,7 @@ def check_run_folder(out: str, resume: bool) -> None:
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
-    if not resume and out.is_dir() and any(path.name != lock.FILE for path in out.iterdir()):
+    if not resume and not folder.is_free(out):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
@@ -146,7 +146,7 @@ def _here(config, out, chosen, as_json, **options) -> None:
         strategies.choose(options["strategy"])
     try:
         result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
-    except training.TrainingDiverged as failure:
+    except (training.TrainingDiverged, folder.Gone) as failure:
         say(f"Error: {failure}")
         raise typer.Exit(1) from None
     if not result.chief:

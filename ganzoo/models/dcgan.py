@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN
+from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm
 from ganzoo.registry import register
@@ -134,6 +134,12 @@ class DCGAN(LatentGAN):
     """
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    own_metrics = {"linear-d-features": "linear"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
+    checks = Checks(
+        small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
+        | {"data.size": 8, "data.split": "test"}
+    )
 
     def __init__(
         self,

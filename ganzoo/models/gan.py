@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN
+from ganzoo.base import Checks, LatentGAN
 from ganzoo.layers import MaskedDropout, Maxout
 from ganzoo.registry import register
 
@@ -80,6 +80,12 @@ class GAN(LatentGAN):
     """
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    latent_distribution = "uniform"
+    own_metrics = {"parzen": "parzen"}  # noqa: RUF012  (as in the base)
+    checks = Checks(
+        small={"model.image_size": 8, "model.hidden": 12, "model.maxout_units": 6, "model.latent_dim": 5}
+        | {"data.size": 8, "data.split": "test"}
+    )
     rounds = (("g_optimizer", "d_optimizer"),)
 
     def __init__(

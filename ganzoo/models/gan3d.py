@@ -34,7 +34,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN, pixels, rows
+from ganzoo.base import Checks, LatentGAN, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.media import shapes3d
@@ -150,6 +150,10 @@ class GAN3D(LatentGAN):
 
     standing = (16, 32)  # each shape has thousands of voxels
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
+    makes = "voxels"
+    own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
+    checks = Checks(small={"model.grid_size": 8, "model.latent_dim": 6, "model.ngf": 4, "model.ndf": 3, "data.size": 8})
 
     def __init__(
         self,
@@ -183,6 +187,14 @@ class GAN3D(LatentGAN):
             self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         self.register_networks(generator=build_generator, discriminator=build_discriminator, **encoder)
 
+    @property
+    def latent_distribution(self):
+        return "normal" if self.encoder_size else "uniform"
+
+    @property
+    def reads_pictures(self):
+        return bool(self.encoder_size)
+
     def training_state(self):
         return super().training_state() | {"d_accuracy": self.d_accuracy}
 
@@ -191,7 +203,7 @@ class GAN3D(LatentGAN):
         """As the base, but grids of bool or uint8 are occupancies 0 and 1, not pixels."""
 
         def as_floats(x):
-            return tf.cast(x, tf.float32) if len(x.shape) == 5 else x
+            return tf.cast(x, tf.float32) if x is not None and len(x.shape) == 5 else x  # None: y of train_on_batch
 
         return super().unpack(tf.nest.map_structure(as_floats, data))
 

@@ -34,9 +34,10 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows, translation, views
+from ganzoo.base import BaseGAN, Checks, pixels, rows, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
+from ganzoo.layers.dropout import with_given_noise
 from ganzoo.registry import register
 
 
@@ -168,6 +169,11 @@ class Pix2Pix(BaseGAN):
 
     task = "image"
     logs = ("d_loss", "g_loss", "l1", "fooled", "real_logit", "fake_logit")
+    checks = Checks(
+        small={"model.ngf": 2, "model.ndf": 2, "model.num_downs": 2, "model.n_layers": 1}
+        | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
+        state={"data.mirror": True},
+    )
 
     def __init__(
         self,
@@ -189,6 +195,10 @@ class Pix2Pix(BaseGAN):
             raise GanzooError(f'norm is "batch", "instance" or "none"; received {norm!r}.')
         discriminator = functools.partial(build_discriminator, channels=input_channels + output_channels)
         self.register_networks(generator=build_generator, discriminator=discriminator)
+
+    @property
+    def stride(self):
+        return 2**self.num_downs
 
     def translate(self, generator, images, seeds):
         """G(x, z) in training mode, which is the paper's test mode too."""
@@ -244,7 +254,7 @@ class Pix2Pix(BaseGAN):
     def translated(self, images, seeds):
         """float32 G(x, z) of float32 images (N, H, W, C) of any size, padded to the stride, and seeds (N, 2)."""
         generator = self.per_image_sampler()
-        return translation.padded(lambda x: self.translate(generator, x, seeds), images, 2**self.num_downs)
+        return translation.padded(lambda x: self.translate(generator, x, seeds), images, self.stride)
 
     def generate(self, images, *, seed=0):
         """Translates images of any size, padded to the stride and cropped back.
@@ -262,7 +272,7 @@ class Pix2Pix(BaseGAN):
     # ---- serving -------------------------------------------------------------------------------------------------
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
-        size = self.run_config.data.size if self.run_config else max(64, 2**self.num_downs)
+        size = self.run_config.data.size if self.run_config else max(64, self.stride)
         seeds = rows.row_seeds(0, 1)
         image = keras.Input((size, size, self.input_channels), name="images")
         generator = views.per_image_with_noise_of(self.sampler, seeds, image)
@@ -273,6 +283,34 @@ class Pix2Pix(BaseGAN):
 
         shape = [None, size, size, self.input_channels]
         return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
+
+    def page_networks(self, size):
+        """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
+        noise, drawn = {}, self.drawn(size)
+        view = with_given_noise(self.per_image_sampler(), noise)
+
+        def network(images, *masks):
+            # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
+            noise.update(zip(drawn, masks, strict=True))
+            return {"images": self.translate(view, images, tf.zeros([1, 2], tf.int32))}
+
+        masks = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in drawn.items()}
+        picture = tf.TensorSpec([1, size, size, self.input_channels], tf.float32)
+        return {"network": (network, {"images": picture} | masks)}
+
+    def page_noise(self, size, seeds):
+        """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
+        noise = {
+            name: self.sampler.get_layer(name)([tf.zeros([seeds.shape[0], *shape]), seeds])
+            for name, shape in self.drawn(size).items()
+        }
+        return {name: tf.cast(uniform >= self.dropout, tf.float32) for name, uniform in noise.items()}
+
+    def drawn(self, size):
+        """Name of each layer that draws noise -> (height, width, channels) of what it draws for pictures of a size."""
+        found = [layer for layer in self.sampler.layers if isinstance(layer, RowUniform)]
+        sides = {layer.name: size >> (layer.salt - 1) for layer in found}  # its salt is its level
+        return {layer.name: (*[sides[layer.name]] * 2, layer.output.shape[-1]) for layer in found}
 
     def serving_signature(self):
         serve, tensors = translation.endpoints(self.translated, self.input_channels)

@@ -47,7 +47,7 @@ import tensorflow as tf
 
 from ganzoo import losses, penalties
 from ganzoo.augment import Augmenter
-from ganzoo.base import LatentGAN, pixels, rows
+from ganzoo.base import Checks, LatentGAN, pixels, rows
 from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -382,13 +382,29 @@ class StyleGAN(LatentGAN):
         ada_images: images in which the chance goes from 0 to 1 at most.
     """
 
-    latent_distribution = "normal"
     float32_keys = (
         r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     )
     evaluation_kwargs = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+    has_styles = True
+    train_options = ("growth",)
     batch_unit = "stddev_group"
+    takes_channels, makes_channels = ("from_rgb",), ("to_rgb",)
+    class_axes = {"logit": -1, "label_embedding": -2}  # noqa: RUF012  (as in the base)
+    checks = Checks(
+        small={"model.image_size": 16, "model.latent_dim": 8, "model.w_dim": 8, "model.mapping_layers": 2}
+        | {"model.mapping_width": 8, "model.fmap_base": 64, "model.fmap_max": 8}
+        | {"data.size": 16, "data.split": "novel"},
+        # It grows, 8 pixels to 16, and adapts its augmentation; a growing run sets its own rates.
+        state={"model.growing": True, "train.growth": {"start_size": 8, "stable": 32, "fade": 32}}
+        | {"model.augment": "color,cutout", "model.ada_target": 0.6, "model.ada_images": 400}
+        | {"train.g_optimizer": {"learning_rate": 2e-3, "beta_1": 0.0, "beta_2": 0.99}}
+        | {"train.d_optimizer": {"learning_rate": 2e-3, "beta_1": 0.0, "beta_2": 0.99}},
+        mixes="minibatch stddev: each replica compares its own rows",
+        unmixed={"model.stddev_group": 1},
+        singular=("const", "noise_strength"),  # an instance norm divides a constant map by zero
+    )
 
     def __init__(
         self,
@@ -455,10 +471,11 @@ class StyleGAN(LatentGAN):
     # ---- progressive growing ---------------------------------------------------------------------------------------
     def segments(self, train):
         """One `fit` for each size that stands or fades in, by `train.growth`."""
-        grows = train.growth is not None
-        if grows and not self.growing:
+        found = super().segments(train)
+        if train.growth and not self.growing:
             raise GanzooError("train.growth needs a layer to and from RGB for every size: set model.growing = true.")
-        found = growing_segments(train, self.image_size) if grows else super().segments(train)
+        if train.growth:
+            found = growing_segments(train, self.image_size)
         for segment in found:
             self.discriminator.stddev.check(segment.batch_size)
         return found
@@ -649,6 +666,14 @@ class StyleGAN(LatentGAN):
 
         run = self.cached("styles", traced)
         return rows.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
+
+    def truncated(self, w, psi, cutoff):
+        """float32 (n, layers, w_dim): styles moved towards their average in the layers before `cutoff`."""
+        return self.sampler.truncated(tf.constant(w), *self.checked_truncation(psi, cutoff)).numpy()
+
+    def style_weights(self, layer):
+        """float32 (w_dim, units): A of a layer."""
+        return np.asarray(self.sampler.synthesis.epilogues[layer].style_kernel)
 
     def mix(self, coarse, fine, *, layer: int) -> np.ndarray:
         """Style mixing (section 3.1): layers before `layer` from `coarse`, the others from `fine`.

@@ -43,7 +43,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import BaseGAN, pixels, rows, sentences
+from ganzoo.base import BaseGAN, Checks, pixels, rows, sentences
 from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed, normalization
@@ -196,6 +196,21 @@ class TextToImage(BaseGAN):
     """
 
     task = "text"
+    alphabet = _text_encoder.ALPHABET
+    train_options = ("encoder_steps",)
+    own_metrics = {  # noqa: RUF012  (as in the base)
+        "text-hair-colour": "hair colour as asked",
+        "text-hair-style": "hair style as asked",
+        "text-glasses": "glasses as asked",
+        "text-mouth": "mouth as asked",
+    }
+    checks = Checks(
+        small={"model.image_size": 16, "model.latent_dim": 4, "model.text_dim": 8, "model.text_projection": 4}
+        | {"model.ngf": 4, "model.ndf": 4, "model.encoder_width": 8, "model.words": 16}
+        | {"data.size": 16, "data.split": "test", "train.encoder_steps": 4},
+        mixes="GAN-INT's pairs of texts and the text encoder's loss over a batch",
+        unmixed={"model.interpolate": False, "model.encoder": "embedding", "train.encoder_steps": 0},
+    )
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
     logs += ("e_loss", "word_loss", "matched", "match_loss")
     players = {  # noqa: RUF012  (as in the base)
@@ -252,15 +267,23 @@ class TextToImage(BaseGAN):
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
         steps = train.encoder_steps if "e_optimizer" in self.players else 0  # other encoders are not trained
-        if not steps or train.growth:
-            return super().segments(train.model_copy(update={"encoder_steps": 0}))
+        whole = super().segments(train)
+        if not steps:
+            return whole
         if steps >= train.steps:
             raise GanzooError(
                 f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
                 "the text encoder alone: give more steps, or fewer encoder steps."
             )
-        rest = Segment(steps, train.steps - steps, steps * train.batch_size, train.batch_size, part="gan")
-        return [Segment(0, steps, 0, train.batch_size, part="encoder"), rest]
+        rest = Segment(
+            steps,
+            train.steps - steps,
+            steps * train.batch_size,
+            train.batch_size,
+            part="gan",
+            players=("d_optimizer", "g_optimizer"),
+        )
+        return [Segment(0, steps, 0, train.batch_size, part="encoder", players=("e_optimizer",)), rest]
 
     def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"
@@ -353,9 +376,19 @@ class TextToImage(BaseGAN):
         """float32 phi (N, text_dim) of strings (N,), inside a graph; of (N, K), several texts an image, the mean of K."""
         return _text_encoder.embed(self, texts)
 
+    def characters(self, texts):
+        """One-hot float32 (N, text_length, 70) of strings (N,), which the text encoder reads."""
+        return _text_encoder.characters(texts, self.text_length)
+
     def embeddings(self, texts) -> tf.Tensor:
         """float32 phi (n, text_dim) of one text or a list of them; arrays of embeddings are checked and kept."""
         return _text_encoder.embeddings(self, texts)
+
+    def style_encoder(self, width):
+        """An untrained S (section 4.4) for this model's pictures."""
+        return _text_encoder.build_style_encoder(
+            image_size=self.image_size, channels=self.channels, latent_dim=self.latent_dim, width=width
+        )
 
     # ---- sampling and serving ------------------------------------------------------------------------------------
     def latents(self, seeds):
@@ -409,6 +442,14 @@ class TextToImage(BaseGAN):
 
             endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
         return endpoints
+
+    def page_networks(self, size):
+        """G, and the text encoder, which a page needs."""
+        if self.encoder != "char-cnn-rnn":
+            raise GanzooError(
+                f'A page needs a text encoder of the model\'s own; this {self.paper} has "{self.encoder}".'
+            )
+        return super().page_networks(size) | {"encode": self.portable_signature()["encode"]}
 
     def serving_signature(self):
         def pictures(text, seed):

@@ -35,7 +35,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import LatentGAN
+from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.registry import register
@@ -109,6 +109,10 @@ class WGANGP(LatentGAN):
 
     logs = ("d_loss", "g_loss", "wasserstein", "penalty")
     batch_unit = "n_critic"
+    checks = Checks(
+        small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8, "model.n_critic": 2}
+        | {"model.gp_weight": 1.0, "data.size": 8, "data.split": "test"}
+    )
 
     def __init__(
         self,

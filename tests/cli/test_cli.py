@@ -37,6 +37,7 @@ VERBS = (
     "data",
     "doctor",
     "demo",
+    "new-paper",
 )
 
 

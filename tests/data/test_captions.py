@@ -160,7 +160,7 @@ def test_one_sentence_of_each_picture_an_epoch(beside):
 
 
 def test_decoding_on_the_fly_gives_the_same(beside, monkeypatch):
-    from ganzoo.data import source as module
+    from ganzoo.data import pictures as module
 
     kept = rows(data.open_source(config(beside)))
     monkeypatch.setattr(module, "MEMORY_LIMIT", 0)

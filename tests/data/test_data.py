@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo import data, presets
-from ganzoo.data import bundled, pipeline, source
+from ganzoo.data import bundled, pipeline
+from ganzoo.data import pictures as reader
 from ganzoo.data.recipes import bundle, fluent_edges_128
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
@@ -263,14 +264,14 @@ def test_random_numbers_are_uniform_and_independent():
 def test_sets_too_large_for_memory_give_the_same_batches(pictures, monkeypatch):
     options = config(pictures, load_size=20, mirror=True)
     expected = arrays(data.build(options, 4, seed=1), 6)
-    monkeypatch.setattr(source, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(reader, "MEMORY_LIMIT", 1000)
     streamed = data.open_source(options)
     assert not streamed.in_memory
     assert same(expected, arrays(data.batches(streamed, 4, seed=1), 6))
 
 
 def test_bad_files_of_large_sets_are_replaced_and_counted(pictures, monkeypatch):
-    monkeypatch.setattr(source, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(reader, "MEMORY_LIMIT", 1000)
     (pictures / "p03.png").write_bytes(b"\x89PNG broken")
     streamed = data.open_source(config(pictures))
     arrays(data.batches(streamed, 11), 1)

@@ -14,6 +14,7 @@ from ganzoo.evaluation.scores import fid_bias
 from ganzoo.evaluation.sets import Subject
 from ganzoo.media import images
 from ganzoo.metrics import features
+from ganzoo.models.gan import GAN
 from ganzoo.presets import metric_names
 
 KEYS = {"metric", "value", "model", "weights", "weights_sha256", "data", "data_sha256", "pictures", "split", "n"} | {
@@ -213,6 +214,12 @@ def test_a_model_that_was_trained_on_is_named_by_its_live_weights(tmp_path):
     live = evaluation.records.weights_of(model)
     assert live[0] == f"memory:{live[1][:8]}"
     assert live[1] != loaded[1]
+
+
+def test_a_model_made_by_its_class_is_measured_under_its_papers_name(tmp_path):
+    model = ganzoo.load(ganzoo.save(GAN(hidden=8, maxout_units=4), tmp_path / "own"))
+    (record,) = evaluation.evaluate(model, metrics=["parzen"], n=4)
+    assert record["model"] == model.full_name == "gan"
 
 
 def test_what_cannot_be_measured_is_refused(clothes, painter, tmp_path):

@@ -35,7 +35,7 @@ def saved(model, tmp_path_factory):
     return zoo.save(model, tmp_path_factory.mktemp("saved") / "model")
 
 
-# ---- counts (papers.md, section 11) ----------------------------------------------------------------------------------
+# ---- counts (1610.07584, section 3.1 and the official generator) -----------------------------------------------------
 def count(network):
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
@@ -116,7 +116,6 @@ def test_the_schedule_of_a_gated_d_follows_the_run():
     assert float(model.g_optimizer.learning_rate) == pytest.approx(0.2)
 
 
-@pytest.mark.usefixtures("without_drawing")
 def test_the_full_size_encoder_preset_is_the_paper_s():
     config = presets.run_config("3d-gan/shapenet-vae-64")
     model = gan3d.GAN3D(**config.model)

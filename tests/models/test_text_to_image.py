@@ -340,7 +340,7 @@ def test_a_run_trains_the_encoder_and_then_freezes_it(run_of, tmp_path):
     config = run_of("text-to-image", train__steps=8, train__log_every=2, train__sample_every=4)
     result = training.train(config, out=tmp_path / "run", strategy="one")
     assert result.stopped == "done"
-    rows = read_log(tmp_path / "run" / "log.jsonl")
+    rows = read_log(tmp_path / "run" / "log.jsonl").rows
     assert [("e_loss" in row, "d_loss" in row) for row in rows] == [(True, False)] * 2 + [(False, True)] * 2
     samples = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
     assert samples == ["000000.png", "000008.png"], "while the encoder trains there is nothing new to see"
