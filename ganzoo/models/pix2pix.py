@@ -34,10 +34,9 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, Checks, pixels, rows, translation, views
+from ganzoo.base import BaseGAN, Checks, pixels, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
-from ganzoo.layers.dropout import with_given_noise
 from ganzoo.registry import register
 
 
@@ -45,12 +44,12 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D):
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D, **more):
     """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
 
     `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
     constraint = Zeroed() if bias and normed else None
-    options = {"use_bias": bias, "bias_constraint": constraint, "kernel_initializer": _init(), "name": name}
+    options = {"use_bias": bias, "bias_constraint": constraint, "kernel_initializer": _init(), "name": name} | more
     return layer(filters, kernel_size, strides, padding=padding, **options)
 
 
@@ -102,9 +101,7 @@ def build_generator(
             x = MaskedDropout(dropout, name=f"up{level}_dropout")([x, noise])
         x = layers.Concatenate(name=f"up{level}_skip")([skips[level - 2], x])  # skip first, as the PyTorch code
     x = layers.ReLU(name="up1_relu")(x)
-    x = layers.Conv2DTranspose(
-        output_channels, 4, 2, padding="same", kernel_initializer=_init(), name="up1_conv", dtype="float32"
-    )(x)
+    x = _conv(output_channels, "up1_conv", bias=True, normed=False, layer=layers.Conv2DTranspose, dtype="float32")(x)
     x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
     return keras.Model([image, seeds] if dropped else image, x, name="generator")
 
@@ -123,9 +120,8 @@ def build_discriminator(*, channels, ndf, n_layers, norm) -> keras.Model:
     Args:
         channels: of x and y together.
         n_layers: stride-2 layers; the patch is 16, 34, 70, 142, 286, 574 px for 1 ... 6, and 1 px for 0 (PixelGAN).
-        norm: as for the generator.
     """
-    image = keras.Input((None, None, channels), name="image")
+    image = x = keras.Input((None, None, channels), name="image")
     bias = norm == "instance"  # of a normed layer; layers without a norm have one
     if n_layers == 0:  # 1x1 convolutions only; the last one has no bias under batch norm (PyTorch code)
         x = _conv(ndf, "conv1", bias=True, normed=False, kernel_size=1, strides=1)(image)
@@ -134,14 +130,12 @@ def build_discriminator(*, channels, ndf, n_layers, norm) -> keras.Model:
         x = layers.LeakyReLU(0.2, name="lrelu2")(_norm(norm, "norm2")(x))
         logits = layers.Conv2D(1, 1, use_bias=bias, kernel_initializer=_init(), name="logits", dtype="float32")
         return keras.Model(image, logits(x), name="discriminator")
-    x = image
     for layer in range(1, n_layers + 2):
         # Torch's padding 1: `same` would keep the size in the last two layers (stride 1), which shrink it by one, and
         # would round odd sizes up (286 -> 143 -> 71) in the others.
         x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
         width = ndf * min(2 ** (layer - 1), 8)
-        strides = 2 if layer <= n_layers else 1
-        normed = layer > 1
+        strides, normed = 2 if layer <= n_layers else 1, layer > 1
         x = _conv(width, f"conv{layer}", bias=bias or not normed, normed=normed, strides=strides, padding="valid")(x)
         if normed:
             x = _norm(norm, f"norm{layer}")(x)
@@ -257,14 +251,11 @@ class Pix2Pix(BaseGAN):
         return translation.padded(lambda x: self.translate(generator, x, seeds), images, self.stride)
 
     def generate(self, images, *, seed=0):
-        """Translates images of any size, padded to the stride and cropped back.
+        """uint8 (N, H, W, output_channels) of images of any size, padded to the stride and cropped back.
 
         Args:
             images: uint8 (N, H, W, C) 0..255, or floats in [-1, 1]; C gray or RGB is converted to `input_channels`.
             seed: of the dropout masks; image i depends on (seed, i) and its own pixels only.
-
-        Returns:
-            uint8 (N, H, W, output_channels).
         """
         x = pixels.images_in(images, self.input_channels)
         return translation.one_by_one(self, "generate", self.translated, x, seed)
@@ -273,44 +264,16 @@ class Pix2Pix(BaseGAN):
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
         size = self.run_config.data.size if self.run_config else max(64, self.stride)
-        seeds = rows.row_seeds(0, 1)
-        image = keras.Input((size, size, self.input_channels), name="images")
-        generator = views.per_image_with_noise_of(self.sampler, seeds, image)
-
-        def tensors(images):
-            """float32 images (N, size, size, C) in [-1, 1] -> float32 images in [-1, 1]."""
-            return {"images": self.translate(generator, images, tf.tile(seeds, [tf.shape(images)[0], 1]))}
-
-        shape = [None, size, size, self.input_channels]
-        return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
+        return {"tensors": translation.with_noise_of_seed_0(self.sampler, self.translate, size, self.input_channels)}
 
     def page_networks(self, size):
         """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
-        noise, drawn = {}, self.drawn(size)
-        view = with_given_noise(self.per_image_sampler(), noise)
-
-        def network(images, *masks):
-            # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
-            noise.update(zip(drawn, masks, strict=True))
-            return {"images": self.translate(view, images, tf.zeros([1, 2], tf.int32))}
-
-        masks = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in drawn.items()}
-        picture = tf.TensorSpec([1, size, size, self.input_channels], tf.float32)
-        return {"network": (network, {"images": picture} | masks)}
+        channels = self.input_channels
+        return {"network": translation.with_masks(self.per_image_sampler(), self.translate, size, channels)}
 
     def page_noise(self, size, seeds):
         """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
-        noise = {
-            name: self.sampler.get_layer(name)([tf.zeros([seeds.shape[0], *shape]), seeds])
-            for name, shape in self.drawn(size).items()
-        }
-        return {name: tf.cast(uniform >= self.dropout, tf.float32) for name, uniform in noise.items()}
-
-    def drawn(self, size):
-        """Name of each layer that draws noise -> (height, width, channels) of what it draws for pictures of a size."""
-        found = [layer for layer in self.sampler.layers if isinstance(layer, RowUniform)]
-        sides = {layer.name: size >> (layer.salt - 1) for layer in found}  # its salt is its level
-        return {layer.name: (*[sides[layer.name]] * 2, layer.output.shape[-1]) for layer in found}
+        return translation.masks(self.sampler, size, seeds, self.dropout)
 
     def serving_signature(self):
         serve, tensors = translation.endpoints(self.translated, self.input_channels)

@@ -432,16 +432,8 @@ class TextToImage(BaseGAN):
 
     def portable_signature(self):
         """`tensors`, and the text encoder from one-hot characters (`characters`), if the model has its own."""
-        endpoints = super().portable_signature()
-        if self.encoder == "char-cnn-rnn":
-            shape = [None, self.text_length, len(_text_encoder.ALPHABET)]
-
-            def encode(characters):
-                """One-hot characters (N, text_length, 70) -> float32 embeddings (N, text_dim)."""
-                return {"embedding": self.text_encoder(characters, training=False)}
-
-            endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
-        return endpoints
+        own = {"encode": _text_encoder.encode_endpoint(self)} if self.encoder == "char-cnn-rnn" else {}
+        return super().portable_signature() | own
 
     def page_networks(self, size):
         """G, and the text encoder, which a page needs."""
@@ -452,39 +444,4 @@ class TextToImage(BaseGAN):
         return super().page_networks(size) | {"encode": self.portable_signature()["encode"]}
 
     def serving_signature(self):
-        def pictures(text, seed):
-            return {
-                "image_bytes": pixels.png_rows(pixels.to_uint8(self.images_of(self.latents(rows.seeds_of(seed)), text)))
-            }
-
-        def serve(text, seed):
-            """Strings (N,) and int64 seeds (N,) -> PNG bytes (N,); row i is `generate(text[i], seed=seed[i])`."""
-            return pictures(self.embed(text), seed)
-
-        def serve_embedding(embedding, seed):
-            """Embeddings (N, text_dim) and int64 seeds (N,) -> PNG bytes (N,)."""
-            return pictures(embedding, seed)
-
-        def tensors(latents, embedding):
-            """float32 latents (N, latent_dim) and embeddings (N, text_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
-            return {"images": self.images_of(latents, embedding)}
-
-        def embedded(text):
-            """Strings (N,) -> float32 embeddings (N, text_dim)."""
-            return {"embedding": self.embed(text)}
-
-        seed = tf.TensorSpec([None], tf.int64, name="seed")
-        text = tf.TensorSpec([None], tf.string, name="text")
-        embedding = tf.TensorSpec([None, self.text_dim], tf.float32, name="embedding")
-        latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
-        both = {"latents": latents, "embedding": embedding}
-        if self.encoder == "embedding":
-            return {
-                "serving_default": (serve_embedding, {"embedding": embedding, "seed": seed}),
-                "tensors": (tensors, both),
-            }
-        return {
-            "serving_default": (serve, {"text": text, "seed": seed}),
-            "tensors": (tensors, both),
-            "embed": (embedded, {"text": text}),
-        }
+        return sentences.endpoints(self, reads_text=self.encoder != "embedding")
