@@ -300,12 +300,13 @@ def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
 def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
-    Of pairs: input, output, target. Of two domains: a, a to b, back to a, b, b to a, back to b.
+    Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b.
     """
-    if "input" in inputs:
-        return [inputs["input"], model.generate(inputs["input"], seed=seed), inputs["target"]]
-    columns = []
-    for domain, there, back in (("a", "a2b", "b2a"), ("b", "b2a", "a2b")):
-        made = model.generate(inputs[domain], direction=there)
-        columns += [inputs[domain], made, model.generate(made, direction=back)]
+    first, second, *_ = inputs.values()
+    if not model.directions:
+        return [first, model.generate(first, seed=seed), second]
+    columns, (a2b, b2a) = [], model.directions
+    for shown, there, back in ((first, a2b, b2a), (second, b2a, a2b)):
+        made = model.generate(shown, direction=there)
+        columns += [shown, made, model.generate(made, direction=back)]
     return columns

@@ -8,6 +8,7 @@ import collections
 import inspect
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import keras
@@ -49,10 +50,10 @@ class BaseGAN(Declared, keras.Model):
     ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
-    def __init__(self, arguments: dict):
+    def __init__(self, arguments: Mapping = MappingProxyType({})):
         """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
         super().__init__()
-        for name in self.defaults():
+        for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
             raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")

@@ -158,9 +158,8 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
         n = n or selection.preset_of(model).eval.n
     directions = (None,)
     if config.shape == "unpaired":
-        directions = tuple(
-            d for d in model.directions if not split.endswith(("A", "B")) or d.endswith(split[-1].lower())
-        )
+        ways = model.directions or ("a2b",)
+        directions = tuple(d for d in ways if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
         split = split.rstrip("AB")
     subjects = [Subject(model, config, n=n, split=split, seed=seed, direction=d) for d in directions]
     for subject in subjects:

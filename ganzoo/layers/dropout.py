@@ -50,27 +50,3 @@ class RowUniform(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"salt": self.salt}
-
-
-class GivenNoise(keras.layers.Layer):
-    """Stands where a network draws noise, and gives what `given(name)` has while the network is traced.
-
-    A function, since Keras would keep a copy of a dictionary.
-    """
-
-    def __init__(self, given, **kwargs):
-        super().__init__(**kwargs)
-        self.given = given
-
-    def call(self, inputs):
-        noise = self.given(self.name)
-        return tf.zeros_like(inputs[0]) if noise is None else noise
-
-
-def with_given_noise(network, noise: dict[str, tf.Tensor]) -> keras.Model:
-    """The network's own layers and variables, but each `RowUniform` gives `noise[its name]`, as it is when it is called."""
-
-    def layer_of(layer):
-        return GivenNoise(noise.get, name=layer.name) if isinstance(layer, RowUniform) else layer
-
-    return keras.models.clone_model(network, clone_function=layer_of)

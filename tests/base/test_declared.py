@@ -33,19 +33,15 @@ class Sharpener(BaseGAN):
     task = "image"
 
     def __init__(self, *, num_downs=5, translator="anna", encoder_size=64, pool_size=7, ema_decay=0.0):
-        super().__init__(ema_decay=ema_decay)
-        self.num_downs, self.translator = num_downs, translator
-        self.encoder_size, self.pool_size = encoder_size, pool_size
+        super().__init__(locals())
 
         def generator():
             image = keras.Input((None, None, 3), name="image")
             x = keras.layers.Conv2D(8, 3, padding="same", activation="tanh", name="from_rgb")(image)
-            return keras.Model(
-                image, keras.layers.Conv2D(3, 3, padding="same", activation="tanh", name="out")(x), name="generator"
-            )
+            x = keras.layers.Conv2D(3, 3, padding="same", activation="tanh", name="out")(x)
+            return keras.Model(image, x, name="generator")
 
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(generator=generator(), discriminator=discriminator(6), **ema)
+        self.register_networks(generator=generator, discriminator=lambda: discriminator(6))
 
     latents = styles_of = voxels_of = per_image_sampler = property(lambda self: pytest.fail("nobody asks for this"))
 
@@ -90,12 +86,16 @@ class Dots(LatentGAN):
     """Pictures from noise. It has no styles, reads no pictures and makes no voxels, whatever its attributes are called."""
 
     def __init__(self, *, image_size=8, channels=3, encoder_size=32, ema_decay=0.0):
-        super().__init__(ema_decay=ema_decay)
-        self.image_size, self.channels, self.latent_dim, self.encoder_size = image_size, channels, 4, encoder_size
-        z = keras.Input((4,), name="latents")
-        x = keras.layers.Dense(image_size**2 * channels, activation="tanh", name="to_rgb")(z)
-        x = keras.layers.Reshape((image_size, image_size, channels), name="pixels")(x)
-        self.register_networks(generator=keras.Model(z, x, name="generator"), discriminator=discriminator(channels))
+        super().__init__(locals())
+        self.latent_dim = 4
+
+        def generator(image_size, channels):
+            z = keras.Input((4,), name="latents")
+            x = keras.layers.Dense(image_size**2 * channels, activation="tanh", name="to_rgb")(z)
+            x = keras.layers.Reshape((image_size, image_size, channels), name="pixels")(x)
+            return keras.Model(z, x, name="generator")
+
+        self.register_networks(generator=generator, discriminator=discriminator)
 
     styles_of = voxels_of = translator = num_downs = property(lambda self: pytest.fail("nobody asks for this"))
 
@@ -175,6 +175,9 @@ def test_sampling_asks_for_what_is_declared(sharpener, dots, picture, tmp_path):
         sampling.require_direction(sharpener, "b2a")
     with pytest.raises(GanzooError, match="dots/only makes pictures from noise and takes no --input"):
         sampling.require_task(dots, "image")
+    pairs = {"input": picture[None], "target": picture[None] // 2}
+    shown = sampling.translations(sharpener, pairs, 0)
+    np.testing.assert_array_equal(np.concatenate(shown[1:]), [sharpener.generate(picture[None])[0], picture // 2])
     for model in (sharpener, dots):
         with pytest.raises(GanzooError, match="makes pictures; --gif and --mesh are for models of shapes"):
             sampling.shapes_of(model, 1, 0)
