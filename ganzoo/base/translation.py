@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from ganzoo.base import pixels, rows, views
 from ganzoo.base.model import BaseGAN
-from ganzoo.layers import RowUniform
-from ganzoo.layers.dropout import with_given_noise
 
 
 def padded(translate: Callable, images: tf.Tensor, stride: int, least: int = 0) -> tf.Tensor:
@@ -61,7 +59,6 @@ def endpoints(translate: Callable, channels: int) -> tuple[tuple, tuple]:
     return (serve, {"image_bytes": image_bytes, "seed": seed}), (tensors, {"images": image, "seed": seed})
 
 
-# ---- networks that draw noise by row (`layers.RowUniform`), for those who run them without TensorFlow --------------------
 def with_noise_of_seed_0(network: keras.Model, translate: Callable, size: int, channels: int) -> tuple:
     """An endpoint of floats of one size: `translate(network, images, seeds)` with the noise of seed 0 as constants."""
     seeds = rows.row_seeds(0, 1)
@@ -72,33 +69,3 @@ def with_noise_of_seed_0(network: keras.Model, translate: Callable, size: int, c
         return {"images": translate(fixed, images, tf.tile(seeds, [tf.shape(images)[0], 1]))}
 
     return tensors, {"images": tf.TensorSpec([None, size, size, channels], tf.float32, name="images")}
-
-
-def with_masks(network: keras.Model, translate: Callable, size: int, channels: int) -> tuple:
-    """An endpoint of one picture and the `masks` of its noise."""
-    noise, drawn = {}, _drawn(network, size)
-    view = with_given_noise(network, noise)
-
-    def masked(images, *masks):
-        # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
-        noise.update(zip(drawn, masks, strict=True))
-        return {"images": translate(view, images, tf.zeros([1, 2], tf.int32))}
-
-    inputs = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in drawn.items()}
-    return masked, {"images": tf.TensorSpec([1, size, size, channels], tf.float32)} | inputs
-
-
-def masks(network: keras.Model, size: int, seeds: tf.Tensor, rate: float) -> dict[str, tf.Tensor]:
-    """By layer that draws noise for dropout: 1 for each unit that is kept of pictures of a size, with seeds (N, 2)."""
-    noise = {
-        name: network.get_layer(name)([tf.zeros([seeds.shape[0], *shape]), seeds])
-        for name, shape in _drawn(network, size).items()
-    }
-    return {name: tf.cast(uniform >= rate, tf.float32) for name, uniform in noise.items()}
-
-
-def _drawn(network: keras.Model, size: int) -> dict[str, tuple[int, int, int]]:
-    """Name of each layer that draws noise -> (height, width, channels) of what it draws for pictures of a size."""
-    found = [layer for layer in network.layers if isinstance(layer, RowUniform)]
-    sides = {layer.name: size >> (layer.salt - 1) for layer in found}  # its salt is its level in a U-Net
-    return {layer.name: (*[sides[layer.name]] * 2, layer.output.shape[-1]) for layer in found}

@@ -34,11 +34,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-<<<<<<< HEAD
-from ganzoo.base import BaseGAN, Checks, pixels, translation, views
-=======
-from ganzoo.base import BaseGAN, Checks, masks, pixels, rows, translation, views
->>>>>>> main
+from ganzoo.base import BaseGAN, Checks, masks, pixels, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
 from ganzoo.registry import register
@@ -271,22 +267,12 @@ class Pix2Pix(BaseGAN):
         return {"tensors": translation.with_noise_of_seed_0(self.sampler, self.translate, size, self.input_channels)}
 
     def page_networks(self, size):
-<<<<<<< HEAD
-        """(image, one mask of 0 and 1 for each dropout layer) -> image; every norm takes the image's own statistics."""
-        channels = self.input_channels
-        return {"network": translation.with_masks(self.per_image_sampler(), self.translate, size, channels)}
-
-    def page_noise(self, size, seeds):
-        """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
-        return translation.masks(self.sampler, size, seeds, self.dropout)
-=======
         """(image, one mask for each dropout layer) -> image; every norm takes the image's own statistics."""
         return {"network": masks.endpoint(self.per_image_sampler(), self.translate, size)}
 
     def page_noise(self, size, seeds):
         """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
         return masks.kept(self.sampler, size, seeds, self.dropout)
->>>>>>> main
 
     def serving_signature(self):
         serve, tensors = translation.endpoints(self.translated, self.input_channels)
