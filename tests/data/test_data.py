@@ -614,12 +614,12 @@ def test_a_shape_is_registered_once():
 def test_a_split_may_be_rows_of_one():
     settings = {"shape": "images", "source": "fashion", "size": 28, "channels": 1}
     whole = data.open_source(DataConfig(**settings), "test")
-    kept, held = (data.open_source(DataConfig(**settings, split=split)) for split in ("test[:8000]", "test[8000:]"))
-    assert [len(whole), len(kept), len(held)] == [10_000, 8_000, 2_000]
-    np.testing.assert_array_equal(held.take(3)["image"], whole.take(8003)["image"][8000:])
-    np.testing.assert_array_equal(held.labels, whole.labels[8000:])
+    kept, held = (data.open_source(DataConfig(**settings, split=split)) for split in ("test[:1500]", "test[1500:]"))
+    assert [len(kept), len(held)] == [1_500, len(whole) - 1_500]
+    np.testing.assert_array_equal(held.take(3)["image"], whole.take(1503)["image"][1500:])
+    np.testing.assert_array_equal(held.labels, whole.labels[1500:])
     assert len({source.fingerprint for source in (whole, kept, held)}) == 3
-    with pytest.raises(GanzooError, match=r'no items in "test\[20000:\]": there are 10,000'):
+    with pytest.raises(GanzooError, match=r'no items in "test\[20000:\]": there are'):
         data.open_source(DataConfig(**settings), "test[20000:]")
     with pytest.raises(GanzooError, match='no split "tset"'):
         data.open_source(DataConfig(**settings), "tset[:5]")
