@@ -16,23 +16,26 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__
+from ganzoo import __version__, presets
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, is_hidden, kind_of, names_below, shown
 from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
+LARGEST = 2**22  # pixels of an input; a network like pix2pix's takes about 180 bytes for each
+MUCH_LARGER = 4  # times the size that a model was trained at
 GLOB = set("*?[")
 OPTIONS = {"truncation_psi": "truncation", "cutoff": "layers of styles", "labels": "classes"}
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a sampling wrote: its `files`, and the inputs that were left out as (file, reason)."""
+    """What a sampling wrote: its `files`, the inputs that were left out as (file, reason), and remarks on the others."""
 
     files: list[Path]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
@@ -256,14 +259,15 @@ def require_direction(model: Any, direction: str | None) -> None:
 def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, direction: str | None = None) -> Written:
     """Every picture of `inputs` through an image model, written as `plan_outputs` says.
 
-    A single unreadable input is refused; among several it is left out and named in the result.
+    A single unreadable input is refused; among several it is left out and named in the result. One of more than LARGEST
+    pixels is made smaller, and remarked on, as is one much larger than the pictures that the model was trained on.
     Raises:
       GanzooError: no input is readable, the model has no such direction, or one of `plan_outputs`.
     """
     require_task(model, "image")
     require_direction(model, direction)
     plan = plan_outputs(inputs, out)
-    text, skipped, files, cells = png_text(model, seed), [], [], []
+    text, skipped, files, cells, remarks = png_text(model, seed), [], [], [], []
     if direction:
         text["direction"] = direction
     for source in inputs:
@@ -274,6 +278,8 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
                 raise
             skipped.append((str(source), str(error)))
             continue
+        picture, remark = _sized(model, picture, source)
+        remarks += [remark] if remark else []
         made = translate(model, picture, seed, direction)
         if isinstance(plan, dict):
             images.write_png(plan[source], made, text)
@@ -285,7 +291,24 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
     if cells:
         images.write_png(out, contact_sheet(cells), text)
         files.append(out)
-    return Written(files, skipped)
+    return Written(files, skipped, remarks)
+
+
+def _sized(model: Any, picture: np.ndarray, source: Path) -> tuple[np.ndarray, str]:
+    """An input that fits in memory, and a remark if it is not what the model was made for. (A model that only reads
+    pictures, and makes shapes of them, brings all of them to one size.)"""
+    if model.reads_pictures or model.run_config is None:
+        return picture, ""
+    trained, (height, width) = model.run_config.data.size, picture.shape[:2]
+    words = presets.expects(model.run_config) or f"pictures of about {trained} px"
+    if height * width > LARGEST:
+        picture = images.at_most(picture, LARGEST)
+        done = f"was made smaller, to {picture.shape[1]}x{picture.shape[0]} px, to fit in memory"
+    elif max(height, width) > MUCH_LARGER * trained:
+        done = "was translated as it is"
+    else:
+        return picture, ""
+    return picture, f"{shown(str(source))} of {width}x{height} px {done}; {model.full_name} expects {words}."
 
 
 def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:

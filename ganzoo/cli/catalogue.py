@@ -38,6 +38,7 @@ def _preset_row(name: str, record: presets.Preset) -> dict[str, Any]:
     return {
         "name": name,
         "about": record.about,
+        "expects": record.expects,
         "data": record.data.source,
         "size": record.data.size,
         "bundled": weights is not None and (WEIGHTS / weights.file).is_file(),
@@ -71,7 +72,8 @@ def _lines(row: dict[str, Any], name_width: int, width: int) -> list[str]:
     if len(head) > width:
         head = head[: width - 1] + "…"
     indent = {"initial_indent": "    ", "subsequent_indent": "    "}
-    return [head, *textwrap.wrap(row["about"], width, break_on_hyphens=False, **indent)]
+    texts = [row["about"], *([f"Expects {row['expects']}"] if row["expects"] else [])]
+    return [head, *(line for text in texts for line in textwrap.wrap(text, width, break_on_hyphens=False, **indent))]
 
 
 def card(

@@ -112,6 +112,8 @@ def sample(
         written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
     for file, reason in others:
         say(f"Left out: {file} {reason}.")
+    for remark in written.remarks:
+        say(f"Note: {remark}")
     for _, reason in written.skipped:
         say(f"Note: {reason}" if text else f"Left out: {reason}")
     files = [str(f) for f in written.files]
@@ -122,6 +124,7 @@ def sample(
         "files": files,
         "skipped": written.skipped,
         "no_pictures": others,
+        "remarks": written.remarks,
     }
     value |= {"direction": direction} if direction else {}
     value |= {"text": text} if text else {}

@@ -48,6 +48,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "paper": model.paper,
         "title": facts.title,
         "arxiv": facts.arxiv,
+        "expects": presets.expects(model.run_config) if model.run_config else "",
         "weights_source": model.weights_source,
         "weights_sha256": records.weights_of(model)[1],
         "training_data": _training_data(model),

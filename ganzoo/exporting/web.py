@@ -92,6 +92,7 @@ def _about(model: BaseGAN, size: int) -> dict:
         "model": facts["model"],
         "paper": facts["paper"],
         "title": facts["title"],
+        "expects": facts["expects"],
         "task": "shape" if model.makes == "voxels" else TASKS[model.task],
         "signatures": {
             name: {

@@ -153,6 +153,16 @@ def fit_image(image: np.ndarray, size: int, policy: str = "crop", resample: str 
     return canvas
 
 
+def at_most(image: np.ndarray, pixels: int) -> np.ndarray:
+    """A uint8 picture (height, width, channels) made smaller, in its proportions, to at most so many pixels."""
+    height, width, _ = _checked(image).shape
+    if height * width <= pixels:
+        return image
+    scale = (pixels / (height * width)) ** 0.5
+    height, width = (max(1, int(side * scale)) for side in (height, width))
+    return _resize(image, min(height, pixels), min(width, pixels), "lanczos")
+
+
 def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """uint8 pictures (..., 1 or 3) with the asked number of channels: gray is repeated, colour becomes its luma (BT.601)."""
     have = image.shape[-1]

@@ -54,6 +54,7 @@ function facts(model) {
   const licence = model.licence ? `Weights: ${model.licence}.` : "Weights: their maker has stated no licence.";
   return [
     [model.title, model.model && model.model !== model.name && `(${model.model})`].filter(Boolean).join(" "),
+    model.expects && `It expects ${model.expects}.`,
     [licence, model.attribution].filter(Boolean).join(" "),
     model.runtime,
   ].filter(Boolean);

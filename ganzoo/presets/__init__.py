@@ -1,6 +1,15 @@
 """What is known without TensorFlow: the records of presets and runs, the zoo's TOML files, options, cards, metric names."""
 
-from ganzoo.presets.catalogue import config_folder, find_paper, is_paper, list_models, list_presets, read, resolve
+from ganzoo.presets.catalogue import (
+    config_folder,
+    expects,
+    find_paper,
+    is_paper,
+    list_models,
+    list_presets,
+    read,
+    resolve,
+)
 from ganzoo.presets.options import config_toml, from_toml, run_config
 from ganzoo.presets.records import (
     OF_SOME_PAPERS,
@@ -36,6 +45,7 @@ __all__ = [
     "Weights",
     "config_folder",
     "config_toml",
+    "expects",
     "find_paper",
     "from_toml",
     "is_paper",

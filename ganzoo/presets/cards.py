@@ -55,6 +55,8 @@ def _facts(name: str, paper: Paper) -> str:
 
 def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: bool) -> str:
     lines = [f"## {paper}/{name}" + (" (default)" if default else ""), "", f"{preset.about}.", ""]
+    if preset.expects:
+        lines.append(f"- Expects: {preset.expects}")
     data, train = preset.data, preset.train
     lines.append(f"- Data: `{data.source}` ({data.split}), {_size(data)}, shape {data.shape}")
     rates = " and ".join(

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.presets.records import PaperFile, validate
+from ganzoo.presets.records import PaperFile, RunConfig, validate
 
 
 # ---- the zoo's TOML files --------------------------------------------------------------------------------------------
@@ -84,3 +84,9 @@ def resolve(name: str, preset: str | None = None) -> tuple[str, str]:
     if found is None:
         raise GanzooError(f'{paper} has no preset "{wanted}".{nearest(wanted, presets)}')
     return paper, found
+
+
+def expects(config: RunConfig) -> str:
+    """Which pictures a model takes, in words; "" if it takes none, or was trained on other data than its preset's."""
+    preset = _files()[config.name].presets.get(config.preset) if config.name in _files() else None
+    return preset.expects if preset is not None and preset.data.source == config.data.source else ""

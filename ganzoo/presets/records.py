@@ -284,9 +284,12 @@ class Result(Record):
 
 
 class Preset(Record):
-    """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results."""
+    """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results.
+
+    expects: of a model that takes pictures, which it was made for: "line drawings of characters, about 64 px"."""
 
     about: str
+    expects: str = ""
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig

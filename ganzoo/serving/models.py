@@ -72,6 +72,7 @@ class Servable:
             "model": self.manifest.get("model"),
             "paper": self.manifest.get("paper"),
             "title": self.manifest.get("title"),
+            "expects": self.manifest.get("expects"),
             "task": self.task(),
             "signatures": {
                 name: {

@@ -15,7 +15,7 @@ from PIL import Image
 from support.cli_runs import EVERY_STEP, ROOT, TINY_DCGAN, process, refused, run, settings
 from typer.testing import CliRunner
 
-from ganzoo import __version__, presets
+from ganzoo import __version__, presets, sampling
 from ganzoo.cli import app, output
 from ganzoo.cli.evaluate import shipped
 from ganzoo.cli.train import parse_setting
@@ -118,7 +118,7 @@ def test_list_fits_the_terminal_and_cuts_no_description(monkeypatch, width):
     assert max(map(len, text.splitlines())) <= width
     words = " ".join(text.split())
     for paper in json.loads(run("list", "--json").stdout):
-        assert all(row["about"] in words for row in paper["presets"])
+        assert all(row["about"] in words and row["expects"] in words for row in paper["presets"])
 
 
 def test_card_on_a_terminal_cuts_no_metric_and_no_number():
@@ -365,6 +365,21 @@ def test_train_leaves_a_whole_run(dcgan):
     page = (run_dir / "report.html").read_text()
     assert "How often D is fooled" in page
     assert json.loads((run_dir / "model" / "manifest.json").read_text())["sha256"] in page
+
+
+def test_a_large_input_is_remarked_on_and_a_huge_one_made_smaller(tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, "LARGEST", 300 * 200)
+    for name, size in {"fits": (256, 100), "large": (257, 100), "huge": (600, 400)}.items():
+        Image.new("L", size, 255).save(tmp_path / f"{name}.png")
+    value = json.loads(run("sample", "pix2pix", "--input", tmp_path, "-o", tmp_path / "out", "--json").stdout)
+    expected = "pix2pix/lines2colour-64 expects line drawings of characters"
+    large, huge = sorted(value["remarks"], key=lambda remark: "huge" in remark)
+    assert f"large.png of 257x100 px was translated as it is; {expected}" in large
+    assert f"huge.png of 600x400 px was made smaller, to 300x200 px, to fit in memory; {expected}" in huge
+    sizes = {name: Image.open(tmp_path / f"out/{name}.png").size for name in ("fits", "large", "huge")}
+    assert sizes == {"fits": (256, 100), "large": (257, 100), "huge": (300, 200)}
+    said = run("sample", "pix2pix", "--input", tmp_path / "huge.png", "-o", tmp_path / "one.png").stderr
+    assert said == f"Note: {huge}\n"
 
 
 def test_finetune_starts_from_the_weights(pix2pix, pictures, tmp_path):

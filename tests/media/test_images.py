@@ -328,3 +328,15 @@ def test_a_large_picture_is_converted_in_parts(kind):
     finally:
         tracemalloc.stop()
     assert peak < result.nbytes + 20 * images.BAND + len(data)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pixels", "expected"),
+    [(30, 40, 300, (15, 20)), (1000, 1, 10, (10, 1)), (1, 1000, 10, (1, 10)), (7, 7, 48, (6, 6))],
+)
+def test_a_picture_is_made_smaller_in_its_proportions(height, width, pixels, expected):
+    small = images.at_most(np.full((height, width, 3), 9, np.uint8), pixels)
+    assert small.shape == (*expected, 3)
+    assert (small == 9).all()
+    kept = np.zeros((3, 4, 1), np.uint8)
+    assert images.at_most(kept, 12) is kept

@@ -32,6 +32,22 @@ def test_card_says_what_the_toml_says(name):
             assert facts.weights.licence in text
 
 
+@pytest.mark.parametrize("name", presets.list_models())
+def test_every_image_preset_says_what_it_expects(name):
+    for key, preset in presets.read(name).presets.items():
+        takes_pictures = preset.data.shape in ("paired", "unpaired") or preset.data.render_size is not None
+        assert bool(preset.expects) == takes_pictures, f"{name}/{key}"
+        assert preset.expects in ganzoo.card(f"{name}/{key}")
+        if preset.expects:
+            assert preset.expects.endswith(f"about {preset.data.render_size or preset.data.size} px")
+
+
+def test_what_a_preset_expects_is_nothing_that_other_data_teach():
+    assert presets.expects(presets.run_config("pix2pix")) == presets.read("pix2pix").presets["lines2colour-64"].expects
+    assert presets.expects(presets.run_config("pix2pix", {"data.source": "mine"})) == ""
+    assert presets.expects(presets.run_config("dcgan")) == ""
+
+
 def test_card_of_one_preset_leaves_the_others_out():
     text = ganzoo.card("DCGAN/lorelei-64")
     assert "## dcgan/lorelei-64" in text

@@ -84,6 +84,8 @@ def test_the_list_for_the_page(client):
         "outputs": {"image_bytes": {"dtype": "string", "shape": [None]}},
     }
     assert found["dcgan"]["image_size"] == TINY["dcgan"]["image_size"]
+    assert found["pix2pix"]["expects"].startswith("line drawings of characters")
+    assert not found["dcgan"]["expects"]
     assert found["pix2pix"]["image_size"] == 64  # of its preset: the network itself takes any
 
 
