@@ -171,14 +171,13 @@ def write_run_report(run_dir: str | Path) -> Path:
         *(paragraph(finding.text, "dim" if finding.until else "bad") for finding in found),
         paragraph(
             "How to read this page: the losses of a GAN need not fall, since both players move; look for curves that stay "
-            f"level{' and for D fooled about half the time (the marked band)' if len(fooled[1]) else ''}, and judge the result "
-            "by the pictures.",
+            "level, and judge the result by the pictures.",
             "dim",
         ),
         *_damaged({"the log": log.damaged, changes.FILE: changes.damaged(run)}),
-        section("Curves", f'<div class="charts">{"".join(charts)}</div>' if log.rows else ""),
+        section("Curves of the training", f'<div class="charts">{"".join(charts)}</div>' if log.rows else ""),
         details(
-            "Numbers of these curves",
+            "Numbers of these curves: of the training batches, not of held-out data, which ganzoo evaluate measures",
             table(["curve", "first", "smallest", "largest", "mean of the last tenth"], numbers),
         ),
         section(

@@ -93,16 +93,18 @@ class RunLog(keras.callbacks.Callback):
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Writes samples/000500.png every so many steps, always from the same noise or the same inputs.
+    """Writes samples/000500.png every so many steps and at the last one (never if `every` is 0), always from the same noise or the same inputs.
 
     Args:
         inputs: for text {"text": sentences}: a row of eight pictures each; for image tasks {"input": uint8 (n, H, W, C), "target": ...}: rows of input, output, target; for two
             domains {"a": ..., "b": ...}: rows of a, a2b, a2b2a, b, b2a, b2a2b.
     """
 
-    def __init__(self, folder: Path, *, every: int, start_step: int, seed: int, inputs: dict | None = None):
+    def __init__(
+        self, folder: Path, *, every: int, start_step: int, last_step: int, seed: int, inputs: dict | None = None
+    ):
         super().__init__()
-        self.folder, self.every, self.step = folder, every, start_step
+        self.folder, self.every, self.step, self.last_step = folder, every, start_step, last_step
         self.seed, self.inputs = seed, inputs
 
     def on_train_begin(self, logs=None):
@@ -111,7 +113,8 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += self.model.steps_per_execution
-        if self.every and self.step % self.every == 0 and self.model.trains_generator:
+        due = self.every and (self.step % self.every == 0 or self.step == self.last_step)
+        if due and self.model.trains_generator:
             self.write()
 
     def write(self) -> Path:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ganzoo.training.settle import Run
 
 
+PARTS = 11  # of a run, with a sample grid and a row of the log between two of them
+
+
 @dataclasses.dataclass(frozen=True)
 class RunResult:
     """What a run came to: `stopped` is "done", "interrupted", or a `train.stop` rule and its reason ("plateau: ...",
@@ -50,12 +53,13 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
     held_out, strategy = _held_out(run.source), model.distribute_strategy
     chief = workers.is_chief(strategy)
     path = out / "log.jsonl" if chief else None
-    log = callbacks.RunLog(path, every=train.log_every, batch_size=train.batch_size, start_step=start)
+    log = callbacks.RunLog(path, every=interval(run.config, "log_every"), batch_size=train.batch_size, start_step=start)
     interrupt = callbacks.Interrupt()
     grid = callbacks.SampleGrid(
         out / "samples",
-        every=train.sample_every,
+        every=interval(run.config, "sample_every"),
         start_step=start,
+        last_step=train.steps,
         seed=train.seed,
         inputs=_shown(model, held_out, 8),
     )
@@ -99,6 +103,20 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
         stopped = ended[0] if ended else "interrupted"
     seconds = log.seconds if left else log.seconds_before
     return RunResult(out, log.step, seconds, log.save_seconds, stopped, chief)
+
+
+def interval(config: RunConfig, key: str) -> int:
+    """Steps between two rows of the log ("log_every") or two sample grids ("sample_every"); 0 for never.
+
+    A preset's own interval is for its own steps: of a shorter run it leaves a dot and no picture, and about ten are made.
+    One that was set for this run stands.
+    """
+    train, every = config.train, getattr(config.train, key)
+    known = presets.is_paper(config.name) and presets.read(config.name).presets.get(config.preset)
+    if not known or every != getattr(known.train, key):
+        return every
+    executions = -(-train.steps // (PARTS * train.steps_per_execution))
+    return min(every, executions * train.steps_per_execution)
 
 
 def divide(model: BaseGAN, train: presets.TrainConfig) -> None:
