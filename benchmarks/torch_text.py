@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ganzoo.models.text_to_image import ALPHABET
+from ganzoo.models._text_encoder import ALPHABET
 
 
 class Bottleneck(nn.Module):

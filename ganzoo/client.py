@@ -96,8 +96,10 @@ class Client:
         signature: str | None = None,
         version: int | None = None,
     ) -> Any:
-        """The contract's call: `instances` (rows) gives `predictions`, `inputs` (columns) gives `outputs`.
+        """The contract's call, with what stands under `predictions` or `outputs` in its answer as result.
 
+        `instances` are rows, and the result is a list with a value for each: the only output of the signature, or a dict
+        by output. `inputs` are columns, and the result is the only output's list of rows, or a dict of such lists.
         Values are JSON's; bytes are `{"b64": text}`.
 
         Raises:

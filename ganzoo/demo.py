@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ganzoo import __version__, data, exporting, presets, report, sampling, training, zoo
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
 
@@ -140,7 +139,7 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
         else:
             rows, what = sampling.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
         sheet = pair_sheet(*rows)
-    title = model_name(model)
+    title = model.full_name
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))
     return {
@@ -180,7 +179,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
     before = zoo.load(name)
     pairs = held_out(before, ROWS)
     if "target" not in pairs:
-        raise GanzooError(f"The demo measures fine-tuning on pairs, and {model_name(before)} has none.")
+        raise GanzooError(f"The demo measures fine-tuning on pairs, and {before.full_name} has none.")
     start = time.perf_counter()
     result = training.train(
         name,
@@ -200,7 +199,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
     file = out / "samples" / "finetune.png"
     images.write_png(file, pair_sheet(pairs["input"], *made, pairs["target"]))
     return {
-        "model": model_name(before),
+        "model": before.full_name,
         "steps": steps,
         "seconds": round(seconds, 1),
         "pairs": len(pairs["input"]),
@@ -215,7 +214,7 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
 def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
     """Exports to out/export/<paper>-<preset>, calls it from a fresh process, compares with Keras picture by picture."""
     model = zoo.load(name)
-    title = model_name(model)
+    title = model.full_name
     start = time.perf_counter()
     path = Path(exporting.export(model, out / "export" / title.replace("/", "-")))
     exported = time.perf_counter()

@@ -1,12 +1,218 @@
-"""Writing files so that a kill or a full disk leaves the old one or the new one, whole."""
+"""Files: reading what strangers wrote, and writing so that a kill or a full disk leaves the old file or the new one, whole.
+
+This is the one place that reads bytes, text, JSON and TOML which somebody else wrote. Only regular files are read, never a
+pipe or a device, and never more than a limit. Text is UTF-8, with or without a byte order mark. JSON and TOML may nest
+MAX_DEPTH deep, and their whole numbers have at most 64 bits.
+"""
 
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
+import stat
+import tomllib
 from pathlib import Path
+from typing import Any
 
+from ganzoo.errors import GanzooError
+
+MAX_BYTES = 512 * 2**20  # of one file
+MAX_FILES = 5_000_000  # below one folder
+MAX_REPEATS = 1_000  # folders below it that links lead into once more
+HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
+MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
+MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
+# A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
+LONG_KEY = re.compile(r"""(?m)(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the user's quota, the largest file that is allowed
+
+
+class FileError(GanzooError):
+    """A file that cannot be read. `kind`: missing (also special or forbidden) or large."""
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+def shown(name: str | os.PathLike) -> str:
+    """A file name as it can be printed and written: bytes that are no UTF-8 become question marks."""
+    return str(name).encode("utf-8", "replace").decode("utf-8")
+
+
+def given_path(text: str | os.PathLike) -> Path:
+    """A path that somebody typed, with ~ and ~USER replaced. Raises GanzooError for a user that there is not."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise GanzooError(
+            f"{shown(text)} names a user that this system does not know; write the whole path."
+        ) from error
+
+
+def kind_of(path: str | os.PathLike) -> str | None:
+    """ "folder", "file", "special" (a pipe, a device, a socket), or None where nothing readable is: it never blocks."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # ValueError: a NUL character, or one that no file name can have
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "special"
+
+
+def names_below(folder: str | os.PathLike) -> list[str]:
+    """Every file below a folder, as "sub/name". Links are followed, but none back to a folder around it.
+
+    Raises:
+        GanzooError: more files, or more folders reached again by links, than anybody's data have.
+    """
+    names, seen, repeats = [], set(), 0
+    todo = [("", frozenset())]
+    while todo:
+        base, around = todo.pop()
+        inner, found, here = _listed(Path(folder) / base)
+        if here is None or here in around:
+            continue
+        repeats += here in seen
+        seen.add(here)
+        names += [base + name for name in found]
+        if len(names) > MAX_FILES or repeats > MAX_REPEATS:
+            raise GanzooError(
+                f"{shown(folder)} holds more than {MAX_FILES:,} files, or links lead into the same folders more than "
+                f"{MAX_REPEATS:,} times: name a folder with less in it."
+            )
+        todo += [(f"{base}{name}/", around | {here}) for name in inner]
+    return names
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a part of "sub/name" begins with a dot, or is one that a system leaves behind."""
+    return any(part.startswith(".") or part.lower() in HIDDEN for part in name.split("/"))
+
+
+def _listed(folder: Path) -> tuple[list[str], list[str], tuple[int, int] | None]:
+    """(names of its folders, names of its files, what tells it from other folders), or nothing of one that is closed."""
+    inner, found = [], []
+    try:
+        about = os.stat(folder)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                (inner if _is_folder(entry) else found).append(entry.name)
+    except OSError:
+        return [], [], None
+    return inner, found, (about.st_dev, about.st_ino)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, *, name: str | None = None) -> bytes:
+    """All bytes of a regular file. `name` is what sentences call it, the path by default.
+
+    Raises:
+        FileError: missing, no regular file, or longer than `limit`.
+    """
+    name = shown(path if name is None else name)
+    try:
+        about = os.stat(path)
+        if not stat.S_ISREG(about.st_mode):
+            raise FileError(f"{name} is no regular file.", "missing")
+        if about.st_size > limit:
+            raise FileError(f"{name} has {about.st_size:,} bytes; at most {limit:,} are read.", "large")
+        with open(path, "rb", opener=_opened) as file:
+            data = file.read(about.st_size + 1)  # not limit + 1: so much memory would be taken at once
+            while len(data) <= limit and (
+                more := file.read(2**20)
+            ):  # it grew, or it is one of those that claim to be empty
+                data += more
+    except OSError as error:
+        raise FileError(f"Cannot read {name}: {error.strerror or error}.", "missing") from error
+    except ValueError as error:
+        if isinstance(error, GanzooError):
+            raise
+        raise FileError(f"Cannot read {name}: no file has such a name.", "missing") from error
+    if len(data) > limit:
+        raise FileError(f"{name} has more than {limit:,} bytes; at most so many are read.", "large")
+    return data
+
+
+def _opened(path: str, flags: int) -> int:
+    # A pipe that has just taken the file's place would block without a writer.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """Text of UTF-8 bytes, without their byte order mark. Raises GanzooError for other bytes."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GanzooError(f"{name} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+
+
+def read_text(path: str | os.PathLike, limit: int = MAX_TEXT, *, name: str | None = None) -> str:
+    """The text of a regular file (`read_bytes`, `decode_text`)."""
+    return decode_text(read_bytes(path, limit, name=name), shown(path if name is None else name))
+
+
+def lines(text: str) -> list[str]:
+    """Lines as every editor counts them: they end at a line feed, a carriage return or both. `str.splitlines` would also
+    end them at U+2028, U+0085 and others, which JSON strings and sentences may hold."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def parse_json(text: str | bytes, name: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        GanzooError: no JSON, deeper than MAX_DEPTH, or a whole number of more than 64 bits.
+    """
+    text = decode_text(text, name) if isinstance(text, bytes) else text
+    try:
+        return _bounded(json.loads(text), name)
+    except RecursionError:
+        raise _too_deep(name) from None
+    except ValueError as error:
+        raise error if isinstance(error, GanzooError) else GanzooError(f"{name} is no JSON: {error}.") from error
+
+
+def parse_toml(text: str | bytes, name: str) -> dict[str, Any]:
+    """The table of a TOML text.
+
+    Raises:
+        GanzooError: no TOML, deeper than MAX_DEPTH, or a whole number of more than 64 bits.
+    """
+    text = decode_text(text, name) if isinstance(text, bytes) else text
+    if LONG_KEY.search(text):
+        raise _too_deep(name)
+    try:
+        return _bounded(tomllib.loads(text), name)
+    except RecursionError:
+        raise _too_deep(name) from None
+    except ValueError as error:
+        if isinstance(error, GanzooError):
+            raise
+        raise GanzooError(f"{name} cannot be read as TOML: {error}.") from error
+
+
+def _bounded(value: Any, name: str) -> Any:
+    level, depth = [value], 0
+    while level:
+        if any(isinstance(one, int) and not -(2**63) <= one < 2**64 for one in level):
+            raise GanzooError(f"{name} holds a whole number of more than 64 bits.")
+        holders = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if holders and depth == MAX_DEPTH:
+            raise _too_deep(name)
+        level, depth = [inner for holder in holders for inner in holder], depth + 1
+    return value
+
+
+def _too_deep(name: str) -> GanzooError:
+    return GanzooError(f"{name} nests more than {MAX_DEPTH} lists or tables in each other.")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -18,8 +18,8 @@ import numpy as np
 
 from ganzoo import __version__
 from ganzoo.base import BaseGAN
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import given_path, is_hidden, kind_of, names_below, shown
 from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
@@ -37,26 +37,24 @@ class Written:
 
 def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
     """The text chunks of every picture that `model` made with `seed` and other arguments of `generate`."""
-    text = {"model": model_name(model), "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    text = {"model": model.full_name, "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
     text |= {name_of(name): str(value) for name, value in options.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 
 
 def require_task(model: Any, task: str) -> None:
     """Raises GanzooError unless `model` turns noise ("latent"), pictures ("image") or "text" into pictures, as asked."""
-    if type(model).task == task or (task == "image" and has_encoder(model)):
+    if model.task == task or (task == "image" and model.reads_pictures):
         return
-    if type(model).task == "text":
+    if model.task == "text":
         raise GanzooError(
-            f'{model_name(model)} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
+            f'{model.full_name} draws what a sentence says: give it one, as --text "a girl with long pink hair".'
         )
     if task == "text":
-        raise GanzooError(f"{model_name(model)} reads no text; leave --text out.")
+        raise GanzooError(f"{model.full_name} reads no text; leave --text out.")
     if task == "image":
-        raise GanzooError(f"{model_name(model)} makes pictures from noise and takes no --input; leave it out.")
-    raise GanzooError(
-        f"{model_name(model)} turns pictures into pictures: give it one with --input FILE, FOLDER or GLOB."
-    )
+        raise GanzooError(f"{model.full_name} makes pictures from noise and takes no --input; leave it out.")
+    raise GanzooError(f"{model.full_name} turns pictures into pictures: give it one with --input FILE, FOLDER or GLOB.")
 
 
 def require_options(model: Any, options: dict[str, Any]) -> None:
@@ -64,19 +62,12 @@ def require_options(model: Any, options: dict[str, Any]) -> None:
     takes = inspect.signature(model.generate).parameters
     for name in options:
         if name not in takes:
-            raise GanzooError(
-                f"{model_name(model)} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out."
-            )
+            raise GanzooError(f"{model.full_name} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out.")
 
 
 def name_of(option: str) -> str:
     """What the command line calls an argument of `generate`."""
     return {"truncation_psi": "psi", "labels": "label"}.get(option, option)
-
-
-def has_encoder(model: Any) -> bool:
-    """Whether a latent model also takes pictures, which it turns into shapes."""
-    return bool(getattr(model, "encoder_size", 0))
 
 
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
@@ -114,9 +105,9 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
     Raises:
         GanzooError: a model that makes pictures, or an input that cannot be read.
     """
-    if not hasattr(model, "voxels_of"):
+    if model.makes != "voxels":
         raise GanzooError(
-            f"{model_name(model)} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
+            f"{model.full_name} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
         )
     if inputs:
         return np.concatenate([model.generate(images=images.read_image(path)[None]) for path in inputs])
@@ -166,34 +157,48 @@ def write_texts(
     return Written([out], said)
 
 
-def find_inputs(pattern: str) -> list[Path]:
-    """The picture files that a file name, a folder (its own pictures, not those of sub-folders) or a glob stands for.
+def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The picture files that a file name, a folder with its sub-folders or a glob stands for, and (file, reason) of every
+    other file there. Those in the folder `out` are no inputs: an earlier call made them.
 
     Raises:
       GanzooError: nothing is there, or nothing of it is a picture by its suffix.
     """
-    path = Path(pattern)
-    if path.is_dir():
-        found = [p for p in path.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".")]
-        what = f'The folder "{pattern}" holds no picture'
-    elif path.exists():
-        return [path]
+    path = given_path(pattern)
+    kind = kind_of(path)
+    if kind == "file":
+        return [path], []
+    if kind == "special":
+        raise GanzooError(f'"{shown(pattern)}" is no regular file; give a picture, a folder or a glob.')
+    if kind == "folder":
+        found = [(path / name, is_hidden(name)) for name in names_below(path)]
+        what = f'The folder "{shown(pattern)}" holds no picture'
     elif GLOB & set(pattern):
-        found = [Path(p) for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)]
-        found = [p for p in found if p.suffix.lower() in images.SUFFIXES]
-        what = f'No picture matches "{pattern}"'
+        found = [(Path(p), False) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p)]
+        what = f'No picture matches "{shown(pattern)}"'
     else:
-        raise GanzooError(f'There is no file or folder "{pattern}" to take as input.')
-    if not found:
+        raise GanzooError(f'There is no file or folder "{shown(pattern)}" to take as input.')
+    made = out.resolve() if out is not None and kind == "folder" and out.resolve() != path.resolve() else None
+    inputs, others = [], []
+    for file, hidden in sorted(found):
+        if hidden:
+            others.append((str(file), "is hidden"))
+        elif made and made in file.resolve().parents:
+            others.append((str(file), "lies in the folder of the outputs"))
+        elif file.suffix.lower() not in images.SUFFIXES:
+            others.append((str(file), "is no picture by its name"))
+        else:
+            inputs.append(file)
+    if not inputs:
         raise GanzooError(f"{what} ({', '.join(images.SUFFIXES)}).")
-    return sorted(found)
+    return inputs, others
 
 
 def plan_outputs(inputs: list[Path], out: Path) -> dict[Path, Path] | Path:
     """Where each input's picture goes: input -> output file, or one path where several share a grid.
 
     `out` that ends in .png is one file (one input: its picture; several: a grid); anything else is a folder with one
-    PNG per input, named after it (with its suffix where two inputs differ in nothing else).
+    PNG per input, named after it (with its suffix where two inputs differ in nothing else), in sub-folders as they are.
     Raises:
       GanzooError: `out` has another picture's suffix, or an input would be overwritten.
     """
@@ -205,8 +210,12 @@ def plan_outputs(inputs: list[Path], out: Path) -> dict[Path, Path] | Path:
     if single:
         plan: dict[Path, Path] | Path = {inputs[0]: out} if len(inputs) == 1 else out
     else:
-        stems = Counter(p.stem for p in inputs)
-        plan = {p: out / (f"{p.stem}.png" if stems[p.stem] == 1 else f"{p.name}.png") for p in inputs}
+        root = Path(os.path.commonpath([p.parent for p in inputs]))
+        stems = Counter(p.with_suffix("") for p in inputs)
+        plan = {
+            p: out / p.relative_to(root).with_name(f"{p.stem if stems[p.with_suffix('')] == 1 else p.name}.png")
+            for p in inputs
+        }
         clash = [target for target, count in Counter(plan.values()).items() if count > 1]
         if clash:
             raise GanzooError(
@@ -223,7 +232,7 @@ def translate(model: Any, picture: np.ndarray, seed: int = 0, direction: str | N
 
     `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one.
     """
-    if has_encoder(model):
+    if model.reads_pictures:
         return model.pictures(model.generate(images=picture[None]))[0]
     way = {} if direction is None else {"direction": direction}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
@@ -237,12 +246,11 @@ def input_channels(model: Any, direction: str | None = None) -> int:
 
 def require_direction(model: Any, direction: str | None) -> None:
     """Raises GanzooError unless `direction` is None, or one of those that `model` translates in."""
-    ways = getattr(model, "directions", ())
-    if direction is None or direction in ways:
+    if direction is None or direction in model.directions:
         return
-    if not ways:
-        raise GanzooError(f"{model_name(model)} has one direction only and takes no --direction; leave it out.")
-    raise GanzooError(f'There is no direction "{direction}".{nearest(direction, ways)}')
+    if not model.directions:
+        raise GanzooError(f"{model.full_name} has one direction only and takes no --direction; leave it out.")
+    raise GanzooError(f'There is no direction "{direction}".{nearest(direction, model.directions)}')
 
 
 def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, direction: str | None = None) -> Written:
@@ -292,12 +300,13 @@ def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
 def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
-    Of pairs: input, output, target. Of two domains: a, a to b, back to a, b, b to a, back to b.
+    Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b.
     """
-    if "input" in inputs:
-        return [inputs["input"], model.generate(inputs["input"], seed=seed), inputs["target"]]
-    columns = []
-    for domain, there, back in (("a", "a2b", "b2a"), ("b", "b2a", "a2b")):
-        made = model.generate(inputs[domain], direction=there)
-        columns += [inputs[domain], made, model.generate(made, direction=back)]
+    first, second, *_ = inputs.values()
+    if not model.directions:
+        return [first, model.generate(first, seed=seed), second]
+    columns, (a2b, b2a) = [], model.directions
+    for given, there, back in ((first, a2b, b2a), (second, b2a, a2b)):
+        made = model.generate(given, direction=there)
+        columns += [given, made, model.generate(made, direction=back)]
     return columns

@@ -37,6 +37,12 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.initial, self.constant_steps, self.decay_steps = initial, constant_steps, decay_steps
         self.epoch_steps = epoch_steps
 
+    @property
+    def end(self) -> int:
+        """The first step at rate 0."""
+        epoch = self.epoch_steps or 1
+        return (self.constant_steps // epoch + self.decay_steps // epoch) * epoch
+
     def __call__(self, step):
         if self.epoch_steps:
             constant, decay = self.constant_steps // self.epoch_steps, self.decay_steps // self.epoch_steps

@@ -1,6 +1,7 @@
 """Weights as safetensors keyed by `<attribute>/<variable.path>`: nothing pickled, nothing matched by order."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from ganzoo import files
 from ganzoo.errors import GanzooError
-from ganzoo.files import write_bytes
+
+MAX_BYTES = 64 * 2**30  # of one file: more than any GPU of today holds
 
 
 def to_arrays(variables: Mapping) -> dict[str, np.ndarray]:
@@ -35,7 +38,7 @@ def write(
     # Not ascontiguousarray, which makes a scalar (1,): the step would not fit when it is read back.
     arrays = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     data = safetensors.numpy.save(arrays, metadata=metadata)
-    write_bytes(path, data)
+    files.write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -47,9 +50,10 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise GanzooError(f"The weights file {path} cannot be read: {error.strerror or error}.") from error
+        data = files.read_bytes(path, MAX_BYTES, name="it")
+    except files.FileError as error:
+        why = f"{error.__cause__.strerror}." if isinstance(error.__cause__, OSError) else str(error)
+        raise GanzooError(f"The weights file {path} cannot be read: {why}") from error
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256:
         raise GanzooError(
@@ -59,6 +63,31 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     try:
         return safetensors.numpy.load(data), found
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """sha256 (hex) over names, types, shapes and numbers of arrays, in the order of their names."""
+    found = hashlib.sha256()
+    for key in sorted(arrays):
+        array = np.asarray(arrays[key], order="C")
+        found.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
+        found.update(array.data if array.size else b"")
+    return found.hexdigest()
+
+
+def count(path: str | Path) -> int:
+    """How many numbers a safetensors file holds, from its header alone.
+
+    Raises:
+        GanzooError: missing, no regular file, or no safetensors.
+    """
+    if files.kind_of(path) != "file":
+        raise GanzooError(f"The weights file {path} cannot be read: it is missing, or no regular file.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  (no dict)
+    except (safetensors.SafetensorError, OSError) as error:
         raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
 
 
@@ -72,7 +101,8 @@ def assign(variables: Mapping, arrays: Mapping[str, np.ndarray], where: str) -> 
     """Sets the variables from arrays of the same keys and shapes, all or none.
 
     Raises:
-        GanzooError: names or shapes differ; the message is a diff, `-` missing in the file, `+` unknown to the model.
+        GanzooError: names or shapes differ (the message is a diff, `-` missing in the file, `+` unknown to the model), or a
+            number is not finite.
     """
     lines = [f"- {key} {tuple(variables[key].shape)}" for key in variables if key not in arrays]
     lines += [f"+ {key} {value.shape}" for key, value in arrays.items() if key not in variables]
@@ -86,6 +116,12 @@ def assign(variables: Mapping, arrays: Mapping[str, np.ndarray], where: str) -> 
         raise GanzooError(
             f"{where} does not fit the model ({len(lines)} differences; - missing in the file, + unknown to the model, "
             f"~ other shape):\n  {shown}"
+        )
+    wild = [key for key, value in arrays.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    if wild:
+        raise GanzooError(
+            f"{where} has numbers that are not finite in {len(wild)} of its arrays, {wild[0]} first: it was damaged, or its "
+            "training diverged."
         )
     for key, variable in variables.items():
         variable.assign(arrays[key].astype(variable.dtype))

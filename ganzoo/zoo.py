@@ -1,9 +1,12 @@
 """load and save: joins registry, presets and weights."""
 
+import contextlib
 import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
+
+import tensorflow as tf
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
 from ganzoo import __version__, files, presets, registry, schedules, weights
@@ -11,36 +14,71 @@ from ganzoo.base import BaseGAN, freezing
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import normalization
 from ganzoo.presets import RunConfig
+from ganzoo.presets.trust import granted as granting
 
+SPARE = 2**26  # numbers that a model may have beside its weights: a history of images, stored noise
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
 
 
-def load(name_or_path, *, preset=None, weights="default", **model_overrides) -> BaseGAN:
+def load(name_or_path, *, preset=None, weights="default", trust=False, **model_overrides) -> BaseGAN:
     """A compiled model, ready to `generate` and to `fit`.
 
     Args:
         name_or_path: "pix2pix", "pix2pix/edges2emoji-128", or a folder that `save` or a training run wrote.
         preset: preset name, if not in the first argument.
         weights: "default" (those of the preset or folder), None (random), or the path of a safetensors file or folder.
+        trust: a folder may name a SavedModel that is loaded and run with it (`encoder = "hub:PATH"`). It can do what you can:
+            True only for folders of people you trust.
         model_overrides: constructor arguments other than the preset's; the weights must still fit.
 
     Raises:
-        GanzooError: unknown name, preset or argument; no, damaged or unfitting weights.
+        GanzooError: unknown name, preset or argument; no, damaged or unfitting weights; a folder that names code, or a
+            model larger than its weights.
     """
     folder = model_folder(name_or_path)
     if folder is not None:
         if preset:
             raise GanzooError(f"{name_or_path} is a folder and has no presets; received preset={preset!r}.")
-        config = presets.run_config(folder / "config.toml")
+        with granting(trust):
+            config = presets.run_config(folder / "config.toml")
     else:
         paper, preset = presets.resolve(str(name_or_path), preset)
         config = presets.run_config(f"{paper}/{preset}")
     config = config.model_copy(update={"model": config.model | model_overrides})
     found = None if weights is None else _weights_file(weights, folder, config)
-    model = build(config)
+    with _bounded(found[0]) if folder is not None and found is not None else contextlib.nullcontext():
+        model = build(config)
     if found is not None:
         model.weights_source = _fill(model, *found)
     return model
+
+
+@contextlib.contextmanager
+def _bounded(path: Path):
+    """While the body runs, variables take little more memory than the weights of the file, their averages and slots would.
+
+    Raises:
+        GanzooError: they would take more: the settings are not those of these weights. Before the memory is taken.
+    """
+    held = weights.count(path)
+    left = 8 * held + SPARE
+
+    def create(next_creator, **options):
+        nonlocal left
+        value = options["initial_value"]
+        if callable(value):
+            with tf.Graph().as_default():  # its shape alone
+                shape = tf.convert_to_tensor(value()).shape
+            left -= shape.num_elements()
+        if left < 0:
+            raise GanzooError(
+                f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not "
+                "belong together, or one of them was edited."
+            )
+        return next_creator(**options)
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def build(config: RunConfig) -> BaseGAN:
@@ -56,15 +94,16 @@ def build(config: RunConfig) -> BaseGAN:
         raise
     except (TypeError, ValueError) as error:  # Keras' own word on a width of 0 and the like
         raise GanzooError(f"{config.name} cannot be built with {config.model}: {error}") from error
-    model.run_config = config
-    model.preset = config.preset
+    model.preset = config.preset or None
     model.seed = config.train.seed
     if config.train.sync_batch_norm:
         normalization.synchronize(model.networks().values())
     for name in model.players:
         if getattr(config.train, name) is None:
             raise GanzooError(f"{config.name} with this model table needs a table [train.{name}] with a learning_rate.")
-    freezing.freeze_d(model, config.train.freeze_d)
+    frozen = freezing.frozen_layers(model, config.train.freeze_d)
+    model.run_config = config.model_copy(update={"train": config.train.model_copy(update={"freeze_d": frozen})})
+    freezing.freeze_d(model, frozen)
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
     freezing.multiply_rates(model, config.train.lr_multipliers)
     return model
@@ -77,6 +116,10 @@ def complete(config: RunConfig) -> RunConfig:
         GanzooError: unknown paper or argument, or a value of another type than the argument's default.
     """
     cls = registry.models().get(config.name)
+    if cls is None and config.name in presets.list_models():
+        raise GanzooError(
+            f'zoo_configs/{config.name}.toml is there, but no file of ganzoo/models has @register("{config.name}").'
+        )
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
     defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
@@ -115,7 +158,7 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     """Writes a folder that `load(directory)` reads: config.toml, weights.safetensors, manifest.json (last).
 
     A model that was trained since it was loaded is finalised first (`finalize`: standing statistics). One that was built
-    by its class and not by `load` takes data and training options of the paper's default preset.
+    by its class and not by `load` takes data and training options of the paper's default preset, and not its name.
 
     Args:
         dtype: "float16" halves the file.
@@ -125,9 +168,9 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     if int(model.step.numpy()):
         model.finalize()
     config = model.run_config or presets.run_config(model.paper)
-    config = config.model_copy(update={"model": model.get_config()})
+    config = config.model_copy(update={"model": model.get_config(), "preset": model.preset or ""})
     path = directory / "weights.safetensors"
-    facts = {"model": f"{config.name}/{config.preset}", "ganzoo": __version__}
+    facts = {"model": model.full_name, "ganzoo": __version__}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
     sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, float32_keys=model.float32_keys)
     files.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
@@ -166,7 +209,7 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
     if record is None:
         trained = [p for p, r in presets.read(config.name).presets.items() if r.weights]
         raise GanzooError(
-            f"{config.name}/{config.preset} has no published weights. With weights=None it starts from random ones."
+            f"{config.full_name} has no published weights. With weights=None it starts from random ones."
             + (f" Presets with weights: {', '.join(trained)}." if trained else "")
         )
     return ASSETS / record.file, record.sha256
@@ -175,9 +218,9 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
 def _folder_weights(folder: Path) -> tuple[Path, str]:
     folder = model_folder(folder.absolute())
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = files.parse_json(files.read_text(folder / "manifest.json"), str(folder / "manifest.json"))
         return folder / Path(manifest["weights"]).name, str(manifest["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (GanzooError, KeyError, TypeError) as error:
         raise GanzooError(
             f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}."
         ) from error

@@ -13,6 +13,8 @@ import tiny
 
 import ganzoo
 from ganzoo import presets, registry
+from ganzoo.base import BaseGAN, LatentGAN
+from ganzoo.evaluation import paper_metrics
 
 PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
@@ -110,7 +112,8 @@ def test_no_circle_between_rooms():
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("[a-z]*.py")), ids=lambda p: p.stem)
 def test_a_paper_imports_rows_1_and_2_and_no_other_paper(path):
-    assert all(ROW[parts[0]] <= 2 for parts in inner(path))
+    above = {parts for parts in inner(path) if ROW[parts[0]] > 2}
+    assert all(parts[0] == "models" and parts[1].startswith("_") for parts in above), above
 
 
 def test_data_and_metrics_know_no_model():
@@ -171,6 +174,108 @@ def test_every_folder_of_tests_is_a_room():
     assert folders <= rooms | beside, f"no room of that name: {sorted(folders - rooms - beside)}"
     loose = {path.stem.removeprefix("test_") for path in (REPO / "tests").glob("test_*.py")}
     assert not loose & {name for name in ROW if (PACKAGE / name).is_dir()}, "a room's tests stand in its folder"
+
+
+# ---- a paper says what it can do; nothing outside base/ guesses it ----------------------------------------------------
+def declared() -> set[str]:
+    """What may be asked of a model: the names of BaseGAN, of what it is made of, and those that it gives itself."""
+    names = {"stop_training"} | set(dir(BaseGAN({"arguments": {}})))  # the first is Keras' own, which `fit` sets
+    for cls in (*BaseGAN.__mro__, LatentGAN):
+        names |= set(vars(cls).get("__annotations__", {})) if cls.__module__.startswith("ganzoo.") else set()
+    for node in ast.walk(ast.parse((PACKAGE / "base" / "model.py").read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            names.add(node.attr)
+    return names
+
+
+def is_model(node) -> bool:
+    """Whether an expression is a model by its name: `model`, `self.model`, `type(model)`."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "type":
+        return is_model(node.args[0])
+    return (node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")) in ("model", "judge", "untrained")
+
+
+def guesses(tree, known: set[str], papers: set[str]) -> list[str]:
+    """What of a source guesses a capability, each as "line: code"."""
+    found = []
+    others = set(dir(str)) | set(dir(dict))  # a model's name and the table of its options are called `model`, too
+
+    def names_paper(node):
+        return any(isinstance(part, ast.Constant) and part.value in papers for part in ast.walk(node))
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args and is_model(node.args[0]):
+            asked = node.func.id in ("hasattr", "vars", "dir") or (node.func.id == "getattr" and len(node.args) > 2)
+            wrong = asked or (node.func.id == "isinstance" and ast.unparse(node.args[1]) != "BaseGAN")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("layer.name.startswith", "layer.name.endswith")
+        ):
+            wrong = any(isinstance(part, ast.Constant) for part in node.args)  # a layer by its name
+        elif isinstance(node, ast.Attribute):
+            wrong = is_model(node.value) and node.attr not in known | others
+        elif isinstance(node, ast.Dict):
+            wrong = any(key is not None and names_paper(key) for key in node.keys)
+        elif isinstance(node, ast.Compare):
+            wrong = names_paper(node)
+        elif isinstance(node, ast.ImportFrom):
+            wrong = (node.module or "").startswith("ganzoo.models")
+        elif isinstance(node, ast.Import):
+            wrong = any(alias.name.startswith("ganzoo.models.") for alias in node.names)
+        else:
+            wrong = False
+        if wrong:
+            found.append(f"{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+PLANTED = """
+if hasattr(model, "num_downs"): pass
+stride = 2 ** getattr(self.model, "num_downs", 0)
+flag = isinstance(subject.model, Pix2Pix)
+side = model.num_downs
+other = type(model).translator
+SMALL = {"tiny-gan": 3}
+if config.name == "tiny-gan": pass
+if model.paper in ("other", "tiny-gan"): pass
+from ganzoo.models import tiny_gan
+import ganzoo.models.tiny_gan
+if layer.name.startswith("from_rgb"): pass
+"""
+PLAIN = """
+ok = isinstance(model, BaseGAN) and model.directions and type(model).task == "image"
+for player in model.players: getattr(model, player)
+config.model.get("num_downs")
+where = hasattr(layer, "kernel") or layer.name.startswith(model.takes_channels)
+DEFAULT = ("tiny-gan", "other")
+import ganzoo.models
+table = {"images": "tiny-gan"}
+"""
+
+
+def test_the_reader_of_guesses_sees_each_and_nothing_else():
+    known = {"directions", "task", "players", "paper", "takes_channels"}
+    assert {int(line.split(":")[0]) for line in guesses(ast.parse(PLANTED), known, {"tiny-gan"})} == set(range(2, 13))
+    assert guesses(ast.parse(PLAIN), known, {"tiny-gan"}) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f for f in FILES if f.relative_to(PACKAGE).parts[0] not in ("base", "models", "importers")],
+    ids=lambda p: ".".join(module_of(p)),
+)
+def test_nothing_outside_base_guesses_what_a_paper_can_do(path):
+    assert guesses(ast.parse(path.read_text("utf-8")), declared(), set(registry.models())) == []
+
+
+def test_options_of_some_papers_are_those_that_papers_declare():
+    taken = {option for cls in registry.models().values() for option in cls.train_options}
+    assert taken == set(presets.OF_SOME_PAPERS) <= set(presets.TrainConfig.model_fields)
+
+
+def test_own_metrics_name_protocols():
+    for cls in registry.models().values():
+        for metric, found in cls.own_metrics.items():
+            assert callable(found) or found in paper_metrics.PROTOCOLS, (cls.paper, metric)
 
 
 def test_names_presets_and_cards_need_no_tensorflow():

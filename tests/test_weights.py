@@ -109,7 +109,7 @@ def test_other_formats_are_refused(tmp_path):
 def test_a_missing_file_is_said_in_a_sentence(tmp_path):
     with pytest.raises(GanzooError, match=r"gone\.safetensors cannot be read: No such file"):
         weights.read(tmp_path / "gone.safetensors")
-    with pytest.raises(GanzooError, match="cannot be read: Is a directory"):
+    with pytest.raises(GanzooError, match="cannot be read: it is no regular file"):
         weights.read(tmp_path)
 
 
@@ -156,3 +156,20 @@ def test_safetensors_of_others_are_read(tmp_path):
     safetensors.numpy.save_file({"a": np.ones(3, "float16")}, path)
     assert weights.read(path)[0]["a"].dtype == np.float16
     assert weights.metadata(path) == {}
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path):
+    arrays = {"generator/a": np.array([1.0, np.nan], "float32"), "generator/b": np.zeros(2, "float32")}
+    variables = {key: keras.Variable(np.ones(2, "float32")) for key in arrays}
+    with pytest.raises(GanzooError, match="not finite in 1 of its arrays, generator/a first"):
+        weights.assign(variables, arrays, "it")
+    assert all(np.all(np.array(variable) == 1) for variable in variables.values()), "all or none"
+
+
+def test_a_file_is_counted_by_its_header(tmp_path):
+    weights.write(tmp_path / "a", {"x": np.zeros((3, 4), "float16"), "y": np.zeros((), "float32")})
+    assert weights.count(tmp_path / "a") == 13
+    (tmp_path / "b").write_bytes(b"none")
+    for path in (tmp_path / "b", tmp_path / "c", tmp_path):
+        with pytest.raises(GanzooError, match=r"safetensors file|cannot be read"):
+            weights.count(path)

@@ -195,7 +195,8 @@ def test_a_model_made_by_its_class_can_be_saved(tmp_path):
     model = GAN(**SMALL)
     again = ganzoo.load(ganzoo.save(model, tmp_path / "own"))
     assert again.get_config() == model.get_config()
-    assert again.preset == presets.list_presets("gan")[0]
+    assert (model.full_name, again.preset, again.full_name) == ("gan", None, "gan"), "it is none of the zoo's presets"
+    assert json.loads((tmp_path / "own/manifest.json").read_text())["model"] == "gan"
 
 
 def test_a_trained_model_is_saved_with_standing_statistics(tmp_path):

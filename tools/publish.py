@@ -57,12 +57,11 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     }
     results = _measured(halved, run_facts)
     trained_on = manifest["data"]
-    tail = read_log(run / "log.jsonl")[-20:]
-    note = f"share of fakes that D takes for real, last {len(tail)} log rows; trained on {trained_on['count']:,} images"
-    fooled = float(np.mean([row["fooled"] for row in tail]))
-    results.append(
-        {"metric": "fooled_train", "value": round(fooled, 3), "source": "measured", **run_facts, "note": note}
-    )
+    tail = [row["fooled"] for row in read_log(run / "log.jsonl").rows if "fooled" in row][-20:]
+    if tail:  # a critic is never fooled
+        note = f"share of fakes that D takes for real, last {len(tail)} log rows; trained on {trained_on['count']:,} images"
+        fooled = round(float(np.mean(tail)), 3)
+        results.append({"metric": "fooled_train", "value": fooled, "source": "measured", **run_facts, "note": note})
     _write_toml(model.paper, model.preset, weights | ({"attribution": attribution} if attribution else {}), results)
     return path
 
@@ -103,7 +102,7 @@ def _key(metric: str) -> str:
 
 def _place(metric: str, listed: list[str]) -> int:
     """The order of the preset's [eval]; what is not in it comes last."""
-    base = evaluation.own.base_name(metric_names.parse(metric).metric)
+    base = evaluation.paper_metrics.base_name(metric_names.parse(metric).metric)
     return listed.index(base) if base in listed else len(listed)
 
 

@@ -46,7 +46,7 @@ class Entry(Record):
     @property
     def step(self) -> int:
         """The last step that it has logged."""
-        rows = read_log(self.folder / "log.jsonl")
+        rows = read_log(self.folder / "log.jsonl").rows
         return rows[-1]["step"] if rows else 0
 
     @property

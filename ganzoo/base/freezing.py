@@ -5,6 +5,7 @@ FreezeD (Mo, Cho, Shin 2020, arXiv 2002.10964): the lower layers of D stay as th
 
 import fnmatch
 import itertools
+import math
 from collections.abc import Mapping
 
 import keras
@@ -24,6 +25,15 @@ def layers(network: keras.Model) -> list[list[keras.Variable]]:
         else:
             found.append(variables)
     return found
+
+
+def frozen_layers(model: BaseGAN, share: int | float) -> int:
+    """How many layers of D `train.freeze_d` means: a number of them, or a share of those that the smallest D has, of which
+    at least one moves and at least one does not."""
+    if isinstance(share, int):
+        return share
+    depth = min(len(layers(getattr(model, name))) for name in model.network_names if name.startswith("discriminator"))
+    return min(max(math.ceil(share * depth - 0.5), 1), depth - 1)
 
 
 def freeze_d(model: BaseGAN, count: int) -> None:

@@ -6,51 +6,56 @@ It knows no objective: each paper writes its own `train_step` from `noise`, `min
 
 import collections
 import inspect
+import re
 import zlib
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
+from ganzoo.base import habits
+from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
+from ganzoo.base.parts import Part
+from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
-from ganzoo.presets import TrainConfig
+from ganzoo.presets import OF_SOME_PAPERS, TrainConfig
+
+NO_ROWS = (
+    "A replica got no row of the last batch, which has fewer rows than there are replicas: leave such a batch out "
+    "(tf.data.Dataset.batch(n, drop_remainder=True)), or take a number of rows that the batch size divides."
+)
 
 
-class BaseGAN(keras.Model):
+class BaseGAN(Declared, keras.Model):
     """Base of every paper's model; subclasses set the class attributes and write the paper.
 
     Class attributes:
         paper: canonical name, set by `@register`.
-        task: "latent" (generate(n, seed=)), "image" (generate(images, seed=)) or "text" (generate(texts, seed=)).
         players: optimizer name -> attributes of the networks that it updates.
         logs: names of the values that `log` averages. `fooled`, the share of fakes that D takes for real, is for a D that
             tells real from fake by the sign of its logit; a critic's scores have no such zero, and its paper leaves it out.
-        float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
-        evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
-        classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
         rounds: the players in the order of their updates; those of one round see the weights from before it.
-        batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
-            rows are a multiple of it; "" for none.
+
+    What it makes and takes, and how it is measured and tried, a paper says by the names of `Declared`.
     """
 
     paper: str
-    task: str
     players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
     logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
-    evaluation_kwargs: ClassVar[dict] = {}
-    float32_keys: ClassVar[str] = ""
-    classes: int = 0
+    ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
-    batch_unit: ClassVar[str] = ""
 
-    def __init__(self, *, ema_decay=0.0, name=None):
-        super().__init__(name=name)
-        if not 0 <= ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {ema_decay}.")
-        self.ema_decay = ema_decay
+    def __init__(self, arguments: dict):
+        """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
+        super().__init__()
+        for name in self.defaults():
+            setattr(self, name, arguments[name])
+        if not 0 <= self.ema_decay < 1:
+            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
         self.preset = None  # its name, of the zoo or of the user's own
@@ -61,15 +66,20 @@ class BaseGAN(keras.Model):
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
 
-    def register_networks(self, **networks: keras.Model) -> None:
-        """Last line of a paper's constructor: names its networks in the order of the weights file.
+    def register_networks(self, **builders: Callable[..., keras.Model]) -> None:
+        """Last line of a paper's constructor: builds its networks, in the order of the weights file.
 
-        A network called `ema_generator` starts as a copy of the generator and takes no gradient; so does every other
-        `ema_<network>` of a paper that averages several.
+        A builder is called with those of the constructor's arguments that it names and has no value for. With `ema_decay`
+        every network called generator... has an average, `ema_<network>`, that starts as its copy and takes no gradient.
+
+        Raises:
+            GanzooError: a builder that asks for something else.
         """
-        for attribute, network in networks.items():
-            setattr(self, attribute, network)
-        self.network_names = tuple(networks)
+        averaged = [name for name in builders if name.startswith("generator")] if self.ema_decay else []
+        builders |= {f"ema_{name}": builders[name] for name in averaged}
+        for attribute, builder in builders.items():
+            setattr(self, attribute, build(builder, self.get_config()))
+        self.network_names = tuple(builders)
         for average, network in self.averages():
             average.trainable = False
             average.set_weights(network.get_weights())
@@ -80,21 +90,33 @@ class BaseGAN(keras.Model):
         names = [name for name in self.network_names if name.startswith("ema_")]
         return [(getattr(self, name), getattr(self, name.removeprefix("ema_"))) for name in names]
 
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset" of a loaded model, or the paper alone of one that was built by its class: what records, files
+        and sentences call it."""
+        return f"{self.paper}/{self.preset}" if self.preset else self.paper
+
     # ---- configuration -------------------------------------------------------------------------------------------
+    @classmethod
+    def defaults(cls) -> dict:
+        """The constructor's arguments with the values of its signature, which are the paper's."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters if parameter.name != "self"}
+
     def get_config(self):
         """The constructor's arguments by name; each is kept as an attribute of the same name."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {name: getattr(self, name) for name in names if name != "self"}
+        return {name: getattr(self, name) for name in self.defaults()}
 
-    def compile(self, **optimizers):
-        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`.
+    def compile(self, *, run_eagerly=False, steps_per_execution=1, jit_compile=False, **optimizers):
+        """Takes one optimizer for each name in `players`, for example `g_optimizer=` and `d_optimizer=`, and Keras' options.
 
         The optimizers are built here: a restored checkpoint finds their slots. Unknown names raise TypeError.
         """
         if set(optimizers) != set(self.players):
             raise TypeError(f"compile takes {', '.join(self.players)}; received {', '.join(optimizers) or 'none'}.")
         # "auto" would mean XLA on one GPU and not on CPUs, where the tests run.
-        super().compile(optimizer=None, jit_compile=False)
+        options = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        super().compile(optimizer=None, **options)
         for key, optimizer in optimizers.items():
             optimizer = keras.optimizers.get(optimizer)
             if self.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -102,6 +124,7 @@ class BaseGAN(keras.Model):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{key}_scale")
             optimizer.build([v for name in self.players[key] for v in getattr(self, name).trainable_variables])
             setattr(self, key, optimizer)
+        self.optimizer = habits.Rates(self)
         self.guard = Guard(self.players)
 
     def get_compile_config(self):
@@ -136,12 +159,11 @@ class BaseGAN(keras.Model):
         """The parts of a run, one `fit` each: one, but for papers whose training changes on the way.
 
         Raises:
-            GanzooError: `train.growth` for a paper that does not grow, `train.encoder_steps` for one without a text encoder.
+            GanzooError: an option that not every paper takes, and that this one does not declare.
         """
-        if train.growth:
-            raise GanzooError(f"{self.paper} trains at one size: leave train.growth out.")
-        if train.encoder_steps:
-            raise GanzooError(f"{self.paper} has no text encoder to train first: leave train.encoder_steps out.")
+        for option, without in OF_SOME_PAPERS.items():
+            if getattr(train, option) and option not in self.train_options:
+                raise GanzooError(f"{self.paper} {without}: leave train.{option} out.")
         return one_segment(train)
 
     @property
@@ -284,6 +306,54 @@ class BaseGAN(keras.Model):
         several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
         return {key: mean[None] for key, mean in means.items()} if several else means
 
+    def fit(self, *args, callbacks=None, **kwargs):
+        """As Keras' own; of steps past the end of a schedule, whose learning rate is 0, a warning tells.
+
+        Raises:
+            GanzooError: a batch of another shape than `batch_signature`, or with fewer rows than there are replicas.
+        """
+        callbacks = [*(callbacks if isinstance(callbacks, list | tuple) else filter(None, [callbacks])), RateIsZero()]
+        try:
+            return super().fit(*args, callbacks=callbacks, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            raise (self._said(str(error).replace('\\"', '"')) or error) from None
+
+    def _said(self, error: str) -> GanzooError | None:
+        """Our sentence in TensorFlow's error of a batch that was looked at when it came."""
+        if NO_ROWS in error:
+            return GanzooError(NO_ROWS)
+        for text in map(self._misfit, self.batch_signature()):
+            if found := re.search(rf"{re.escape(text)}[^\n]*?\[([\d ]+)\]", error):
+                return GanzooError(text + shape_text(found[1].split()))
+        return None
+
+    def test_step(self, data) -> dict[str, tf.Tensor]:
+        """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
+        self.part = Part(1, 0, [])
+        try:
+            with keras.StatelessScope():  # batch statistics are not kept either
+                values = self.train_step(data)
+        finally:
+            self.part = None
+        for key, value in values.items():
+            self.trackers[key].update_state(value)
+        return {key: self.trackers[key].result() for key in values}
+
+    def call(self, inputs, training=False):
+        """The `tensors` endpoint: float images in [-1, 1] (or voxels) of latents or of images; `predict` calls it batch by
+        batch. A model with several inputs takes them as a dict by name.
+
+        Raises:
+            GanzooError: other inputs; the sentence names `generate`.
+        """
+        return habits.outputs_of(self, inputs)
+
+    def export(self, *args, **kwargs):
+        """Raises GanzooError: a model of the zoo is exported by `ganzoo.export`, with its endpoints."""
+        raise GanzooError(
+            'Export this model with ganzoo.export(model, "directory"): it writes a SavedModel with its endpoints.'
+        )
+
     def _maybe_symbolic_build(self, *args, **kwargs):
         """Nothing: the networks are built. Keras' own averages a batch over replicas, which strings have no mean for."""
 
@@ -293,23 +363,10 @@ class BaseGAN(keras.Model):
         """The generator that samples: the EMA copy if there is one."""
         return self.ema_generator if self.ema_decay else self.generator
 
-    def batch_signature(self) -> dict[str, tf.TensorSpec]:
-        """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
-        raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
-
-    def portable_signature(self) -> dict[str, tuple]:
-        """What formats beside SavedModel (ONNX, LiteRT) hold, name -> (function, inputs by name) as in `serving_signature`:
-        its endpoints without strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
-        return {
-            name: (function, inputs)
-            for name, (function, inputs) in self.serving_signature().items()
-            if "seed" not in inputs and all(spec.dtype != tf.string for spec in inputs.values())
-        }
-
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
 
-        uint8 images 0..255 become floats in [-1, 1], as in `generate`.
+        uint8 images 0..255 become floats in [-1, 1], as in `generate`. Raises GanzooError for a batch of another shape.
         """
         names = list(self.batch_signature())
         while isinstance(data, tuple | list) and len(data) == 1:  # Keras wraps what `fit` gets as x
@@ -318,29 +375,65 @@ class BaseGAN(keras.Model):
             missing = [name for name in names if name not in data]
             if missing:
                 raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
-            return [_signed(data[name]) for name in names]
+            return [self._checked(name, data[name]) for name in names]
         values = list(data) if isinstance(data, tuple | list) else [data]
+        while values and values[-1] is None:  # train_on_batch adds y and sample_weight
+            values.pop()
+        if len(values) == 1 and isinstance(values[0], dict):
+            return self.unpack(values[0])
         if len(values) != len(names):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
-        return [_signed(value) for value in values]
+        return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
+
+    def _checked(self, name: str, value) -> tf.Tensor:
+        """A tensor of a batch, which has the shape that `batch_signature` says, and rows."""
+        value, shape = tf.convert_to_tensor(value), self.batch_signature()[name].shape
+        if not self.fits(name, value.shape[1:]):
+            raise GanzooError(self._misfit(name) + shape_text(value.shape[1:]))
+        checks = []
+        if len(shape) > 3 and not value.shape[1:].is_fully_defined():
+            # Keras relaxes what it has traced before, and so what comes is known when it comes.
+            found = tf.shape(value)
+            sides = [found[i] % self.stride == 0 if n is None else found[i] == n for i, n in enumerate(shape) if i]
+            checks.append(tf.debugging.Assert(tf.reduce_all(sides), [self._misfit(name), found[1:]]))
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
+            checks.append(tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS))
+        if checks:
+            with tf.control_dependencies(checks):
+                value = tf.identity(value)
+        return _signed(tf.ensure_shape(value, shape) if len(shape) > 3 else value)
+
+    def _misfit(self, name: str) -> str:
+        return f'{self.full_name} trains on batches of "{name}" of {self.wants(name)} each; received '
+
+    def wants(self, name: str) -> str:
+        """The shape of an item of a column, for a sentence."""
+        shape = self.batch_signature()[name].shape[1:]
+        sides = f", sides of a multiple of {self.stride}" if None in shape and self.stride > 1 else ""
+        return shape_text(shape) + sides
+
+    def fits(self, name: str, shape) -> bool:
+        """Whether an item (no batch axis) of this shape is one of the column that `batch_signature` names.
+
+        Of sentences, embeddings and labels there may be several for an item; only the last axes are looked at.
+        """
+        wanted = self.batch_signature()[name].shape[1:]
+        if tf.TensorShape(shape).rank is None:
+            return True
+        if len(wanted) < 3:
+            return not len(wanted) or wanted.is_compatible_with(shape[-len(wanted) :])
+        open_sides = [side for side, size in zip(shape, wanted, strict=False) if size is None and side is not None]
+        return wanted.is_compatible_with(shape) and all(side % self.stride == 0 for side in open_sides)
 
     def cached(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
 
-    def pictures(self, samples):
-        """uint8 pictures (n, H, W, C) that show samples of `generate`: themselves, where these are pictures."""
-        return samples
 
-    def examples(self, n: int, seed: int, **options):
-        """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
-        return self.generate(n, seed=seed, **options)
-
-    def init_from_data(self, source) -> None:
-        """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
-
-    def finalize(self) -> None:
-        """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+def shape_text(shape) -> str:
+    """A shape for a sentence: (any, 64, 64, 3)."""
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
 def _signed(images):
@@ -363,6 +456,13 @@ def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Va
     return keyed
 
 
-def model_name(model: BaseGAN) -> str:
-    """ "paper/preset" of a loaded model, or the paper alone where it was built without a preset."""
-    return f"{model.paper}/{model.preset}" if model.preset else model.paper
+def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Model:
+    """`builder` called with those of the arguments that it names and has no value for."""
+    wanted = [p.name for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
+    unknown = [name for name in wanted if name not in arguments]
+    if unknown:
+        raise GanzooError(
+            f"A builder takes {', '.join(wanted)}, and the paper's constructor has no argument {', '.join(unknown)}: add it there, "
+            "or bind it with functools.partial."
+        )
+    return builder(**{name: arguments[name] for name in wanted})

@@ -1,9 +1,12 @@
 """Pictures inside a graph: uint8 and floats, gray and RGB, PNG bytes in and out."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError
+from ganzoo.media import images as media
 from ganzoo.media import shapes3d
 
 
@@ -20,10 +23,16 @@ def png_rows(images: tf.Tensor) -> tf.Tensor:
 def images_in(images, channels: int) -> tf.Tensor:
     """float32 (N, H, W, channels) in [-1, 1] from uint8 0..255 or floats in [-1, 1]; gray and RGB are converted.
 
+    `images`: an array (N, H, W, C); one picture as an array (H, W) or (H, W, C), a path or a Pillow image; or a list of
+    such of one size.
+
+    Warns:
+        UserWarning: no float is below 0, as in pictures that lie in [0, 1].
+
     Raises:
-        GanzooError: another rank, dtype or range, or no image.
+        GanzooError: another rank, dtype or range, no image, or a file that is no picture.
     """
-    array = _array(images, "images")
+    array = _batch(images, channels)
     if array.ndim != 4 or 0 in array.shape:
         raise GanzooError(f"images have the shape (N, H, W, C), none of them 0; received {array.shape}.")
     if array.shape[3] not in {1, 3, channels}:
@@ -35,7 +44,25 @@ def images_in(images, channels: int) -> tf.Tensor:
     if not np.all(np.abs(array) <= 1.0):
         low, high = float(array.min()), float(array.max())
         raise GanzooError(f"float images lie in [-1, 1]; received values from {low:g} to {high:g}.")
+    if array.min() >= 0:
+        warnings.warn(
+            "Float images are taken to be in [-1, 1], and these have no value below 0. Of images in [0, 1] pass "
+            "2 * images - 1, or uint8 in 0..255.",
+            stacklevel=3,
+        )
     return to_channels(tf.constant(array, tf.float32), channels)
+
+
+def _batch(given, channels: int) -> np.ndarray:
+    """An array (N, H, W, C), if one can be made of what was given."""
+    if media.is_picture(given):
+        return media.picture(given)[None]
+    if isinstance(given, list | tuple) and given and all(media.is_picture(one) for one in given):
+        given = [media.to_channels(media.picture(one), channels) for one in given]
+    array = _array(given, "images")
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in {1, 3, channels}):
+        array = array.reshape(1, *array.shape[:2], -1)
+    return array
 
 
 def _array(values, what: str) -> np.ndarray:

@@ -14,7 +14,8 @@ class Segment:
 
     first_step, steps, first_image: where it lies in the run. pace: its batch size against `train.batch_size`. size: of
     the pictures, None for the data's own. fade, fade_from: this size fades in over so many images from that image on; 0
-    for a size that stands. learning_rate: of all players, None for their own. part: its name, where parts train different networks.
+    for a size that stands. learning_rate: of all players, None for their own. part: its name, where parts train different
+    networks; players: those that it trains, None for all.
     """
 
     first_step: int
@@ -27,6 +28,7 @@ class Segment:
     fade_from: int = 0
     learning_rate: float | None = None
     part: str = ""
+    players: tuple[str, ...] | None = None
 
     @property
     def end(self) -> int:

@@ -14,11 +14,13 @@ import typer
 from typer.core import TyperGroup
 
 from ganzoo import __version__
-from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, plan, sample, serve, train
+from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, new_paper, plan, sample, serve, train
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError
+from ganzoo.presets import trust
 
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")  # Python's, NumPy's, TensorFlow's
+TRUST = "--trust"
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for a command that Ctrl-C ended
 
 # Usage errors derive from this class; newer typer carries its own click, so the class has no public import path.
@@ -33,6 +35,9 @@ class Verbs(TyperGroup):
         standalone = options.pop("standalone_mode", True)
         try:
             args = list(sys.argv[1:] if args is None else args) or ["--help"]
+            if TRUST in args:  # of every verb that reads a folder or a TOML file
+                args = [arg for arg in args if arg != TRUST]
+                trust.grant()
             code = super().main(args, standalone_mode=False, **options)
             sys.stdout.flush()
         except UsageError as error:
@@ -84,7 +89,10 @@ def ganzoo(
         False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
     ),
 ) -> None:
-    """A zoo of generative adversarial networks: trained models that load, sample, fine-tune and export."""
+    """A zoo of generative adversarial networks: trained models that load, sample, fine-tune and export.
+
+    With --trust, at any verb, a folder or TOML file from elsewhere may name a SavedModel that is loaded and run.
+    """
 
 
 app.command("list")(catalogue.list_models)
@@ -101,6 +109,7 @@ app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(doctor.app, name="doctor")
 app.command("demo")(demo.demo)
+app.command("new-paper")(new_paper.new_paper)
 
 
 def main() -> None:

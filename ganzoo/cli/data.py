@@ -29,7 +29,7 @@ def check(
         str | None, typer.Option(help='"images", "paired", "unpaired" or "captions"; found out by default.')
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="The size you will train at: smaller files are reported.")
+        int | None, typer.Option(min=1, max=65536, help="The size you will train at: smaller files are reported.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -101,7 +101,18 @@ def _print(result) -> None:
             print(f"... and {len(problems) - SHOWN} more (--html or --json show all)")
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items()) or "no pictures"
     what = "pairs" if result.shape == "paired" else "pictures"
+    what += f" with {result.sentences:,} sentences" if result.sentences else ""
     print(printable(f"{result.path}: {result.usable} usable {what} ({result.layout}); files: {counts}."))
+    if len(result.splits) > 1 or "train" not in result.splits:
+        print(
+            printable(f"Splits: {', '.join(f'{name} {count:,}' for name, count in result.splits.items()) or 'none'}.")
+        )
+    if result.left_out:
+        print(printable(f"Left out: {result.left_out}."))
+    others = [f"{count:,} {kind}" for kind, count in result.other_kinds.items()]
+    others += [f"{result.hidden_files:,} hidden"] if result.hidden_files else []
+    if others:
+        print(printable(f"No pictures: {result.other_files + result.hidden_files:,} files ({', '.join(others)})."))
     for text in result.advice:
         print(printable(text))
 

@@ -41,10 +41,11 @@ def resume(
 
     if everything == (preset is not None):
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or --all.")
+    os.environ.update(environment())  # small sizes are looked up in the papers, which load TensorFlow
     configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset)]
     proofs = []
     for config in configs:
-        say(f"{config.name}/{config.preset}: {steps} steps twice, {kills} kills")
+        say(f"{config.full_name}: {steps} steps twice, {kills} kills")
         try:
             proofs.append(proof := doctor.prove(config, steps=steps, kills=kills, seed=seed))
         except doctor.ChildFailed as failure:

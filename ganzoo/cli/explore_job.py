@@ -91,10 +91,9 @@ class Job:
 
     def report(self, as_json: bool, **more: Any) -> None:
         """The last line: the files and how they came about."""
-        from ganzoo.base.model import model_name
 
         files = [str(file) for file in self.files]
-        value = {"model": model_name(self.model), "weights": self.model.weights_source, "seed": self.seed}
+        value = {"model": self.model.full_name, "weights": self.model.weights_source, "seed": self.seed}
         text = f"{files[0]} ({value['model']}, weights {value['weights']})"
         if "distances" in more:
             far = more["distances"]

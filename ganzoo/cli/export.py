@@ -1,6 +1,7 @@
-"""`ganzoo export` and `ganzoo import`: models out to other programs, and in from official checkpoints."""
+"""`ganzoo export` and `ganzoo import`: models out to other programs, and in from others' checkpoints."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -60,17 +61,24 @@ def export(
 
 def import_checkpoint(
     paper: Annotated[str, typer.Argument(metavar="PAPER", help='Whose network it is, such as "pix2pix".')],
-    checkpoint: Annotated[Path, typer.Argument(help="The generator's .pth, .pt, .safetensors or .npz file.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The generator's .pth, .pt, .ckpt, .tar, .bin, .safetensors or .npz file.")
+    ],
     out: Out,
     discriminator: Annotated[Path | None, typer.Option(help="The discriminator's file, to train on from both.")] = None,
+    key: Annotated[str | None, typer.Option(help="Which of several states in the file is the generator's.")] = None,
+    discriminator_key: Annotated[str | None, typer.Option(help="The same for the discriminator's.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Turn an official checkpoint into a folder that `ganzoo sample`, `finetune` and `export` take as NAME.
+    """Turn someone's checkpoint into a folder that `ganzoo sample`, `finetune` and `export` take as NAME.
+
+    The weights may lie in a training script's dictionary ("netG", "state_dict", ...), under prefixes such as "module." and
+    under other layer names than the official code's, which are then matched by order and shape. See docs/importing.md.
 
     CycleGAN's four networks come together: name latest_net_G_A.pth, and G_B, D_A, D_B are found beside it.
 
-    Nothing in the file is executed: a pickle that holds more than weights is refused.
+    Nothing in the file is executed: a pickle that asks for more than weights and plain values is refused.
     """
     if out.is_dir() and any(out.iterdir()):
         raise GanzooError(f'The folder "{out}" is not empty; choose another one.')
@@ -78,8 +86,16 @@ def import_checkpoint(
     load_tensorflow(seed)
     from ganzoo import importers
 
-    path = importers.import_checkpoint(paper, checkpoint, out, discriminator=discriminator)
+    with warnings.catch_warnings(action="ignore", category=importers.MatchedByOrder):  # said below
+        path = importers.import_checkpoint(
+            paper, checkpoint, out, discriminator=discriminator, key=key, discriminator_key=discriminator_key
+        )
     manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    for network, origin in manifest["imported"].items():
+        if "key" in origin:
+            say(f'{network}: from "{origin["key"]}" in {origin["file"]}.')
+        if "matched_by_order" in origin:
+            say(f"Note: {importers.said(network, origin['matched_by_order'])}")
     if manifest["untrained"]:
         say(f"In no file, so with random weights: {', '.join(manifest['untrained'])}.")
     value = {"model": str(path), "paper": paper, "discriminator": discriminator is not None}

@@ -35,7 +35,8 @@ def sample(
         list[str] | None, typer.Option(help="For text models: a sentence that says what to draw; may be repeated.")
     ] = None,
     input: Annotated[
-        str | None, typer.Option(help="For image models: a picture, a folder or a glob; any size.")
+        str | None,
+        typer.Option(help="For image models: a picture, a folder with its sub-folders, or a glob; any size."),
     ] = None,
     direction: Annotated[
         str | None, typer.Option(help='For models of two domains: "a2b" (as without it) or "b2a".')
@@ -71,7 +72,7 @@ def sample(
     if text and input is not None:
         raise GanzooError("Give either --text or --input: no model takes both.")
     n = n or (4 if text else 64)
-    inputs = sampling.find_inputs(input) if input is not None else []
+    inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
     given = {"truncation_psi": psi, "cutoff": cutoff, "labels": label}
     given = {name: value for name, value in given.items() if value is not None}
     if inputs:
@@ -109,6 +110,8 @@ def sample(
         written.files.extend(sampling.write_turntable(model, gif, shapes, seed, columns).files)
     if mesh:
         written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
+    for file, reason in others:
+        say(f"Left out: {file} {reason}.")
     for _, reason in written.skipped:
         say(f"Note: {reason}" if text else f"Left out: {reason}")
     files = [str(f) for f in written.files]
@@ -118,6 +121,7 @@ def sample(
         **{sampling.name_of(k): v for k, v in given.items()},
         "files": files,
         "skipped": written.skipped,
+        "no_pictures": others,
     }
     value |= {"direction": direction} if direction else {}
     value |= {"text": text} if text else {}

@@ -23,6 +23,9 @@ def serve(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.01, help="Seconds until a request is answered or given up.")] = 60,
     queue: Annotated[int, typer.Option(min=1, help="Rows that may wait for one model; more are refused (429).")] = 256,
+    queue_pixels: Annotated[
+        int, typer.Option(min=1, help="Pixels of the pictures that may wait for one model, and of one request.")
+    ] = 2**24,
     max_rows: Annotated[int, typer.Option(min=1, help="Rows of one request.")] = 64,
     max_body_mb: Annotated[float, typer.Option(min=0.001, help="Size of a request.")] = 16,
     max_pixels: Annotated[int, typer.Option(min=1, help="Width x height of one picture.")] = 2**22,
@@ -43,7 +46,12 @@ def serve(
     from ganzoo import serving
 
     limits = serving.Limits(
-        timeout=timeout, queue=queue, rows=max_rows, body=int(max_body_mb * 2**20), pixels=max_pixels
+        timeout=timeout,
+        queue=queue,
+        queue_pixels=queue_pixels,
+        rows=max_rows,
+        body=int(max_body_mb * 2**20),
+        pixels=max_pixels,
     )
     serving.serve(
         models, host=host, port=port, limits=limits, api_key=api_key, allow_random=allow_random, log=log, say=say

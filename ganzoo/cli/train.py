@@ -11,7 +11,7 @@ import typer
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
-from ganzoo.runs import lock
+from ganzoo.runs import folder
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done
 
@@ -36,7 +36,10 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that i
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
 AcceptChanges = Annotated[
     bool,
-    typer.Option("--accept-changes", help="Resume also under other settings; what changed stands in changes.jsonl."),
+    typer.Option(
+        "--accept-changes",
+        help="Resume also under other settings or on other data; what changed stands in changes.jsonl.",
+    ),
 ]
 Strategy = Annotated[
     str,
@@ -109,14 +112,14 @@ def check_run_folder(out: str, resume: bool) -> None:
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
         raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
-    if not resume and out.is_dir() and any(path.name != lock.FILE for path in out.iterdir()):
+    if not resume and not folder.is_free(out):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
 def run(
     config: str, out: str, *, chosen: dict[str, Any], as_json: bool, ray: bool, workers: int | None, **options: Any
 ) -> None:
-    """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
+    """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C or SIGTERM ended it."""
     if workers and not ray:
         raise GanzooError("--workers counts the workers that Ray starts: add --ray, or start each process yourself.")
     if ray:
@@ -146,7 +149,7 @@ def _here(config, out, chosen, as_json, **options) -> None:
         strategies.choose(options["strategy"])
     try:
         result = training.train(config, out=out, overrides=chosen, progress=not as_json, **options)
-    except training.TrainingDiverged as failure:
+    except (training.TrainingDiverged, folder.Gone) as failure:
         say(f"Error: {failure}")
         raise typer.Exit(1) from None
     if not result.chief:
@@ -207,8 +210,8 @@ def train(
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     if config is None and not resume:
@@ -248,8 +251,8 @@ def finetune(
 ) -> None:
     """Train on from a model's weights, with your own data.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     chosen = overrides(

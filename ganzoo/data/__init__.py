@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
+from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
-from ganzoo.data.source import Source
+from ganzoo.data.source import Source as Source
+from ganzoo.data.source import remarks
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.unpaired import UnpairedSource
 from ganzoo.data.voxels import VoxelSource
@@ -28,6 +30,7 @@ __all__ = [
     "check_texts",
     "has_pairs",
     "open_source",
+    "remarks",
     "synthetic",
 ]
 
@@ -71,8 +74,8 @@ def has_pairs(config: "DataConfig") -> bool:
     return config.shape == "paired" or (config.shape == "unpaired" and bundled.canonical(config.source) == "emoji_64")
 
 
-def open_source(config: "DataConfig", split: str | None = None) -> Source | UnpairedSource | VoxelSource:
+def open_source(config: "DataConfig", split: str | None = None) -> Source:
     """The pictures or shapes of `config` themselves: length, first items, skipped files, fingerprint, summary."""
     if config.shape == "voxels":
         return VoxelSource(config, split)
-    return (UnpairedSource if config.shape == "unpaired" else Source)(config, split)
+    return (UnpairedSource if config.shape == "unpaired" else PictureSource)(config, split)

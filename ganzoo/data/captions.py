@@ -1,8 +1,8 @@
 """Task shape "captions": {"image": (B, H, W, C), "text": (B,) strings, "wrong": (B, H, W, C)}, pictures with sentences.
 
     folder    a .txt beside each picture (one sentence a line), or `metadata.jsonl` or `metadata.csv` in the folder or its
-              split folders, with `file_name` (relative to that file) and `text` (a string, or a list of them); rows of one
-              picture add up. A `metadata.jsonl` may also bring "embedding": one vector, or one for each sentence
+              split folders, with `file_name` (relative to that file or to the folder; Windows paths and absolute ones
+              inside it will do) and `text` (a string, or a list of them); rows of one picture add up. A `metadata.jsonl` may also bring "embedding": one vector, or one for each sentence
     TFDS      a set with a text feature beside its image: "captions", "caption", "text", ..., or the first one
     bundled   `lorelei_64`: five sentences a picture
 
@@ -10,9 +10,9 @@ Every epoch takes one of a picture's sentences. "wrong" is another picture, none
 For models that ask for it, "foil" is the sentence with one word exchanged, so that it describes the picture no more.
 """
 
+import contextlib
 import csv
 import io
-import json
 import random
 import re
 import warnings
@@ -25,9 +25,11 @@ import numpy as np
 
 from ganzoo.data.images import image_key, image_layout
 from ganzoo.data.sources.layouts import Layout, stem
-from ganzoo.data.sources.trees import Tree, shown
+from ganzoo.data.sources.trees import Finder, Tree, shown
 from ganzoo.data.task_shapes import TaskShape, pipeline
 from ganzoo.errors import GanzooError
+from ganzoo.files import decode_text, lines, parse_json
+from ganzoo.media.images import SUFFIXES
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 TRIES = 4096  # other pictures that are tried before a picture counts as one without a wrong partner
@@ -45,13 +47,14 @@ class Described:
 
 
 def describe(tree: Tree, layout: Layout) -> dict[str, Described]:
-    """Sentences by picture file; pictures without any become problems of `layout` and leave its items.
+    """Sentences by picture file; pictures without any become problems of `layout` and leave its items, and so do rows that
+    name no file.
 
     Raises:
         GanzooError: a metadata file that cannot be read or names no picture.
     """
-    listed = [name for name in tree.names if PurePosixPath(name).name.lower() in METADATA]
-    found = _from_metadata(tree, listed) if listed else _from_text_files(tree, layout)
+    finder, listed = Finder(tree), metadata_of(tree.names)
+    found, lost = _from_metadata(tree, listed, finder) if listed else (_from_text_files(tree, layout, finder), {})
     kept = []
     for item in layout.items:
         name = item.files[0]
@@ -62,23 +65,40 @@ def describe(tree: Tree, layout: Layout) -> dict[str, Described]:
                 f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
             )
             layout.problems.append((name, "unmatched", why))
+    layout.problems += [
+        (name, "unmatched", f"is named in {shown(file)}, but is not there") for name, file in lost.items()
+    ]
     layout.items[:] = kept
     return found
 
 
-def _from_text_files(tree: Tree, layout: Layout) -> dict[str, Described]:
-    names, found = set(tree.names), {}
+def metadata_of(names: list[str]) -> list[str]:
+    """The metadata files among the names."""
+    return [name for name in names if PurePosixPath(name).name.lower() in METADATA]
+
+
+def has_text_files(names: list[str]) -> bool:
+    """Whether most of the pictures have a .txt of the same name beside them."""
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    known = {name.casefold() for name in names}
+    return sum(f"{stem(name)}.txt".casefold() in known for name in pictures) * 2 > len(pictures)
+
+
+def _from_text_files(tree: Tree, layout: Layout, finder: Finder) -> dict[str, Described]:
+    found = {}
     for item in layout.items:
-        file = f"{stem(item.files[0])}.txt"
-        if file in names:
-            lines = tuple(line.strip() for line in _text(tree, file).splitlines() if line.strip())
-            found |= {item.files[0]: Described(lines)} if lines else {}
+        file = finder.find("", f"{stem(item.files[0])}.txt")
+        if file:
+            said = tuple(line.strip() for line in lines(_text(tree, file)) if line.strip())
+            found |= {item.files[0]: Described(said)} if said else {}
     return found
 
 
-def _from_metadata(tree: Tree, files: list[str]) -> dict[str, Described]:
+def _from_metadata(tree: Tree, files: list[str], finder: Finder) -> tuple[dict[str, Described], dict[str, str]]:
+    """(sentences by picture, names that are no file -> where they stand)."""
     texts: dict[str, list[str]] = {}
     vectors: dict[str, list] = {}
+    lost: dict[str, str] = {}
     for file in files:
         folder = file.rpartition("/")[0]
         rows = _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
@@ -87,11 +107,18 @@ def _from_metadata(tree: Tree, files: list[str]) -> dict[str, Described]:
             name, said = row.get("file_name"), row.get("text")
             if not isinstance(name, str) or not name:
                 raise GanzooError(f'{where} has no "file_name"; needed are "file_name" and "text".')
+            if "text" not in row:
+                raise GanzooError(
+                    f'{where} has no "text", which is a string or a list of strings; it has {_keys(row)}.'
+                )
             said = [said] if isinstance(said, str) else said
             if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
                 raise GanzooError(f'{where}: "text" is a string or a list of strings; received {said!r:.60}.')
-            path = str(PurePosixPath(folder) / name)
-            said = [text.strip() for text in said if text.strip()]
+            path = finder.find(folder, name)
+            if path is None:
+                lost.setdefault(name, file)
+                continue
+            said = [text.strip() for text in map(shown, said) if text.strip()]
             texts.setdefault(path, []).extend(said)
             if "embedding" in row:
                 vectors.setdefault(path, []).extend(_vectors(row["embedding"], where))
@@ -107,26 +134,28 @@ def _from_metadata(tree: Tree, files: list[str]) -> dict[str, Described]:
             f"{shown(files[0])}: every picture needs embeddings of one width; there are {sorted(widths)}."
         )
     arrays = {name: np.array(rows, np.float32) for name, rows in vectors.items()}
-    return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}
+    return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}, lost
+
+
+def _keys(row: dict) -> str:
+    return shown(", ".join(map(str, row)))[:80]
 
 
 def _vectors(value, where: str) -> list:
     try:
-        array = np.array(value, np.float32)
-    except (ValueError, TypeError):
+        with np.errstate(over="ignore"):
+            array = np.array(value, np.float32)
+    except (ValueError, TypeError, OverflowError):
         array = np.zeros(0)
     if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
-        raise GanzooError(f'{where}: "embedding" is a list of numbers, or one such list for each sentence.')
+        raise GanzooError(f'{where}: "embedding" is a list of numbers, all finite, or one such list for each sentence.')
     return list(np.atleast_2d(array))
 
 
 def _jsonl(tree: Tree, file: str) -> list[dict]:
     rows = []
-    for number, line in enumerate(_text(tree, file).splitlines(), start=1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except ValueError as error:
-            raise GanzooError(f"Line {number} of {shown(file)} is no JSON: {error}.") from error
+    for number, line in enumerate(lines(_text(tree, file)), start=1):
+        row = parse_json(line, f"Line {number} of {shown(file)}") if line.strip() else None
         if row is not None and not isinstance(row, dict):
             raise GanzooError(f'Line {number} of {shown(file)} must be an object with "file_name" and "text".')
         rows += [row] if row is not None else []
@@ -134,24 +163,31 @@ def _jsonl(tree: Tree, file: str) -> list[dict]:
 
 
 def _csv(tree: Tree, file: str) -> list[dict]:
+    """The rows of a CSV file; a sentence with a comma needs quotes, and without them its row has too many fields."""
     try:
-        rows = list(csv.DictReader(io.StringIO(_text(tree, file))))
+        # Strict: a quote that nothing closes would swallow the rows after it.
+        rows = [row for row in csv.reader(io.StringIO(_text(tree, file)), skipinitialspace=True, strict=True) if row]
     except csv.Error as error:
         raise GanzooError(f"{shown(file)} cannot be read as CSV: {error}.") from error
-    for row in rows:
-        if (row.get("text") or "").startswith("["):  # a list, written as JSON
-            try:
-                row["text"] = json.loads(row["text"])
-            except ValueError:
-                continue  # a sentence that begins with a bracket
-    return rows
+    header, found = [name.strip() for name in rows[0]] if rows else [], []
+    if len(set(header)) != len(header):
+        raise GanzooError(f"{shown(file)} has two columns of one name: {_keys(dict.fromkeys(header))}.")
+    for number, fields in enumerate(rows[1:], start=1):
+        if len(fields) != len(header):
+            raise GanzooError(
+                f"Row {number} of {shown(file)} has {len(fields)} fields, the first line has {len(header)}: put a text "
+                f'that holds a comma into quotes, as in {fields[0]:.40},"a girl, smiling".'
+            )
+        row = dict(zip(header, fields, strict=True))
+        if row.get("text", "").startswith("["):  # a list, written as JSON
+            with contextlib.suppress(GanzooError):  # or a sentence that begins with a bracket
+                row["text"] = parse_json(row["text"], "")
+        found.append(row)
+    return found
 
 
 def _text(tree: Tree, file: str) -> str:
-    try:
-        return tree.read(file).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise GanzooError(f"{shown(file)} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+    return decode_text(tree.read(file), shown(file))
 
 
 def normalised(text: str) -> str:

@@ -4,21 +4,24 @@ import base64
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 
+from ganzoo.data.captions import CAPTIONS, Texts, has_text_files, metadata_of
 from ganzoo.data.images import IMAGES
-from ganzoo.data.paired import PAIRED
+from ganzoo.data.paired import PAIRED, pair_parts_of
+from ganzoo.data.source import tally
 from ganzoo.data.sources.idx import is_idx, read_idx
-from ganzoo.data.sources.layouts import Layout
+from ganzoo.data.sources.layouts import Item, Layout, has_sided_splits, split_remark
 from ganzoo.data.sources.trees import Tree, open_tree, shown
 from ganzoo.data.task_shapes import TaskShape, task_shape
 from ganzoo.data.unpaired import UNPAIRED
 from ganzoo.errors import GanzooError
+from ganzoo.files import given_path, kind_of
 from ganzoo.media.images import ImageError, fit_image, image_size, png_bytes, read_image
 
 STATUSES = ("ok", "corrupt", "truncated", "empty", "bomb", "unmatched", "duplicate", "tiny", "mode-mixed")
@@ -43,7 +46,11 @@ class CheckRow:
 
 @dataclass
 class CheckResult:
-    """What `check` found. `usable` counts the pictures or pairs that training would use, per split in `splits`."""
+    """What `check` found. `usable` counts the pictures or pairs that training would use, per split in `splits`.
+
+    `left_out`: the files that it would not, by reason. `other_files` are no pictures, `other_kinds` says which; beside them
+    are `hidden_files`. `sentences` of the usable pictures.
+    """
 
     path: str
     shape: str
@@ -53,6 +60,10 @@ class CheckResult:
     splits: dict[str, int]
     usable: int
     other_files: int
+    left_out: str = ""
+    other_kinds: dict[str, int] = field(default_factory=dict)
+    hidden_files: int = 0
+    sentences: int = 0
     advice: list[str] = field(default_factory=list)
 
     @property
@@ -86,41 +97,61 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     Raises:
         GanzooError: if there is no such folder or zip file, or the shape is unknown. No file inside can raise.
     """
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise GanzooError(f"There is no folder or zip file {path}.")
+    place = given_path(path)
+    if not kind_of(place):
+        raise GanzooError(f"There is no folder or zip file {shown(path)}.")
     wanted = task_shape(shape) if shape else None
     tree = open_tree(place)
     if is_idx(name.rpartition("/")[2] for name in tree.names):
         return _check_idx(tree)
-    if wanted is None and _two_domains(tree.names):
-        wanted = UNPAIRED
+    wanted = wanted or _told_by_names(tree.names)
     layout = (wanted or PAIRED).layout(tree.names)
-    broken = ""
+    described, broken = {}, ""
     if wanted and wanted.describe:
         try:
-            wanted.describe(tree, layout)
+            described = wanted.describe(tree, layout)
         except GanzooError as error:
             broken = str(error)
     names = [name for item in layout.items for name in item.files]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         seen = dict(zip(names, pool.map(lambda name: _look(tree, name, size), names), strict=True))
-    if wanted is None and layout.kind == "side-by-side" and not _mostly_halves(seen):
-        wanted, layout = IMAGES, IMAGES.layout(tree.names)
+    parts = (wanted or PAIRED).parts
+    if layout.kind == "side-by-side":
+        parts = pair_parts_of(layout, lambda name: read_image(tree.read(name), name=shown(name)))
+        if wanted is None and not _mostly_halves(seen, parts):
+            wanted, layout = IMAGES, IMAGES.layout(tree.names)
+            parts = wanted.parts
     wanted = wanted or PAIRED
-    _mark_pairs(layout, seen, wanted)
+    _mark_pairs(layout, seen, parts)
     _mark_duplicates(layout, seen)
     _mark_modes(layout, seen)
-    result = _result(tree, wanted, layout, seen)
-    result.advice += [broken] if broken else []
+    if broken:  # training refuses all of it
+        layout.problems += [(name, "corrupt", broken) for name in metadata_of(tree.names)[:1]]
+    result = _result(tree, wanted, layout, seen, usable=not broken)
+    usable = [described[item.files[0]] for item in layout.items if described and _good(item, seen)]
+    result.sentences = sum(len(one.texts) for one in usable)
+    if len(usable) > 1:
+        try:
+            Texts(usable, result.path)
+        except GanzooError as error:
+            broken = str(error)
+    result.advice += [text for text in (split_remark(tree.names), broken) if text]
     return result
 
 
+def _told_by_names(names: list[str]) -> TaskShape | None:
+    """The shape that the names of all files say; None where only the pictures' sizes can tell pairs from single ones."""
+    if _two_domains(names):
+        return UNPAIRED
+    alone = PAIRED.layout(names).kind == "side-by-side"
+    return CAPTIONS if alone and (metadata_of(names) or has_text_files(names)) else None
+
+
 def _two_domains(names: list[str]) -> bool:
-    """Whether the folders say two sets, and no picture of A/ has a partner in B/."""
+    """Whether the folders say two sets: they are called trainA/ and so on, or no picture of A/ has a partner in B/."""
     sides = {item.split[-1] for item in UNPAIRED.layout(names).items}
     pairs = PAIRED.layout(names)
-    return sides == {"A", "B"} and (pairs.kind == "side-by-side" or not pairs.items)
+    return sides == {"A", "B"} and (has_sided_splits(names) or pairs.kind == "side-by-side" or not pairs.items)
 
 
 def _look(tree: Tree, name: str, size: int | None) -> _Seen:
@@ -139,34 +170,41 @@ def _look(tree: Tree, name: str, size: int | None) -> _Seen:
     shortest, limit = min(picture.shape[:2]), max(TINY, (size or 0) / 2)
     if shortest < limit:
         row.status, row.detail = "tiny", f"the shorter side has {shortest} pixels, fewer than {limit:g}"
-    pixels = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
+    pixels = hashlib.sha256(repr(picture.shape).encode())
+    pixels.update(picture)
     gray = "gray" if picture.shape[2] == 1 else "colour"
-    return _Seen(row, pixels, f"transparent {gray}" if "A" in row.mode else gray)
+    return _Seen(row, pixels.hexdigest(), f"transparent {gray}" if "A" in row.mode else gray)
 
 
-def _mostly_halves(seen: dict[str, _Seen]) -> bool:
-    sizes = [(s.row.width, s.row.height) for s in seen.values() if s.pixels]
-    halves = sum(width % 2 == 0 and width >= 2 * height for width, height in sizes)
-    return bool(sizes) and halves * 2 > len(sizes)
+def _mostly_halves(seen: dict[str, _Seen], parts: Callable) -> bool:
+    found = [not _no_pair([s], parts) for s in seen.values() if s.pixels]
+    return bool(found) and sum(found) * 2 > len(found)
 
 
-def _mark_pairs(layout: Layout, seen: dict[str, _Seen], shape: TaskShape) -> None:
+def _no_pair(group: list[_Seen], parts: Callable) -> str:
+    """Why files of these sizes make no item, or ""."""
+    # The shape's own rule, on empty pictures of the right size: one byte each, seen through a stride of zero.
+    blanks = tuple(np.broadcast_to(np.uint8(0), (s.row.height, s.row.width, 1)) for s in group)
+    try:
+        parts(blanks, tuple(s.row.file for s in group), "crop")
+    except GanzooError as error:
+        return str(error)
+    return ""
+
+
+def _good(item: Item, seen: dict[str, _Seen]) -> bool:
+    return all(seen[name].row.status not in UNUSABLE for name in item.files)
+
+
+def _mark_pairs(layout: Layout, seen: dict[str, _Seen], parts: Callable) -> None:
     """Files whose partner is broken, and pairs that are none by their sizes, are unmatched."""
     for item in layout.items:
         group = [seen[name] for name in item.files]
-        if all(s.pixels for s in group):
-            # The shape's own rule, on empty pictures of the right size: one byte each, seen through a stride of zero.
-            sizes = [(s.row.height, s.row.width, 1) for s in group]
-            blanks = tuple(np.broadcast_to(np.uint8(0), size) for size in sizes)
-            try:
-                shape.parts(blanks, tuple(s.row.file for s in group), "crop")
-            except GanzooError as error:
-                for s in group:
-                    s.row.status, s.row.detail = "unmatched", str(error)
-        else:
-            for s in group:
-                if s.pixels:
-                    s.row.status, s.row.detail = "unmatched", "its partner cannot be read"
+        whole = all(s.pixels for s in group)
+        why = _no_pair(group, parts) if whole else "its partner cannot be read"
+        for s in group if why else ():
+            if s.pixels:
+                s.row.status, s.row.detail = "unmatched", why
 
 
 def _mark_duplicates(layout: Layout, seen: dict[str, _Seen]) -> None:
@@ -199,17 +237,21 @@ def _mark_modes(layout: Layout, seen: dict[str, _Seen]) -> None:
                 s.row.status, s.row.detail = "mode-mixed", f"{s.kind} ({s.row.mode}), most are {usual[0][0]}"
 
 
-def _result(tree: Tree, shape: TaskShape, layout: Layout, seen: dict[str, _Seen]) -> CheckResult:
+def _result(tree: Tree, shape: TaskShape, layout: Layout, seen: dict[str, _Seen], usable: bool = True) -> CheckResult:
     rows, splits = [], dict.fromkeys(layout.splits, 0)
     for item in layout.items:
         group = [seen[name].row for name in item.files]
-        splits[item.split] += all(row.status not in UNUSABLE for row in group)
+        splits[item.split] += usable and _good(item, seen)
         for row in group:
             row.split = item.split
             rows.append(row)
     rows += [CheckRow(shown(name), status, reason) for name, status, reason in layout.problems]
-    named = dict(zip(_names(layout), rows, strict=True))
+    known = set(tree.names)  # a metadata file may name any file of this computer
+    named = {name: row for name, row in zip(_names(layout), rows, strict=True) if name in known}
     _add_thumbnails(tree, named)
+    others = [name for name in tree.names if name not in named]
+    lost = [(row.file, row.detail) for row in rows if row.status in UNUSABLE]
+    lost += [(shown(name), reason) for name, status, reason in layout.problems if status not in UNUSABLE]
     counts = Counter(row.status for row in rows)
     result = CheckResult(
         path=tree.label,
@@ -219,7 +261,12 @@ def _result(tree: Tree, shape: TaskShape, layout: Layout, seen: dict[str, _Seen]
         counts={status: counts[status] for status in STATUSES if counts[status]},
         splits=splits,
         usable=sum(splits.values()),
-        other_files=len(tree.names) - len(rows),
+        other_files=len(others),
+        left_out=tally(lost) if lost else "",
+        other_kinds=dict(
+            Counter(PurePosixPath(shown(name)).suffix.lower() or "no suffix" for name in others).most_common(5)
+        ),
+        hidden_files=len(tree.hidden),
     )
     return _advised(result, shape)
 

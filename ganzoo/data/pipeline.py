@@ -9,11 +9,17 @@ also if the batch is larger than the set. Random numbers come from hashing (seed
 pictures of a pair. Everything works on whole batches of uint8, so a batch costs about a millisecond.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
 from ganzoo.data.source import Source
+from ganzoo.data.task_shapes import task_shape
 from ganzoo.errors import GanzooError
+
+if TYPE_CHECKING:
+    from ganzoo.data.pictures import PictureSource
 
 MASK = 2**64 - 1
 GOLDEN, MIX1, MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # splitmix64 (Steele et al. 2014)
@@ -59,24 +65,35 @@ def batches(
         check_labels(source)
     if texts:
         check_texts(source, texts)
+    return source.batches(
+        batch_size,
+        seed=seed,
+        start_step=start_step,
+        offset=offset,
+        size=size or source.size,
+        labels=labels,
+        texts=texts,
+        foils=foils,
+        rows=rows,
+    )
+
+
+def picture_batches(
+    source: "PictureSource",
+    batch_size: int,
+    *,
+    seed: int,
+    start_step: int,
+    offset: int,
+    size: int,
+    labels: bool,
+    texts: str | None,
+    foils: bool,
+    rows: slice | None,
+) -> tf.data.Dataset:
+    """The batches of pictures, pairs and pictures with sentences."""
     exchanged = source.texts.foils if texts and foils else None
-    if hasattr(source, "batches"):  # shapes
-        return source.batches(batch_size, seed=seed, start_step=start_step, offset=offset, rows=rows)
-    if hasattr(source, "sides"):  # each domain of unpaired data by itself, in an order of its own
-        parts = {
-            domain: batches(
-                side,
-                batch_size,
-                seed=seed if domain == "a" else _mix_int(seed + 1) >> 1,
-                start_step=start_step,
-                offset=offset,
-                size=size,
-                rows=rows,
-            )
-            for domain, side in source.sides.items()
-        }
-        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
-    factor = source.size // (size or source.size)
+    factor = source.size // size
     early = factor if not source.in_memory and source.load_size == source.size else 1  # large pictures one by one
     positions = positions_of(batch_size, start_step, offset, rows)
     if source.in_memory:
@@ -127,7 +144,7 @@ def check_size(source: Source, size: int | None) -> None:
 
 def check_labels(source: Source, classes: int | None = None) -> None:
     """Refuses a source without labels, or with labels past the last of so many classes."""
-    labels = getattr(source, "labels", None)
+    labels = source.labels
     if labels is None:
         raise GanzooError(
             f"A model with classes needs labels, and {source.config.source} has none. Put the pictures of each class into "
@@ -142,8 +159,11 @@ def check_labels(source: Source, classes: int | None = None) -> None:
 
 def check_texts(source: Source, column: str) -> None:
     """Refuses a source without sentences, and for the column "embedding" one without their embeddings."""
-    if not hasattr(source, "texts"):
-        raise GanzooError('A model that reads text needs pictures with sentences: set data.shape = "captions".')
+    if source.texts is None:
+        raise GanzooError(
+            f"A model that reads text needs pictures with sentences, and {source.config.source} is read as "
+            f'{source.config.shape}: set data.shape = "captions". Accepted: {task_shape("captions").layouts}.'
+        )
     if column == "embedding" and source.texts.embeddings is None:
         raise GanzooError(
             f'{source.config.source} brings no embeddings: a metadata.jsonl with "file_name", "text" and "embedding" does.'
@@ -162,7 +182,9 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     return tf.raw_ops.RandomIndexShuffle(index=positions % count, seed=seeds, max_index=last, rounds=4)
 
 
-def picked_texts(source: Source, positions: tf.Tensor, seed: int, column: str, foils=None) -> dict[str, tf.Tensor]:
+def picked_texts(
+    source: "PictureSource", positions: tf.Tensor, seed: int, column: str, foils=None
+) -> dict[str, tf.Tensor]:
     """The sentence (or embedding) that each position shows: a function of (seed, epoch, item). `data.captions` of them
     follow each other, from the first one again. With `Texts.foils` also one of each sentence, drawn anew in each epoch."""
     items, count = shuffled(positions, len(source), seed), source.config.captions
@@ -183,7 +205,7 @@ def picked_texts(source: Source, positions: tf.Tensor, seed: int, column: str, f
     return {name: values[:, 0] if count == 1 else values for name, values in out.items()}
 
 
-def wrong_items(source: Source, positions: tf.Tensor, seed: int) -> tf.Tensor:
+def wrong_items(source: "PictureSource", positions: tf.Tensor, seed: int) -> tf.Tensor:
     """For each position another item that shares no sentence with its own: the first of a few random ones that fits, or
     one that is known to."""
     items, total, texts = shuffled(positions, len(source), seed), len(source), source.texts
@@ -211,7 +233,9 @@ def random_below(positions: tf.Tensor, seed: int, stream: int, bound: int) -> tf
     return tf.cast(random_bits(positions, seed, stream) % tf.constant(bound, tf.uint64), tf.int64)
 
 
-def _finish(source: Source, seed: int, positions: tf.Tensor, parts, factor: int, early: int) -> dict[str, tf.Tensor]:
+def _finish(
+    source: "PictureSource", seed: int, positions: tf.Tensor, parts, factor: int, early: int
+) -> dict[str, tf.Tensor]:
     """Crop, mirror, shrink by `factor` (by `early` it is already) and scale a uint8 batch; all columns alike."""
     size, slack = source.size, source.load_size - source.size
     out = {}
@@ -243,12 +267,17 @@ def _shrunk(images: tf.Tensor, factor: int) -> tf.Tensor:
     return tf.cast(tf.round(means), tf.uint8)
 
 
-def _decoded(source: Source, index: tf.Tensor, factor: int = 1) -> tuple[tf.Tensor, ...]:
+def _decoded(source: "PictureSource", index: tf.Tensor, factor: int = 1) -> tuple[tf.Tensor, ...]:
     """Read and decode one item on the fly, shrunk; Pillow lets the interpreter go meanwhile, so this runs in parallel."""
     size = source.load_size
     parts = tf.numpy_function(lambda i: source.fetch(int(i), size), [index], [tf.uint8] * len(source.columns))
     parts = [tf.ensure_shape(p, (size, size, c)) for p, c in zip(parts, source.channels, strict=True)]
     return tuple(_shrunk(p[None], factor)[0] for p in parts)
+
+
+def seed_of_second_domain(seed: int) -> int:
+    """The seed by which domain B of unpaired data is drawn, in an order of its own."""
+    return _mix_int(seed + 1) >> 1
 
 
 def _mix_int(z: int) -> int:

@@ -1,148 +1,100 @@
-"""`Source`: one split of one data set, its pictures fitted to the size that a config asks for. NumPy only."""
+"""`Source`: what every task shape's data can do. The loop, evaluation and reports ask for nothing else."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ganzoo.data.captions import Texts
-from ganzoo.data.sources.opening import open_records
-from ganzoo.data.task_shapes import TaskShape, task_shape
-from ganzoo.errors import GanzooError
-from ganzoo.media.images import fit_image, to_channels
+from ganzoo.files import shown
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from ganzoo.data.captions import Texts
     from ganzoo.presets import DataConfig
 
-MEMORY_LIMIT = 2 * 10**9  # bytes of decoded pictures kept in memory; larger sets are decoded in every epoch
-MAX_TRIES = 100  # bad files in a row, when decoding on the fly, after which the data are called unusable
 
+class Source(Protocol):
+    """The usable items of one split, in a fixed order; `len` counts them.
 
-class Source:
-    """The usable pictures (or pairs) of a split, in a fixed order.
+    `ganzoo.data.open_source` gives one: `PictureSource` (pictures, pairs, pictures with sentences), `UnpairedSource` (two
+    domains) or `VoxelSource` (shapes). They derive from this class, which says what a source has not: labels, texts, sides.
 
     Attributes:
-        columns: names in batch order: ("image",) or ("input", "target").
+        config: what was asked for.
+        split: which part of the data this is.
+        size: side of a picture or a grid.
+        columns: names in batch order, such as ("image",) or ("input", "target").
         channels: number of channels of each column.
         skipped: (file, reason) of every file that is left out.
-        in_memory: True if all decoded pictures fit into 2 GB; otherwise they are decoded when asked for, and bad ones are
-            found (and added to `skipped`) only then.
+        in_memory: whether all items are decoded; otherwise they are when asked for, and bad ones are found only then.
+        note: how the folders were understood, where a person may have meant them otherwise; "" else.
+        fingerprint: sha256 (hex) over names and contents, in order.
+        labels: int64 class of each item; None without.
+        texts: the sentences of all items; None without.
+        sides: of two domains the source of each by its name; empty otherwise.
     """
 
-    def __init__(self, config: "DataConfig", split: str | None = None, shape: TaskShape | None = None):
-        self.config = config
-        self.split = split or config.split
-        self.shape = shape or task_shape(config.shape)
-        self.columns, self.channels = self.shape.columns, self.shape.channels(config)
-        self.size, self.load_size = config.size, config.load_size or config.size
-        if self.load_size < self.size:
-            raise GanzooError(f"data.load_size ({self.load_size}) must not be smaller than data.size ({self.size}).")
-        self.records = open_records(config.source, self.split, self.shape)
-        self.skipped = list(self.records.skipped)
-        self._usable = np.arange(len(self.records))
-        self.in_memory = len(self.records) * self.load_size**2 * sum(self.channels) <= MEMORY_LIMIT
-        if self.in_memory and not self.records.trusted:
-            _ = self.arrays  # only decoding shows which files are good
-        if len(self) < 2:
-            raise GanzooError(self._too_few())
+    config: "DataConfig"
+    split: str
+    size: int
+    columns: tuple[str, ...]
+    channels: tuple[int, ...]
+    skipped: list[tuple[str, str]]
+    in_memory: bool
+    note: str = ""
+    fingerprint: str
+    labels: np.ndarray | None = None
+    texts: "Texts | None" = None
+    sides: "Mapping[str, Source]" = MappingProxyType({})
 
-    def __len__(self) -> int:
-        return len(self._usable)
+    def __len__(self) -> int: ...
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        start_step: int,
+        offset: int,
+        size: int,
+        labels: bool,
+        texts: str | None,
+        foils: bool,
+        rows: slice | None,
+    ) -> "tf.data.Dataset":
+        """Infinite batches, as `ganzoo.data.batches` says, which checks the arguments first and is how this is called."""
+        ...
 
     def take(self, n: int) -> dict[str, np.ndarray]:
-        """The first `n` items (fewer if there are fewer): {column: uint8 (n, size, size, channels)}, without augmentation."""
-        n = min(n, len(self))
-        if n < 1:
-            raise GanzooError(f"take(n) needs n of at least 1; got {n}.")
-        items = [self.fetch(i, self.size) for i in range(n)]
-        return {name: np.stack(column) for name, column in zip(self.columns, zip(*items, strict=True), strict=True)}
+        """The first `n` items (fewer if there are fewer) by column, without augmentation: uint8 pictures, float32 grids."""
+        ...
 
     def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
-        """Item `i`, one uint8 (size, size, channels) per column. On the fly, a bad file gives the next good item instead."""
-        reason = ""
-        for step in range(min(MAX_TRIES, len(self))):
-            row = int(self._usable[(i + step) % len(self)])
-            try:
-                return self._decode(row, size)
-            except GanzooError as error:
-                reason = str(error)
-                if (self.records.ids[row], reason) not in self.skipped:
-                    self.skipped.append((self.records.ids[row], reason))
-        raise GanzooError(f"{self.records.source}: many files in a row cannot be read; the last: {reason}")
-
-    @cached_property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """All items, one uint8 array (len, load_size, load_size, channels) per column; bad files are left out and noted."""
-        total, size = len(self.records), self.load_size
-        arrays = tuple(np.empty((total, size, size, c), np.uint8) for c in self.channels)
-
-        def fill(row: int) -> str | None:
-            try:
-                for array, picture in zip(arrays, self._decode(row, size), strict=True):
-                    array[row] = picture
-            except GanzooError as error:
-                return str(error)
-            return None
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            reasons = list(pool.map(fill, range(total)))
-        self.skipped += [(self.records.ids[row], reason) for row, reason in enumerate(reasons) if reason]
-        self._usable = np.array([row for row, reason in enumerate(reasons) if reason is None], int)
-        return arrays if len(self) == total else tuple(array[self._usable] for array in arrays)
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """int64 class of each item, if the source knows them."""
-        return None if self.records.labels is None else self.records.labels[self._usable]
-
-    @cached_property
-    def texts(self) -> Texts:
-        """The sentences of all items, of the shape "captions"."""
-        if self.records.described is None:
-            raise GanzooError(
-                f'{self.config.source} is read as {self.shape.what} without sentences: set data.shape = "captions". Accepted: '
-                f"{task_shape('captions').layouts}."
-            )
-        return Texts([self.records.described[row] for row in self._usable], self.config.source)
+        """Item `i`, one array (size, size, channels) per column."""
+        ...
 
     def sentences(self, n: int) -> list[str]:
-        """The first sentence of `n` items, from the start again after the last."""
-        return [self.records.described[int(self._usable[i % len(self)])].texts[0] for i in range(n)]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 (hex) over names and bytes of the files of this split, in order. Reads every file once."""
-        return self.records.digest()
+        """The first sentence of `n` items, from the start again after the last; none without texts."""
+        return []
 
     def summary(self) -> dict:
         """JSON-able facts: source, split, counts, sizes, fingerprint, and licence and attribution if bundled."""
-        config = self.config
-        return {
-            "source": config.source,
-            "shape": config.shape,
-            "split": self.split,
-            "count": len(self),
-            "skipped": len(self.skipped),
-            "skipped_files": [list(entry) for entry in self.skipped[:100]],
-            "size": self.size,
-            "load_size": self.load_size,
-            "channels": list(self.channels),
-            "fit": config.fit,
-            "mirror": config.mirror,
-            "fingerprint": self.fingerprint,
-            **self.records.about,
-        }
+        ...
 
-    def _decode(self, row: int, size: int) -> tuple[np.ndarray, ...]:
-        parts = self.shape.arrange(self.records.read(row, self.config.fit), self.config)
-        fitted = (fit_image(part, size, self.config.fit) for part in parts)
-        return tuple(to_channels(part, c) for part, c in zip(fitted, self.channels, strict=True))
 
-    def _too_few(self) -> str:
-        text = f"{self.config.source} (split {self.split}) has {len(self)} usable {self.shape.what}; at least 2 are needed."
-        if self.skipped:
-            name, reason = self.skipped[0]
-            text += f" {len(self.skipped)} files were skipped, the first: {name} ({reason.rstrip('.')})."
-        return f"{text} Accepted: {self.shape.layouts}."
+def tally(skipped: Iterable[tuple[str, str]], most: int = 4) -> str:
+    """(file, reason) pairs by reason, with counts: "12 files: lies outside train/ (9); is empty (0 bytes) (3)"."""
+    counts = Counter(reason.removeprefix(name).strip(" .") for name, reason in skipped)
+    parts = [f"{reason} ({count:,})" for reason, count in counts.most_common(most)]
+    rest = counts.total() - sum(count for _, count in counts.most_common(most))
+    return f"{counts.total():,} file{'s' * (counts.total() > 1)}: {'; '.join(parts)}{f'; other reasons ({rest:,})' if rest else ''}"
+
+
+def remarks(source: Source) -> list[str]:
+    """What a person should hear of opened data: how folders were understood, and how many files are left out and why."""
+    said = [part.note for part in (source.sides.values() or [source])]
+    said += [f"Left out of {shown(source.config.source)}: {tally(source.skipped)}."] if source.skipped else []
+    return list(dict.fromkeys(filter(None, said)))

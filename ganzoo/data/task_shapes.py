@@ -30,6 +30,7 @@ class TaskShape:
         parts: (pictures of one item's files, their names, fit policy) -> the item's parts in file order (A, B).
         arrange: (parts, config) -> the parts in the order of `columns`.
         tfds_keys: names of a TFDS set's image features -> those to read, or None.
+        parts_of: (layout, file -> picture) -> `parts` for a set whose pictures say what they are; by default `parts` itself.
         describe: (folder or zip file, layout) -> sentences by picture file, of the shape "captions".
     """
 
@@ -42,6 +43,9 @@ class TaskShape:
     parts: Callable[[Parts, tuple[str, ...], str], Parts]
     arrange: Callable[[Parts, "DataConfig"], Parts]
     tfds_keys: Callable[[list[str]], tuple[str, ...] | None]
+    parts_of: Callable[[Layout, Callable[[str], np.ndarray]], Callable[[Parts, tuple[str, ...], str], Parts]] | None = (
+        None
+    )
     describe: Callable | None = None
 
 

@@ -3,19 +3,21 @@
 Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands beside an A is chance, and an
 epoch of one domain does not end with the other's. Both have a split of their own, named as in TFDS's `cycle_gan`:
 
-    folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/` or `A/train/`; sub-folders are walked
+    folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/`, `A/train/` or `A/trainA/`; sub-folders are walked
     TFDS      `tfds:cycle_gan/horse2zebra`: the splits trainA, trainB, testA, testB
     bundled   `emoji_64`: A is Fluent 3D and B is Noto. No glyph is in both of trainA and trainB; testA and testB hold the
               same glyphs in one order, pairs that training never sees, so that a translation can be measured
 """
 
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 
 from ganzoo.data.images import image_key
+from ganzoo.data.pictures import PictureSource
+from ganzoo.data.pipeline import seed_of_second_domain
 from ganzoo.data.source import Source
 from ganzoo.data.sources.layouts import SPLITS, Item, Layout, place
 from ganzoo.data.task_shapes import TaskShape, pipeline
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
 DOMAINS = ("a", "b")
-FOLDER = re.compile(rf"^({'|'.join(SPLITS)})[-_]?([ab])$", re.IGNORECASE)
 LAYOUTS = "two folders trainA/ and trainB/ (and testA/, testB/), or A/ and B/, with any number of pictures each"
 
 
@@ -35,10 +36,7 @@ def unpaired_layout(names: list[str]) -> Layout:
     items = []
     for name, (split, rest) in placed.items():
         top, slash, _ = rest.partition("/")
-        match = FOLDER.match(top)
-        if slash and match:
-            items.append(Item(name, (name,), SPLITS[match[1].lower()] + match[2].upper()))
-        elif slash and top.lower() in DOMAINS:
+        if slash and top.lower() in DOMAINS:
             items.append(Item(name, (name,), split + top.upper()))
         else:
             problems.append((name, "unmatched", "belongs to neither A nor B"))
@@ -66,8 +64,8 @@ SIDES = {
 }
 
 
-class UnpairedSource:
-    """One split of two domains: `sides` holds a `Source` for each. The rest reads as in `Source`.
+class UnpairedSource(Source):
+    """One split of two domains: `sides` holds a `PictureSource` for each; see `Source`.
 
     A config's `direction = "b2a"` exchanges the domains.
     """
@@ -79,7 +77,7 @@ class UnpairedSource:
         self.size, self.load_size = config.size, config.load_size or config.size
         folders = DOMAINS if config.direction == "a2b" else DOMAINS[::-1]
         self.sides = {
-            domain: Source(config, side_split(self.split, folder), SIDES[domain])
+            domain: PictureSource(config, side_split(self.split, folder), SIDES[domain])
             for domain, folder in zip(DOMAINS, folders, strict=True)
         }
 
@@ -96,6 +94,15 @@ class UnpairedSource:
     def in_memory(self) -> bool:
         """Whether both domains are."""
         return all(source.in_memory for source in self.sides.values())
+
+    def batches(self, batch_size: int, *, seed: int, size: int, labels, texts, foils, **place) -> tf.data.Dataset:
+        seeds = {"a": seed, "b": seed_of_second_domain(seed)}
+        plain = {"size": size, "labels": False, "texts": None, "foils": False}
+        parts = {
+            domain: side.batches(batch_size, seed=seeds[domain], **plain, **place)
+            for domain, side in self.sides.items()
+        }
+        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
 
     def take(self, n: int) -> dict[str, np.ndarray]:
         """The first `n` of each domain (as many as the smaller one has at most), without augmentation."""

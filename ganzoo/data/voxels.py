@@ -23,11 +23,13 @@ import tensorflow as tf
 
 from ganzoo.data import bundled
 from ganzoo.data.pipeline import MIRROR, positions_of, random_below, random_bits, shuffled
+from ganzoo.data.source import Source
 from ganzoo.data.sources import grids
-from ganzoo.data.sources.layouts import SPLITS
+from ganzoo.data.sources.layouts import OUTSIDE, split_names
 from ganzoo.data.sources.records import choose_splits
 from ganzoo.data.sources.trees import open_tree, shown
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import given_path, kind_of
 from ganzoo.media import shapes3d
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ class Grids:
     about: dict = field(default_factory=dict)
 
 
-class VoxelSource:
-    """The usable shapes of a split, in a fixed order. Reads as `ganzoo.data.source.Source`.
+class VoxelSource(Source):
+    """The usable shapes of a split; see `Source`.
 
     Attributes:
         columns, channels: ("voxels",) and (1,), or ("image", "voxels") and (3, 1).
@@ -67,6 +69,8 @@ class VoxelSource:
     def __init__(self, config: "DataConfig", split: str | None = None):
         self.config, self.split = config, split or config.split
         self.size = self.load_size = config.size
+        if self.size > grids.MAX_SIDE:
+            raise GanzooError(f"data.size is {self.size} voxels a side; at most {grids.MAX_SIDE} are read.")
         pair = bool(config.render_size)
         self.columns, self.channels = (("image", "voxels"), (3, 1)) if pair else (("voxels",), (1,))
         self.views = TRAIN_VIEWS if self.split == config.split else TEST_VIEWS
@@ -97,7 +101,7 @@ class VoxelSource:
         return self._pictures(grid[None], np.array([i % len(self.views)]))[0], grid
 
     def batches(
-        self, batch_size: int, *, seed: int, start_step: int, offset: int, rows: slice | None
+        self, batch_size: int, *, seed: int, start_step: int, offset: int, rows: slice | None, **pictures_only
     ) -> tf.data.Dataset:
         """Infinite dict batches of float32, voxels 0 or 1, pictures in [-1, 1]: see `ganzoo.data.batches`."""
         with tf.device("CPU:0"):
@@ -208,15 +212,15 @@ def _squeezed(voxels: tf.Tensor, share: tf.Tensor, axis: int) -> tf.Tensor:
 
 # ---- opening ---------------------------------------------------------------------------------------------------------
 def _opened(config: "DataConfig", split: str) -> Grids:
-    source, path = config.source, Path(config.source).expanduser()
+    source, path = config.source, given_path(config.source)
     plain = source.lower().replace("_", "").replace("-", "")
     if plain in ("furniturevoxels32", "furniturevoxels64"):
         return _furniture(64 if plain.endswith("64") or config.size == 64 else 32, config, split)
     if bundled.canonical(source) or source.startswith("tfds:"):
         raise GanzooError(f'{source} does not hold data of the shape "voxels". Accepted: {LAYOUTS}.')
-    if not path.exists():
-        raise GanzooError(f'There is no data "{source}" of shapes. Accepted: {LAYOUTS}.')
-    if path.suffix.lower() == ".npz" and path.is_file():
+    if not kind_of(path):
+        raise GanzooError(f'There is no data "{shown(source)}" of shapes. Accepted: {LAYOUTS}.')
+    if path.suffix.lower() == ".npz" and kind_of(path) == "file":
         return _of_npz(grids.read_npz(path, source), config, split, source, {"layout": "npz"})
     return _folder(path, config, split)
 
@@ -229,7 +233,7 @@ def _furniture(side: int, config: "DataConfig", split: str) -> Grids:
             f"The furniture of {side} voxels a side is not bundled: set GANZOO_DATA to a folder with {file}, or take "
             "data.size = 32 with the bundled furniture_voxels_32."
         )
-    arrays = grids.read_npz(path, str(path))
+    arrays = grids.read_npz(path, str(path), columns=("split", "super_class"))
     arrays = {"voxels": arrays["voxels"], "split": arrays["split"], "label": arrays["super_class"]}
     facts = bundled.facts("furniture_voxels_32")
     about = {key: facts[key] for key in ("licence", "attribution", "upstream")}
@@ -256,7 +260,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     """Every file below a folder or in a zip file, voxelised where it is a mesh; bad ones are left out and noted."""
     tree = open_tree(path)
     names = [name for name in tree.names if PurePosixPath(name).suffix.lower() in grids.SUFFIXES]
-    placed = _placed(names)
+    placed, outside = _placed(names)
     if not placed:
         raise GanzooError(f"{path} holds no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
     chosen = choose_splits(sorted({split for split, _ in placed.values()}), split, str(path))
@@ -274,7 +278,8 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         results = dict(zip(names, pool.map(read, names), strict=True))
     good = [name for name in names if not isinstance(results[name], str)]
-    skipped = [(shown(name), results[name]) for name in names if isinstance(results[name], str)]
+    skipped = [(shown(name), OUTSIDE) for name in outside]
+    skipped += [(shown(name), results[name]) for name in names if isinstance(results[name], str)]
     bits = np.stack([results[name][0] for name in good]) if good else np.zeros((0, 1), np.uint8)
     about = {"layout": "folders" if any(c for _, c in placed.values()) else "files"}
     still_open = sum(not results[name][1] for name in good)
@@ -286,17 +291,14 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     return Grids([shown(name) for name in good], bits, [placed[name][1] for name in good], skipped, about)
 
 
-def _placed(names: list[str]) -> dict[str, tuple[str, str]]:
-    """file -> (split, class): the split is a folder called train, val or test, the class the lowest other folder."""
-    found = {}
-    for name in names:
-        folders = PurePosixPath(name).parts[:-1]
-        splits = [SPLITS[part.lower()] for part in folders if part.lower() in SPLITS]
-        others = [part for part in folders if part.lower() not in SPLITS]
-        found[name] = (splits[-1] if splits else "", others[-1] if others else "")
-    if any(split for split, _ in found.values()):
-        return {name: place for name, place in found.items() if place[0]}
-    return {name: ("train", kind) for name, (_, kind) in found.items()}
+def _placed(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
+    """({file: (split, class)}, files outside the splits): a file's class is the lowest folder that is no split."""
+    found = split_names(names)
+    outside = [name for name in names if found[name] is None]
+    placed = {name: place for name, place in found.items() if place}
+    return {
+        name: (split, rest.rpartition("/")[0].rpartition("/")[2]) for name, (split, rest) in placed.items()
+    }, outside
 
 
 def _of_classes(found: Grids, config: "DataConfig") -> Grids:

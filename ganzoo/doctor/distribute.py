@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -28,18 +28,6 @@ STEPS = 32
 # its sign, so that rounding decides between two paths there (CycleGAN at 2e-5: 5e-5 apart after 32 steps, 7e-9 without its L1
 # losses). Short steps stay on one side; they measure the replicas, not the growth of rounding.
 ADAM = {"epsilon": 1e-4, "learning_rate": 2e-6}
-# Weights that begin where a gradient is rounding noise, by the end of their key; they are drawn at random instead. An
-# instance norm divides StyleGAN's constant map by zero.
-SINGULAR = {"stylegan-lite": ("const", "noise_strength")}
-# Operations that look at several rows of a batch, beside batch norm, and what switches them off.
-MIXES = {
-    "cyclegan": ("the image pool: each replica has its own history", {"model.pool_size": 0}),
-    "stylegan-lite": ("minibatch stddev: each replica compares its own rows", {"model.stddev_group": 1}),
-    "text-to-image": (
-        "GAN-INT's pairs of texts and the text encoder's loss over a batch",
-        {"model.interpolate": False, "model.encoder": "embedding", "train.encoder_steps": 0},
-    ),
-}
 
 
 def run(names: Sequence[str]) -> Iterator[dict]:
@@ -69,27 +57,26 @@ def check(name: str) -> dict:
         device, and to the start; "plain": the same two differences where only batch norm mixes, and is left as it is;
         "ok": equal within TOLERANCE, after weights that did move}.
     """
-    operation, without = MIXES.get(name, (None, {}))
-    plain = _config(name, without)
-    equal = _config(name, without | {"train.sync_batch_norm": True})
+    checks = small.checks(name)
+    plain = _config(name, checks.unmixed)
+    equal = _config(name, {**checks.unmixed, "train.sync_batch_norm": True})
     start, one = _trained(equal, "one")
     _, two = _trained(equal, "mirrored")
     norms = _batch_norms(plain)
     replicas = strategies.choose("mirrored").num_replicas_in_sync
     record = {"model": name, "steps": STEPS, "replicas": replicas}
-    record["mixes"] = ["batch norm: each replica takes the statistics of its own rows"] * norms + [operation] * bool(
-        operation
-    )
+    batch_norm = "batch norm: each replica takes the statistics of its own rows"
+    record["mixes"] = [batch_norm] * norms + [checks.mixes] * bool(checks.mixes)
     record |= _differences(one, two)
     record["moved"] = _largest(start, one)
-    if norms and not operation:
+    if norms and not checks.mixes:
         record["plain"] = _differences(one, _trained(plain, "mirrored")[1])
     record["ok"] = record["weights"] <= TOLERANCE < record["moved"] and record["ema"] <= TOLERANCE
     return record
 
 
-def _config(name: str, overrides: dict) -> RunConfig:
-    config = small.config(name, overrides)
+def _config(name: str, overrides: Mapping) -> RunConfig:
+    config = small.config(name, dict(overrides))
     optimizers = {key: value for key, value in config.train if key.endswith("_optimizer")}
     calm = {key: o.model_copy(update=ADAM) for key, o in optimizers.items() if o and o.name == "adam"}
     return config.model_copy(update={"train": config.train.model_copy(update=calm)})
@@ -101,7 +88,7 @@ def _trained(config: RunConfig, strategy: str) -> tuple[dict, dict]:
     with strategies.choose(strategy).scope():
         model = zoo.build(config)
     for key, variable in model.state().items():
-        if key.endswith(SINGULAR.get(config.name, ())):
+        if key.endswith(model.checks.singular):  # drawn at random instead
             variable.assign(np.random.default_rng(0).normal(size=variable.shape))
     specs = model.batch_signature().items()
     shapes = {key: [None, *(config.data.size if n is None else n for n in spec.shape[1:])] for key, spec in specs}

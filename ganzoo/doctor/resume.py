@@ -1,6 +1,6 @@
 """A run that is killed and resumed ends with the bytes of one that is not: shown with real processes and real SIGKILLs.
 
-Needs no TensorFlow itself: the runs are child processes, `python -m ganzoo train`, on the CPU.
+Needs no TensorFlow itself but to look up `small`: the runs are child processes, `python -m ganzoo train`, on the CPU.
 """
 
 import contextlib
@@ -20,16 +20,6 @@ from ganzoo import presets
 from ganzoo.doctor import small as sizes
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
-
-ADAM = {"learning_rate": 2e-3, "beta_1": 0.0, "beta_2": 0.99}
-# State that the small sizes leave out: StyleGAN grows, 8 pixels to 16, and adapts its augmentation (a growing run sets its
-# own rates); pictures are mirrored.
-CARRIES = {
-    "pix2pix": {"data.mirror": True},
-    "stylegan-lite": {"model.growing": True, "train.growth": {"start_size": 8, "stable": 32, "fade": 32}}
-    | {"model.augment": "color,cutout", "model.ada_target": 0.6, "model.ada_images": 400}
-    | {"train.g_optimizer": ADAM, "train.d_optimizer": ADAM},
-}
 
 
 class ChildFailed(RuntimeError):
@@ -62,7 +52,7 @@ class Proof:
 
 def small(name: str) -> RunConfig:
     """A registered model in a size that trains in seconds, with all that it may carry from step to step."""
-    return sizes.config(name, CARRIES.get(presets.find_paper(name)))
+    return sizes.config(name, dict(sizes.checks(name).state))
 
 
 def prove(config: RunConfig, *, steps: int = 24, kills: int = 2, seed: int = 0) -> Proof:
@@ -97,7 +87,7 @@ def prove(config: RunConfig, *, steps: int = 24, kills: int = 2, seed: int = 0) 
             tuple(_sha256(run / path) for run in (whole, broken))
             for path in (f"checkpoints/step-{steps:08d}.safetensors", "model/weights.safetensors")
         ]
-    return Proof(f"{config.name}/{config.preset}", steps, tuple(hits), *pairs)
+    return Proof(config.full_name, steps, tuple(hits), *pairs)
 
 
 def _short(config: RunConfig, steps: int, seed: int) -> RunConfig:

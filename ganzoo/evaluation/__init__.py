@@ -79,7 +79,7 @@ def evaluate(
             subject.sets.report = report
             config = subject.config
             facts = {
-                "model": f"{subject.model.paper}/{subject.model.preset}",
+                "model": subject.model.full_name,
                 "weights": weights,
                 "weights_sha256": sha256,
                 "data": config.source,
@@ -158,7 +158,8 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
         n = n or selection.preset_of(model).eval.n
     directions = (None,)
     if config.shape == "unpaired":
-        directions = tuple(d for d in ("a2b", "b2a") if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
+        ways = model.directions or ("a2b",)
+        directions = tuple(d for d in ways if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
         split = split.rstrip("AB")
     subjects = [Subject(model, config, n=n, split=split, seed=seed, direction=d) for d in directions]
     for subject in subjects:

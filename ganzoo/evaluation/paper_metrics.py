@@ -1,11 +1,11 @@
-"""Metrics without an extractor: paired ones, and the protocols of single papers.
+"""Metrics without an extractor: paired ones, and the protocols that a paper declares as its own (`own_metrics`).
 
-| model | metric | protocol |
+| of | metric | protocol |
 |---|---|---|
 | pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input in the place of the output |
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
 | dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
-| voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`, `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
+| voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
 
@@ -104,8 +104,8 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 
 def discriminator_features(model, shown: np.ndarray) -> np.ndarray:
     """Radford et al. section 5.1: D's features of every layer, max-pooled to a 4x4 grid, flattened, concatenated."""
-    d = model.discriminator
-    outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")]
+    d = model.networks()["discriminator"]
+    outputs = [layer.output for layer in d.layers if layer.name.endswith(model.feature_layers)]
     pooled = [keras.layers.MaxPooling2D(o.shape[1] // 4)(o) if o.shape[1] > 4 else o for o in outputs]
     flat = keras.layers.Concatenate()([keras.layers.Flatten()(o) for o in pooled])
     network = keras.Model(d.inputs, flat)
@@ -157,23 +157,22 @@ PAIRED: dict[str, Callable] = {
     "ms-ssim": ms_ssim,
     "l1-copy": copied,
 }
-PAPERS: dict[str, dict[str, Callable]] = {
-    "gan": {"parzen": parzen},
-    "dcgan": {"linear-d-features": linear},
-    "text-to-image": {
-        "text-hair-colour": as_asked("hair_color"),
-        "text-hair-style": as_asked("hair_style"),
-        "text-glasses": as_asked("glasses"),
-        "text-mouth": as_asked("mouth"),
-    },
+# What a paper's `own_metrics` may name.
+PROTOCOLS: dict[str, Callable] = {
+    "parzen": parzen,
+    "linear": linear,
+    "linear of voxels": voxel_metrics.linear,
+    "hair colour as asked": as_asked("hair_color"),
+    "hair style as asked": as_asked("hair_style"),
+    "glasses as asked": as_asked("glasses"),
+    "mouth as asked": as_asked("mouth"),
 }
 
 
 def of(model, config) -> dict[str, Callable]:
     """The metrics without an extractor that fit a model and its data, by the name without counts."""
-    if config.shape == "voxels":
-        return voxel_metrics.METRICS
-    return (PAIRED if data_layer.has_pairs(config) else {}) | PAPERS.get(model.paper, {})
+    of_data = voxel_metrics.METRICS if config.shape == "voxels" else PAIRED if data_layer.has_pairs(config) else {}
+    return of_data | {name: PROTOCOLS.get(found, found) for name, found in model.own_metrics.items()}
 
 
 def base_name(metric: str) -> str:

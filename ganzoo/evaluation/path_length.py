@@ -50,7 +50,7 @@ def path_features(model, extractor, n: int, seed: int, epsilon: float, labels=No
 
 def spherical(model) -> bool:
     """Whether the latents are normal: their mass lies on a sphere."""
-    return getattr(model, "latent_distribution", "uniform") == "normal"
+    return model.latent_distribution == "normal"
 
 
 def lerp(a: tf.Tensor, b: tf.Tensor, t: tf.Tensor) -> tf.Tensor:

@@ -211,7 +211,7 @@ class Subject:
             else:
                 said = self.test.sentences(self.n)
             return made.described(model, said, self.seed)
-        options = {"direction": self.direction} if self.direction else {}
+        options = {"direction": self.direction} if model.directions else {}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 
     def _inputs(self) -> Pictures:

@@ -1,11 +1,11 @@
-"""Metrics of models that make voxels, and their nearest-neighbour sheet; in the form of `ganzoo.evaluation.paper_metrics`.
+"""Metrics of voxels, and their nearest-neighbour sheet; in the form of `ganzoo.evaluation.paper_metrics`.
 
 | metric | protocol |
 |---|---|
 | `voxel-iou` | mean IoU of the samples with the nearest shape of the reference split |
 | `voxel-coverage` | share of the reference that is the nearest shape of some sample |
 | `voxel-1nn` | 1-NN accuracy, as many samples as the reference has shapes; 0.5 is best |
-| `linear-d-features` | accuracy of a linear SVM on D's pooled features (Wu et al. 2016, section 4.2), beside an untrained D |
+| `linear-d-features`, of 3d-gan | accuracy of a linear SVM on D's pooled features (Wu et al. 2016, section 4.2), beside an untrained D |
 """
 
 from collections.abc import Callable
@@ -59,8 +59,8 @@ def linear(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 def discriminator_features(model, shapes: np.ndarray) -> np.ndarray:
     """Section 4.2: the responses of D's last three hidden layers (of 64^3: the second to the fourth), max-pooled to 2x2x2
     (kernels 8, 4, 2), flattened, concatenated."""
-    d = model.discriminator
-    outputs = [layer.output for layer in d.layers if layer.name.endswith("_lrelu")][-3:]
+    d = model.networks()["discriminator"]
+    outputs = [layer.output for layer in d.layers if layer.name.endswith(model.feature_layers)][-3:]
     pooled = [keras.layers.MaxPooling3D(o.shape[1] // 2)(o) for o in outputs]
     flat = [keras.layers.Flatten()(o) for o in pooled]
     network = keras.Model(d.inputs[0], keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0])
@@ -86,5 +86,4 @@ METRICS: dict[str, Callable] = {
     "voxel-1nn": nearness(
         metrics.nearest_neighbour_accuracy, "by IoU, as many samples as shapes; 0.5 is best", balanced=True
     ),
-    "linear-d-features": linear,
 }

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import rows
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import open_space
 from ganzoo.media import images
@@ -86,8 +85,8 @@ def project(model, picture: np.ndarray, *, steps=300, starts=8, seed=0, fit="cro
         GanzooError: steps or starts out of range, something that is no picture, or a model that starts from pictures.
     """
     space = open_space(model, prefer="w", label=label)
-    if not hasattr(model, "images_of"):
-        raise GanzooError(f"{model_name(model)} makes shapes, and a picture cannot be looked for among them.")
+    if model.makes != "pictures":
+        raise GanzooError(f"{model.full_name} makes shapes, and a picture cannot be looked for among them.")
     if not isinstance(steps, int) or steps < 1:
         raise GanzooError(f"steps is a whole number of at least 1; received {steps!r}.")
     if not isinstance(starts, int) or not 1 <= starts <= CANDIDATES:

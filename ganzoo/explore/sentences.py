@@ -16,11 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import pixels
-from ganzoo.base.model import model_name
 from ganzoo.base.rows import in_chunks, latents_of, row_seeds
 from ganzoo.errors import GanzooError
 from ganzoo.explore.spaces import slerp
-from ganzoo.models.text_to_image import build_style_encoder
 
 BATCH = 32
 RATE = 1e-3
@@ -61,9 +59,7 @@ def train_style_encoder(model, texts, *, steps: int = 2000, seed: int = 0, width
         raise GanzooError(f"steps is a whole number of at least 1; received {steps!r}.")
     text = model.embeddings(texts)
     keras.utils.set_random_seed(seed)
-    style = build_style_encoder(
-        image_size=model.image_size, channels=model.channels, latent_dim=model.latent_dim, width=width
-    )
+    style = model.style_encoder(width)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps))
     optimizer.build(style.trainable_variables)
 
@@ -101,5 +97,5 @@ def restyle(model, style: keras.Model, images, texts) -> np.ndarray:
 
 
 def _reads_text(model) -> None:
-    if type(model).task != "text":
-        raise GanzooError(f"{model_name(model)} reads no text: sentences are for text-to-image.")
+    if model.task != "text":
+        raise GanzooError(f"{model.full_name} reads no text: sentences are for text-to-image.")

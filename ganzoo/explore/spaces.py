@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import rows
-from ganzoo.base.model import model_name
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.explore.points import Point, points, read_latent
 
@@ -64,7 +63,7 @@ class Noise:
         if space != self.name or latent.shape != (self.width,):
             raise GanzooError(
                 f"{point.file} is a point of {space} with {len(latent)} coordinates; {self.name} of "
-                f"{model_name(self.model)} has {self.width}."
+                f"{self.model.full_name} has {self.width}."
             )
         return latent
 
@@ -113,12 +112,12 @@ class Noise:
             if len(kernel) == self.width:
                 return kernel.reshape(self.width, -1)
             break
-        raise GanzooError(f"The generator of {model_name(self.model)} does not start with a linear layer of z.")
+        raise GanzooError(f"The generator of {self.model.full_name} does not start with a linear layer of z.")
 
     def without(self, what: str) -> GanzooError:
         """The error for something that only styles have."""
         return GanzooError(
-            f"{model_name(self.model)} has no {what}: its noise goes into the generator as it is. Models with a mapping "
+            f"{self.model.full_name} has no {what}: its noise goes into the generator as it is. Models with a mapping "
             "network, such as stylegan-lite, have styles."
         )
 
@@ -162,8 +161,7 @@ class Styles(Noise):
 
     def truncated(self, w: np.ndarray, psi: float, cutoff: int | None) -> np.ndarray:
         """w_avg + psi (w - w_avg) in the layers before `cutoff`, of one point (layers, w_dim)."""
-        psi, cutoff = self.model.checked_truncation(psi, cutoff)
-        return self.model.sampler.truncated(tf.constant(w[None]), psi, cutoff).numpy()[0]
+        return self.model.truncated(w[None], psi, cutoff)[0]
 
     def draw(self, seed, index):
         """float32 (n, w_dim): the untruncated w of samples `index` of one seed."""
@@ -196,12 +194,11 @@ class Styles(Noise):
 
     def images_of(self, latents):
         """float32 images, about [-1, 1], of styles (n, w_dim), through which a gradient flows."""
-        return self.model.images_of_styles(self.model.sampler.spread(latents))
+        return self.model.images_of_styles(tf.repeat(latents[:, None], self.layers, axis=1))
 
     def weights(self, group=None):
         """float32 (w_dim, units): the style weights of the layers in `group`, side by side."""
-        layers = self.model.sampler.synthesis.epilogues
-        return np.concatenate([np.asarray(layers[i].style_kernel) for i in group], axis=1)
+        return np.concatenate([self.model.style_weights(layer) for layer in group], axis=1)
 
 
 def open_space(model, space: str | None = None, *, prefer: str = "z", **options) -> Noise:
@@ -232,8 +229,8 @@ def styles_of(model, what: str, **options) -> Styles:
 
 def has_styles(model) -> bool:
     """True if the generator maps noise to styles. Raises GanzooError for a model that starts from pictures."""
-    if type(model).task == "text":
-        raise GanzooError(f"{model_name(model)} needs sentences beside its noise: use interpolate with --text, twice.")
-    if type(model).task != "latent":
-        raise GanzooError(f"{model_name(model)} turns pictures into pictures and has no latent space to explore.")
-    return hasattr(model, "styles_of")
+    if model.task == "text":
+        raise GanzooError(f"{model.full_name} needs sentences beside its noise: use interpolate with --text, twice.")
+    if model.task != "latent":
+        raise GanzooError(f"{model.full_name} turns pictures into pictures and has no latent space to explore.")
+    return model.has_styles

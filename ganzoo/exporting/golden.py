@@ -68,24 +68,18 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
         "truncation_psi": lambda: np.array(PSI, np.float32),
         "text": lambda: np.array([text.encode() for text in TEXTS], dtype=object),
         "latents": lambda: model.latents(rows.row_seeds(0, ROWS)).numpy(),
-        "embedding": lambda: _embedding(model),
-        "characters": lambda: _characters(spec.shape[1]),
+        "embedding": lambda: _embedding(model, spec.shape[-1]),
+        "characters": lambda: model.characters(tf.constant(TEXTS)).numpy(),
     }
     if name not in known:
         raise GanzooError(f"{model.paper}: there is no golden input for {endpoint}'s {name}.")
     return known[name]()
 
 
-def _embedding(model: BaseGAN) -> np.ndarray:
-    if model.encoder == "embedding":
-        return tf.random.stateless_normal([ROWS, model.text_dim], [0, 7]).numpy()
+def _embedding(model: BaseGAN, width: int) -> np.ndarray:
+    if "embedding" in model.batch_signature():  # made elsewhere
+        return tf.random.stateless_normal([ROWS, width], [0, 7]).numpy()
     return model.embed(tf.constant(TEXTS)).numpy()
-
-
-def _characters(length: int) -> np.ndarray:
-    from ganzoo.models.text_to_image import characters
-
-    return characters(tf.constant(TEXTS), length).numpy()
 
 
 def _side(model: BaseGAN) -> int:
@@ -97,7 +91,7 @@ def _pictures(model: BaseGAN, endpoint: str, side: int) -> list[np.ndarray]:
     config = model.run_config.data if model.run_config else None
     if config is not None and model.task == "image" and bundled.canonical(config.source):
         held_back = data.open_source(config, config.test_split)
-        return list(held_back.take(ROWS)[held_back.columns[1 if endpoint.startswith("b2a") else 0]])
+        return list(held_back.take(ROWS)[held_back.columns[endpoint.startswith(model.directions[1:])]])
     coarse = tf.random.stateless_uniform([ROWS, 4, 4, 3], [0, 7], 0.0, 255.0)
     return list(tf.cast(tf.image.resize(coarse, [side, side], method="bicubic"), tf.uint8).numpy())
 

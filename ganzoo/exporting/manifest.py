@@ -44,7 +44,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
     published = _published(model)
     return {
         "ganzoo": __version__,
-        "model": f"{model.paper}/{model.preset}" if model.preset else model.paper,
+        "model": model.full_name,
         "paper": model.paper,
         "title": facts.title,
         "arxiv": facts.arxiv,

@@ -15,7 +15,6 @@ import tensorflow as tf
 from ganzoo import page
 from ganzoo.base import BaseGAN
 from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
-from ganzoo.models import text_to_image
 
 TASKS = {"latent": "generator", "image": "image", "text": "text"}
 PICTURE = 64  # side that image tasks take if the model's preset names none
@@ -32,16 +31,16 @@ def write(model: BaseGAN, folder: Path) -> None:
     made = networks.networks(model, size)
     (target / "static").mkdir(parents=True)
     about = runtime.install(target / "runtime")
-    for name, network in made.items():
-        proto = onnx.convert(portable.freeze(network.function, network.inputs))
+    for name, (function, inputs) in made.items():
+        proto = onnx.convert(portable.freeze(function, inputs))
         (target / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
     table = _write_noise(model, size, target)
     described = {
-        name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in network.inputs.items()}}
-        for name, network in made.items()
+        name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in inputs.items()}}
+        for name, (_, inputs) in made.items()
     }
     if "encode" in made:
-        table |= {"alphabet": text_to_image.ALPHABET, "text_length": model.text_length}
+        table |= {"alphabet": model.alphabet, "text_length": model.text_length}
     entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
     (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
     _write_page(target)
@@ -51,24 +50,19 @@ def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
     """Inputs of seed 0 for each network of the page, and what the model's own endpoints make of that seed."""
     size, found = _picture_size(model), {}
     endpoints = model.portable_signature() | model.serving_signature()
-    for name, network in networks.networks(model, size).items():
-        function, specs = endpoints[{"b2a": "b2a_tensors", "encode": "encode"}.get(name, "tensors")]
-        known = {"seed": np.zeros([1], np.int64)}
+    drawn = {key: rows[:1].astype(np.float32) for key, rows in networks.noise(model, size).items()}
+    for name, (_, inputs) in networks.networks(model, size).items():
+        own = name if name == "encode" else f"{name}_tensors"
+        function, specs = endpoints[own if own in endpoints else "tensors"]
+        known = {"seed": np.zeros([1], np.int64)} | drawn
         for key, spec in specs.items():
             if key == "images":
                 known[key] = golden.floats(model, name, size, spec.shape[-1])[:1]
-            elif key != "seed":
+            elif key not in known:
                 known[key] = golden.rows_for(model, name, key, spec)[:1]
-        if "latents" in specs:
-            known["latents"] = networks.latents(model)[:1]
-        masks = {key: spec.shape for key, spec in network.inputs.items() if key not in known}
-        if masks:
-            ends = np.cumsum([shape.num_elements() for shape in masks.values()])
-            parts = np.split(networks.masks(model, size)[0].astype(np.float32), ends[:-1])
-            known |= {key: part.reshape(masks[key]) for key, part in zip(masks, parts, strict=True)}
         made = function(**{key: tf.constant(known[key]) for key in specs})
         outputs = {key: value.numpy() for key, value in made.items()}
-        found[name] = {"inputs": {key: known[key] for key in network.inputs}, "outputs": outputs}
+        found[name] = {"inputs": {key: known[key] for key in inputs}, "outputs": outputs}
     return found
 
 
@@ -77,28 +71,28 @@ answers = onnx.answers  # ONNX Runtime in Python stands for that of the browser,
 
 def _write_noise(model: BaseGAN, size: int, target: Path) -> dict:
     """Writes what stands for the seeds; how many there are, and how long a row of latents is."""
-    if hasattr(model, "latents"):
-        table = networks.latents(model)
+    drawn = networks.noise(model, size)
+    if not drawn:
+        return {"seeds": 1}
+    if "latents" in drawn:
+        table = drawn["latents"]
         (target / "latents.bin").write_bytes(table.astype("<f4").tobytes())
         return {"seeds": len(table), "latents": table.shape[1]}
-    if hasattr(model, "translator"):  # draws nothing
-        return {"seeds": 1}
-    table = networks.masks(model, size)
-    (target / "masks.bin").write_bytes(table.tobytes())
+    table = np.concatenate([rows.reshape(len(rows), -1) for rows in drawn.values()], axis=1)
+    (target / "masks.bin").write_bytes(table.astype(np.uint8).tobytes())
     return {"seeds": len(table)}
 
 
 def _about(model: BaseGAN, size: int) -> dict:
     """What the page shows of the model: an entry of the server's `/models.json`."""
     facts = manifest.describe(model)
-    shape = hasattr(model, "voxels_of")
     return {
         "name": facts["model"],
         "version": "1",
         "model": facts["model"],
         "paper": facts["paper"],
         "title": facts["title"],
-        "task": "shape" if shape else TASKS[model.task],
+        "task": "shape" if model.makes == "voxels" else TASKS[model.task],
         "signatures": {
             name: {
                 "inputs": {key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in i.items()}
@@ -112,10 +106,9 @@ def _about(model: BaseGAN, size: int) -> dict:
 
 
 def _picture_size(model: BaseGAN) -> int:
-    """The side of the pictures that the model was trained on, as a multiple of its stride."""
-    side = getattr(model, "image_size", None) or (model.run_config.data.size if model.run_config else PICTURE)
-    stride = 2 ** getattr(model, "num_downs", 0)
-    return -(-side // stride) * stride
+    """The side of the pictures that the model was built for or trained on; for any size as a multiple of its stride."""
+    side = model.run_config.data.size if model.run_config else PICTURE
+    return model.image_size or -(-side // model.stride) * model.stride
 
 
 def _write_page(target: Path) -> None:

@@ -3,10 +3,9 @@
 PatchGAN numbers its layers `model.0`, `model.2`, ...; PixelGAN `net.0`, `net.2`, `net.5`.
 """
 
-import re
 from collections.abc import Mapping
 
-from ganzoo.importers._state import State, not_this_network, shape_of
+from ganzoo.importers._state import State, last_number, not_this_network, shape_of
 
 
 def facts(kind: str, state: State) -> tuple[State, dict]:
@@ -16,7 +15,7 @@ def facts(kind: str, state: State) -> tuple[State, dict]:
         state, norm = norm_of(state, "net.2.bias")
         return state, {"channels": channels, "ndf": ndf, "n_layers": 0, "norm": norm}
     ndf, channels, *_ = shape_of(kind, state, "model.0.weight")
-    last = max(int(index) for index in re.findall(r"^model\.(\d+)\.", "\n".join(state), re.MULTILINE))
+    last = last_number(r"^model\.(\d+)\.", state)
     if last < 5 or last % 3 != 2:
         raise not_this_network(kind, state, f"its last layer is model.{last}, and a PatchGAN's is 5, 8, 11 or so on")
     state, norm = norm_of(state, "model.2.bias")
@@ -24,8 +23,8 @@ def facts(kind: str, state: State) -> tuple[State, dict]:
 
 
 def places(config: Mapping) -> dict[str, str]:
-    """Reference prefix -> layer name, for the builder's `n_layers` and `norm`."""
-    normed = config["norm"] == "batch"
+    """Reference prefix -> layer name, for the builder's `n_layers`, `norm` and perhaps `affine`."""
+    normed = config["norm"] == "batch" or config.get("affine", False)
     if config["n_layers"] == 0:
         found = {"net.0": "conv1", "net.2": "conv2", "net.5": "logits"}
         return found | ({"net.3": "norm2"} if normed else {})
@@ -36,6 +35,14 @@ def places(config: Mapping) -> dict[str, str]:
         if normed:
             found[f"model.{3 * layer - 3}"] = f"norm{layer}"
     return found
+
+
+def reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    """`places` with norms for kernels in their order; None where they are no PatchGAN's or PixelGAN's."""
+    sizes = {kernel.shape[2:] for kernel in kernels.values()}
+    if len(kernels) < 3 or sizes not in ({(4, 4)}, {(1, 1)}) or (sizes == {(1, 1)} and len(kernels) != 3):
+        return None
+    return places({"n_layers": len(kernels) - 2 if sizes == {(4, 4)} else 0, "norm": "batch"})
 
 
 def norm_of(state: State, bias: str) -> tuple[State, str]:

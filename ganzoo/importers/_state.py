@@ -2,13 +2,17 @@
 
 import dataclasses
 import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import numpy as np
 
+from ganzoo import presets, registry
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.layers import BatchNorm
+from ganzoo.importers._wrapped import bare
+from ganzoo.layers import BatchNorm, InstanceNorm
 
 State = Mapping[str, np.ndarray]
 
@@ -42,11 +46,12 @@ Places = Mapping[str, str] | Callable[[keras.Model], Mapping[str, Place]]
 # Torch keeps convolutions as (out, in, kh, kw) and transposed ones as (in, out, kh, kw); Keras has (kh, kw, in, out)
 # and (kh, kw, out, in): one permutation, no flip. The same in three dimensions, with kd before kh.
 _KERNEL = {2: (1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}  # a linear layer is (out, in) there
-_BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_NORM = {"weight": "gamma", "bias": "beta"}
+_BATCH_NORM = _NORM | {"running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
 def clean(state: Mapping) -> dict[str, np.ndarray]:
-    """`state` as plain arrays by bare name: `module.` (DataParallel) cut off, num_batches_tracked left out.
+    """`state` as plain arrays by bare name: without `module.` and `_orig_mod.`, num_batches_tracked left out.
 
     Torch tensors are taken as they are. Batch norm's counter has no use here: its momentum is a number.
     """
@@ -55,8 +60,7 @@ def clean(state: Mapping) -> dict[str, np.ndarray]:
             "A state is a non-empty mapping of parameter names to arrays, as importers.read_state returns it; "
             f"received {'an empty one' if isinstance(state, Mapping) else f'a {type(state).__name__}'}."
         )
-    cut = len("module.") if all(str(name).startswith("module.") for name in state) else 0
-    arrays = {str(name)[cut:]: _array(name, value) for name, value in state.items()}
+    arrays = {name: _array(name, value) for name, value in bare({str(n): v for n, v in state.items()}).items()}
     return {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
 
 
@@ -80,18 +84,48 @@ def shape_of(kind: str, state: State, name: str, rank: int = 4) -> tuple[int, ..
     return shape
 
 
+def last_number(pattern: str, state: State) -> int:
+    """The largest number in the group of a pattern that begins names of the state; -1 if there is none.
+
+    Numbers far beyond the count of parameters are no layer's: a network of so many would never be built to its end.
+    """
+    numbers = [n for n in re.findall(pattern, "\n".join(state), re.MULTILINE) if len(n) < 6]
+    return max((int(n) for n in numbers if int(n) <= 4 * len(state) + 16), default=-1)
+
+
 def settings(kind: str, builder: Callable, inferred: Mapping, keywords: Mapping) -> dict:
-    """The builder's arguments: what was read from the shapes, overridden by the caller's keywords."""
-    accepted = [name for name in inspect.signature(builder).parameters if name != "self"]
+    """The builder's arguments: what was read from the shapes, overridden by the caller's keywords.
+
+    What neither tells, of a builder that has no values itself, is as the paper's constructor has it.
+    """
+    parameters = inspect.signature(builder).parameters
+    accepted = [name for name in parameters if name != "self"]
     for keyword in keywords:
         if keyword not in accepted:
             raise GanzooError(f'{kind} has no setting "{keyword}".{nearest(keyword, accepted)}')
-    return {**inferred, **keywords}
+    paper = registry.models()[presets.find_paper(kind.partition(".")[0])].defaults()
+    unset = {
+        name: paper[name] for name in accepted if name in paper and parameters[name].default is inspect.Parameter.empty
+    }
+    return {**unset, **inferred, **keywords}
 
 
 def not_this_network(kind: str, state: Iterable[str], why: str) -> GanzooError:
     """The error for a state whose names belong to another network."""
     return GanzooError(f"This state is not one of {kind}: {why}. Its names are {_some(state)}.")
+
+
+def folded(state: State, places: Mapping[str, str]) -> State:
+    """The state less the biases of convolutions before batch norms, taken off the running means of these.
+
+    The papers' code has no such biases: the norm subtracts them again, (x + b) - (m + b), in training too.
+    """
+    state = dict(state)
+    for before, prefix in itertools.pairwise(forward(places)):
+        bias, mean = f"{before}.bias", f"{prefix}.running_mean"
+        if "norm" in places[prefix] and bias in state and mean in state and state[bias].shape == state[mean].shape:
+            state[mean] = state[mean] - state.pop(bias)
+    return state
 
 
 def assign(kind: str, network: keras.Model, state: State, places: Places) -> None:
@@ -101,7 +135,7 @@ def assign(kind: str, network: keras.Model, state: State, places: Places) -> Non
         kind: what the sentence of a refusal calls the network.
         state: as `clean` returns it.
         places: PyTorch prefix -> layer name. What a prefix holds follows from the layer: a kernel and perhaps a bias,
-            or the four vectors of a batch norm. Or a function of the network that gives reference name -> `Place`.
+            or the vectors of a norm. Or a function of the network that gives reference name -> `Place`.
 
     Raises:
         GanzooError: names missing, names unknown, shapes that differ or values not finite, in one sentence.
@@ -125,9 +159,20 @@ def assign(kind: str, network: keras.Model, state: State, places: Places) -> Non
         expected[name].variable.assign(expected[name].convert(array))
 
 
+def forward(prefixes: Iterable[str]) -> list[str]:
+    """Numbered layers in the order of their numbers, which is that of a forward pass in every reference here."""
+
+    def by_number(name):  # as (length, digits), since Python refuses to read very long numbers
+        parts = re.split(r"(\d+)", name)
+        return [(len(part.lstrip("0")), part.lstrip("0")) if i % 2 else part for i, part in enumerate(parts)]
+
+    return sorted(prefixes, key=by_number)
+
+
 def _torch_places(layer: keras.Layer, prefix: str) -> dict[str, Place]:
-    if isinstance(layer, BatchNorm):
-        return {f"{prefix}.{theirs}": _torch_place(getattr(layer, ours)) for theirs, ours in _BATCH_NORM.items()}
+    if isinstance(layer, BatchNorm | InstanceNorm):
+        vectors = _BATCH_NORM if isinstance(layer, BatchNorm) else _NORM
+        return {f"{prefix}.{theirs}": _torch_place(getattr(layer, ours)) for theirs, ours in vectors.items()}
     bias = {f"{prefix}.bias": _torch_place(layer.bias)} if layer.use_bias else {}
     return {f"{prefix}.weight": _torch_place(layer.kernel), **bias}
 

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from ganzoo.errors import GanzooError
 from ganzoo.importers import _patchgan
-from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
+from ganzoo.importers._networks import SeededGenerator
+from ganzoo.importers._state import Plan, State, assign, folded, last_number, not_this_network, settings, shape_of
 from ganzoo.models import cyclegan
 
-_BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")
 _OFFICIAL = re.compile(r"(.*_)?net_([GD])_([AB])(\.\w+)", re.IGNORECASE)
 _ATTRIBUTES = {
     ("G", "A"): "generator_ab",
@@ -26,17 +27,21 @@ _ATTRIBUTES = {
     ("D", "A"): "discriminator_b",
     ("D", "B"): "discriminator_a",
 }
-_SHARED = {"generator": ("ngf", "n_blocks"), "discriminator": ("ndf", "n_layers")}
+_SHARED = {
+    "generator": ("ngf", "n_blocks", "norm", "affine", "dropout"),
+    "discriminator": ("ndf", "n_layers", "norm", "affine"),
+}
+_DROPOUT = 0.5  # of the PyTorch code
 
 
 def generator(state: State, **keywords) -> keras.Model:
-    """ResNet: images (N, H, W, C) in [-1, 1] -> images."""
+    """ResNet: images (N, H, W, C) in [-1, 1] -> images; with dropout also [images, seeds (N, 2)]."""
     kind = "cyclegan.generator"
     state, inferred = _generator_facts(kind, state)
     config = settings(kind, cyclegan.build_generator, inferred, keywords)
     network = cyclegan.build_generator(**config)
-    assign(kind, network, state, _generator_places(config["n_blocks"]))
-    return network
+    assign(kind, network, state, _generator_places(config, inferred["dropout"]))
+    return SeededGenerator(network) if len(network.inputs) == 2 else network
 
 
 def discriminator(state: State, **keywords) -> keras.Model:
@@ -45,7 +50,7 @@ def discriminator(state: State, **keywords) -> keras.Model:
     state, inferred = _discriminator_facts(kind, state)
     config = settings(kind, cyclegan.build_discriminator, inferred, keywords)
     network = cyclegan.build_discriminator(**config)
-    assign(kind, network, state, _discriminator_places(config["n_layers"]))
+    assign(kind, network, state, _patchgan.places(config))
     return network
 
 
@@ -89,8 +94,8 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     config = settings("cyclegan", cyclegan.CycleGAN.__init__, inferred, keywords)
     config.setdefault("n_layers", 3)
     places = {
-        "generator": _generator_places(config["n_blocks"]),
-        "discriminator": _discriminator_places(config["n_layers"]),
+        "generator": _generator_places(config, inferred["dropout"]),
+        "discriminator": _patchgan.places(config),
     }
     networks = {attribute: (state, places[attribute.partition("_")[0]]) for attribute, state in parts.items()}
     wanted = {"input_channels": config["input_channels"], "channels": config["output_channels"]}
@@ -111,44 +116,77 @@ def _model_settings(attribute: str, found: Mapping) -> dict:
 
 def _generator_facts(kind: str, state: State) -> tuple[State, dict]:
     ngf, input_channels, *_ = shape_of(kind, state, "model.1.weight")
-    matches = [match for match in map(_BLOCK.fullmatch, state) if match]
-    blocks = {int(match[1]) for match in matches}
-    if not blocks:
+    count = last_number(r"^model\.(\d+)\.conv_block\.", state) - 9
+    if count < 1:
         raise not_this_network(kind, state, "it has no residual block")
-    if any(match[2] == "6" for match in matches):
-        raise not_this_network(kind, state, "it was trained with dropout in its blocks, which CycleGAN does not have")
-    state, norm = _patchgan.norm_of(state, "model.1.bias")
-    _only_instance(kind, state, norm)
-    count = max(blocks) - 9
     output_channels, *_ = shape_of(kind, state, f"model.{count + 17}.weight")
-    sizes = {"input_channels": input_channels, "output_channels": output_channels}
-    return state, sizes | {"ngf": ngf, "n_blocks": count}
+    second = state.get("model.10.conv_block.6.weight")
+    sizes = {"input_channels": input_channels, "output_channels": output_channels, "ngf": ngf, "n_blocks": count}
+    sizes["dropout"] = _DROPOUT if second is not None and second.ndim == 4 else 0.0
+    state, norms = _norms(state, "model.2")
+    facts = sizes | norms
+    return _with_biases(state, _generator_places(facts, facts["dropout"])), facts
 
 
-def _generator_places(n_blocks: int) -> dict[str, str]:
+def _generator_places(config: Mapping, dropped) -> dict[str, str]:
+    """Reference prefix -> layer name, for the builder's `n_blocks`, `norm` and `affine`; `dropped`: the file has dropout."""
+    n_blocks, second = config["n_blocks"], 6 if dropped else 5
     places = {"model.1": "in_conv", "model.4": "down1_conv", "model.7": "down2_conv"}
     for block in range(1, n_blocks + 1):
-        for conv, index in ((1, 1), (2, 5)):
+        for conv, index in ((1, 1), (2, second)):
             places[f"model.{9 + block}.conv_block.{index}"] = f"res{block}_conv{conv}"
     outwards = {10: "up2_conv", 13: "up1_conv", 17: "out_conv"}
-    return places | {f"model.{n_blocks + index}": name for index, name in outwards.items()}
+    places |= {f"model.{n_blocks + index}": name for index, name in outwards.items()}
+    if config["norm"] == "batch" or config["affine"]:
+        for prefix, name in list(places.items())[:-1]:  # each norm is the layer behind its convolution
+            stem, _, index = prefix.rpartition(".")
+            places[f"{stem}.{int(index) + 1}"] = name.replace("conv", "norm")
+    return places
 
 
 def _discriminator_facts(kind: str, state: State) -> tuple[State, dict]:
+    state, norms = _norms(state, "model.3")
     state, facts = _patchgan.facts(kind, state)
     if not facts["n_layers"]:
         raise not_this_network(kind, state, "it is a PixelGAN, and CycleGAN's discriminators are PatchGANs")
-    _only_instance(kind, state, facts.pop("norm"))
-    return state, facts
+    return _with_biases(state, _patchgan.places(facts | norms)), facts | norms
 
 
-def _discriminator_places(n_layers: int) -> dict[str, str]:
-    return _patchgan.places({"n_layers": n_layers, "norm": "instance"})
+def _norms(state: State, first: str) -> tuple[State, dict]:
+    """`norm` and `affine` as the first norm's parameters tell them, and the state as `_patchgan.norm_of` leaves it.
+
+    Without parameters it is instance norm: only that has none.
+    """
+    state, norm = _patchgan.norm_of(state, "")
+    norm = "batch" if norm == "batch" else "instance"
+    return state, {"norm": norm, "affine": norm == "instance" and f"{first}.weight" in state}
 
 
-def _only_instance(kind: str, state: State, norm: str) -> None:
-    if norm != "instance":
-        raise not_this_network(kind, state, f'its norm is "{norm}", and CycleGAN\'s is instance norm')
+def _with_biases(state: State, places: Mapping[str, str]) -> State:
+    """The state with the biases before norms that our network has, which cancel: none before batch norm, zeros before
+    instance norm if it has none of them."""
+    normed = [
+        prefix for prefix, name in places.items() if name not in ("out_conv", "conv1", "logits") and "conv" in name
+    ]
+    if any("running_mean" in name for name in state) or any(f"{prefix}.bias" in state for prefix in normed):
+        return folded(state, places)
+    kernels = {prefix: state.get(f"{prefix}.weight") for prefix in normed}
+    missing = {prefix: kernel for prefix, kernel in kernels.items() if kernel is not None and kernel.ndim == 4}
+    transposed = ("up1_conv", "up2_conv")
+    return {**state} | {
+        f"{prefix}.bias": np.zeros(kernel.shape[1 if places[prefix] in transposed else 0], np.float32)
+        for prefix, kernel in missing.items()
+    }
+
+
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    """Sizes of kernels tell a ResNet: 7 at both ends and 3 between; an even number of them lies in the blocks."""
+    sizes = [kernel.shape[2:] for kernel in kernels.values()]
+    if len(sizes) < 8 or len(sizes) % 2 or sizes != [(7, 7), *[(3, 3)] * (len(sizes) - 2), (7, 7)]:
+        return None
+    config = {"n_blocks": len(sizes) // 2 - 3, "norm": "batch", "affine": False}
+    return _generator_places(config, any(prefix.endswith("conv_block.6") for prefix in kernels))
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _patchgan.reference}

@@ -5,13 +5,12 @@ last one bare; the discriminator at 0, then 2, 5, 8, ..., the first and the last
 halves the size, so their number gives it: 5 for 64 px, 4 for 32 px, 6 for 128 px.
 """
 
-import re
 from collections.abc import Mapping
 
 import keras
 
 from ganzoo.importers._networks import FlatLatents, PatchLogits
-from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
+from ganzoo.importers._state import Plan, State, assign, folded, last_number, not_this_network, settings, shape_of
 from ganzoo.models import dcgan
 
 
@@ -20,7 +19,8 @@ def generator(state: State, **keywords) -> keras.Model:
     kind = "dcgan.generator"
     config = settings(kind, dcgan.build_generator, _generator_facts(kind, state), keywords)
     network = dcgan.build_generator(**config)
-    assign(kind, network, state, _generator_places(config))
+    places = _generator_places(config)
+    assign(kind, network, folded(state, places), places)
     return FlatLatents(network)
 
 
@@ -29,7 +29,8 @@ def discriminator(state: State, **keywords) -> keras.Model:
     kind = "dcgan.discriminator"
     config = settings(kind, dcgan.build_discriminator, _discriminator_facts(kind, state), keywords)
     network = dcgan.build_discriminator(**config)
-    assign(kind, network, state, _discriminator_places(config))
+    places = _discriminator_places(config)
+    assign(kind, network, folded(state, places), places)
     return PatchLogits(network)
 
 
@@ -40,8 +41,8 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     if "discriminator" in states:
         inferred["ndf"] = _discriminator_facts("dcgan.discriminator", states["discriminator"])["ndf"]
     config = settings("dcgan", dcgan.DCGAN.__init__, inferred, keywords)
-    places = {"generator": _generator_places, "discriminator": _discriminator_places}
-    networks = {network: (state, places[network](config)) for network, state in states.items()}
+    places = {"generator": _generator_places(config), "discriminator": _discriminator_places(config)}
+    networks = {network: (folded(state, places[network]), places[network]) for network, state in states.items()}
     channels = {"channels": config["channels"]} if config["channels"] in (1, 3) else {}
     return Plan("pytorch-64", config, {"size": config["image_size"]} | channels, networks)
 
@@ -87,7 +88,23 @@ def _stages(config: Mapping) -> int:
 
 
 def _last(state: State) -> int:
-    return max((int(index) for index in re.findall(r"^main\.(\d+)\.", "\n".join(state), re.MULTILINE)), default=-1)
+    return last_number(r"^main\.(\d+)\.", state)
+
+
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    return _generator_places({"image_size": 4 << len(kernels) - 1}) if _square(kernels) else None
+
+
+def _discriminator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    return _discriminator_places({"image_size": 4 << len(kernels) - 1}) if _square(kernels) else None
+
+
+def _square(kernels: Mapping) -> bool:
+    """Whether the kernels may be a DCGAN's: two-dimensional ones, all of a size but the one that meets the 4x4 maps."""
+    return len(kernels) > 1 and all(
+        kernel.ndim == 4 and kernel.shape[2] == kernel.shape[3] > 3 for kernel in kernels.values()
+    )
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _discriminator_reference}

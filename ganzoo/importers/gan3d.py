@@ -6,14 +6,13 @@ mirror; one without batch norm behind the first layer has convolutions at 0, 2, 
 doubles or halves the grid, so their number gives it: 5 for 64 voxels, 4 for 32.
 """
 
-import re
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 
 from ganzoo.importers._networks import FlatLatents
-from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
+from ganzoo.importers._state import Plan, State, assign, last_number, not_this_network, settings, shape_of
 from ganzoo.models import gan3d
 
 
@@ -99,7 +98,21 @@ def _stages(config: Mapping) -> int:
 
 
 def _last(state: State) -> int:
-    return max((int(index) for index in re.findall(r"^(\d+)\.", "\n".join(state), re.MULTILINE)), default=-1)
+    return last_number(r"^(\d+)\.", state)
+
+
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    return _generator_places({"grid_size": 4 << len(kernels) - 1}) if _cubes(kernels) else None
+
+
+def _discriminator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    config = {"grid_size": 4 << len(kernels) - 1, "bn_first": norms == len(kernels) - 1}
+    return _discriminator_places(config) if _cubes(kernels) else None
+
+
+def _cubes(kernels: Mapping) -> bool:
+    return len(kernels) > 1 and all(kernel.shape[2:] == (4, 4, 4) for kernel in kernels.values())
 
 
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _discriminator_reference}

@@ -16,7 +16,7 @@ import keras
 from ganzoo.errors import GanzooError
 from ganzoo.importers import _patchgan
 from ganzoo.importers._networks import SeededGenerator
-from ganzoo.importers._state import Plan, State, assign, not_this_network, settings, shape_of
+from ganzoo.importers._state import Plan, State, assign, folded, not_this_network, settings, shape_of
 from ganzoo.models import pix2pix
 
 _LEVEL = re.compile(r"model\.model\.1\.((?:model\.3\.)*)model\.\d+\.\w+")
@@ -28,7 +28,8 @@ def generator(state: State, **keywords) -> keras.Model:
     state, inferred = _generator_facts(kind, state, keywords)
     config = settings(kind, pix2pix.build_generator, inferred, keywords)
     network = pix2pix.build_generator(**config)
-    assign(kind, network, state, _generator_places(config))
+    places = _generator_places(config)
+    assign(kind, network, folded(state, places), places)
     return SeededGenerator(network) if len(network.inputs) == 2 else network
 
 
@@ -38,7 +39,8 @@ def discriminator(state: State, **keywords) -> keras.Model:
     state, inferred = _patchgan.facts(kind, state)
     config = settings(kind, pix2pix.build_discriminator, inferred, keywords)
     network = pix2pix.build_discriminator(**config)
-    assign(kind, network, state, _patchgan.places(config))
+    places = _patchgan.places(config)
+    assign(kind, network, folded(state, places), places)
     return network
 
 
@@ -64,9 +66,10 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
             "number: the two files are not of one model."
         )
     config = settings("pix2pix", pix2pix.Pix2Pix.__init__, inferred | d_facts, keywords)
-    networks = {"generator": (g_state, _generator_places(config))}
+    parts = {"generator": (g_state, _generator_places(config))}
     if "discriminator" in states:
-        networks["discriminator"] = (d_state, _patchgan.places(config))
+        parts["discriminator"] = (d_state, _patchgan.places(config))
+    networks = {network: (folded(state, places), places) for network, (state, places) in parts.items()}
     size = 2 ** config["num_downs"]
     data = {"size": size, "load_size": size * 286 // 256}  # the paper's jitter
     return Plan("facades-256", config, data | _image_channels(config), networks)
@@ -104,4 +107,12 @@ def _generator_places(config: Mapping) -> dict[str, str]:
     return places
 
 
+def _generator_reference(kernels: Mapping, norms: int) -> dict[str, str] | None:
+    """Down convolutions from the outside inwards, then the up convolutions back, as both a nest and a chain list them."""
+    if len(kernels) < 4 or len(kernels) % 2 or any(kernel.shape[2:] != (4, 4) for kernel in kernels.values()):
+        return None
+    return _generator_places({"num_downs": len(kernels) // 2, "norm": "batch"})
+
+
 NETWORKS = {"generator": generator, "discriminator": discriminator}
+REFERENCES = {"generator": _generator_reference, "discriminator": _patchgan.reference}

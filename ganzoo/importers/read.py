@@ -10,25 +10,38 @@ from pathlib import Path
 import numpy as np
 
 from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.importers import _wrapped
 
-__all__ = ["read_state"]
+__all__ = ["read_state", "read_states"]
 
-# A training script often wraps the weights beside its epoch and optimizer.
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
 _ALWAYS_FITS = 2**28  # bytes
 _SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 
 
-def read_state(path: str | Path) -> dict[str, np.ndarray]:
+def read_state(path: str | Path, *, key: str | None = None) -> dict[str, np.ndarray]:
     """The weights in a checkpoint file, as reference name -> array, in the file's order.
 
     Args:
-        path: `.pth` or `.pt` (a PyTorch state dict, bare or under "state_dict"; needs torch), `.safetensors` or `.npz`.
+        path: `.pth`, `.pt`, `.ckpt`, `.tar` or `.bin` of PyTorch (needs torch), `.safetensors` or `.npz`.
+        key: which state, if the file holds several: a training script's dictionary, or networks told apart by the
+            beginning of the names.
 
     Raises:
-        GanzooError: no such file, empty, truncated, of another type, without weights, or a pickle that wants to run
-            code (PyTorch's weights-only reader refuses it; nothing of it is executed).
+        GanzooError: no such file, empty, truncated, of another type, without weights, with several states and no key, or
+            a pickle that wants to run code (PyTorch's weights-only reader refuses it; nothing of it is executed).
     """
+    found = read_states(path)
+    if key is not None:
+        return _wrapped.pick(found, key, f'"{path}"')[1]
+    if len(found) > 1:
+        raise GanzooError(
+            f'"{path}" holds several states: {_wrapped.listed(found)}. Choose one: key="{next(iter(found))}".'
+        )
+    return next(iter(found.values()))
+
+
+def read_states(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Every state in a checkpoint file by the name of its place, "" for a bare one: see `read_state`."""
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -39,13 +52,10 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         raise GanzooError(f'There is no checkpoint file "{path}".' + (" It is a folder." if path.is_dir() else ""))
     if path.stat().st_size == 0:
         raise GanzooError(f'"{path}" is empty (0 bytes): the download or the copy failed.')
-    state = reader(path)
-    if not state:
-        raise GanzooError(f'"{path}" holds no weights.')
-    return state
+    return reader(path)
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
+def _read_torch(path: Path) -> dict[str, Mapping]:
     try:
         import torch
     except ModuleNotFoundError:
@@ -66,19 +76,34 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f'"{path}" cannot be read as a PyTorch state dict ({type(error).__name__}): truncated, damaged, or another '
             "kind of file. A good one is written by torch.save(net.state_dict(), path)."
         ) from None
-    return {name: _from_torch(path, name, tensor) for name, tensor in _unwrap(path, content).items()}
+    found = _wrapped.states(content) or {"": _bare(path, content)}
+    return {
+        place: {name: _from_torch(path, name, tensor) for name, tensor in state.items()}
+        for place, state in found.items()
+    }
 
 
-def _unwrap(path: Path, content) -> Mapping:
-    """The state dict in what `torch.load` returned."""
-    if isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
-        if all(isinstance(name, str) for name in inner):
-            return inner
+def _bare(path: Path, content) -> Mapping:
+    """What `torch.load` returned, where no state dict was found in it: for a sentence that says what it is instead."""
+    if isinstance(content, Mapping) and not content:
+        raise _no_weights(path)
+    if isinstance(content, Mapping) and all(isinstance(name, str) for name in content):
+        return content
     raise GanzooError(
         f'"{path}" holds a {type(content).__name__}, not a state dict (parameter names and tensors). '
         "Save it with torch.save(net.state_dict(), path)."
     )
+
+
+def _no_weights(path: Path) -> GanzooError:
+    return GanzooError(f'"{path}" holds no weights.')
+
+
+def _flat(path: Path, state: Mapping) -> dict[str, Mapping]:
+    """The states of a format without dictionaries in dictionaries."""
+    if not state:
+        raise _no_weights(path)
+    return _wrapped.states(state)
 
 
 def _from_torch(path: Path, name: str, tensor) -> np.ndarray:
@@ -91,7 +116,7 @@ def _from_torch(path: Path, name: str, tensor) -> np.ndarray:
     return (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path) -> dict[str, Mapping]:
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -99,7 +124,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except (SafetensorError, ValueError, MemoryError) as error:
         raise _unreadable(path, "safetensors file", error) from None
     state = {}
-    for name, tensor in tensors:
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):  # they come in an order that changes from run to run
         kind, data = tensor["dtype"], tensor["data"]
         if kind == "BF16":  # the upper half of a float32; NumPy has no such type
             array = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
@@ -111,10 +136,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
                 "convert the file to one of these."
             )
         state[name] = array.reshape(tensor["shape"])
-    return state
+    return _flat(path, state)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path) -> dict[str, Mapping]:
     if not zipfile.is_zipfile(path):
         raise GanzooError(f'"{path}" is no .npz archive: truncated, or another type of file under this name.')
     try:
@@ -127,7 +152,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise GanzooError(f'"{path}" is refused: it inflates to {inflated / 2**30:.1f} GiB, which weights do not do.')
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            state = {name: archive[name] for name in archive.files}
     except Exception as error:  # zip, zlib and the array header can each fail in several ways
         if "allow_pickle" in str(error):
             raise GanzooError(
@@ -135,6 +160,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
                 "Save plain arrays: numpy.savez(path, **weights)."
             ) from None
         raise _unreadable(path, ".npz archive", error) from None
+    return _flat(path, state)
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> GanzooError:
@@ -142,9 +168,12 @@ def _unreadable(path: Path, what: str, error: Exception) -> GanzooError:
     return GanzooError(f'"{path}" cannot be read as a {what}: truncated or damaged ({reason}).')
 
 
-_READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
+_READERS: dict[str, Callable[[Path], dict[str, Mapping]]] = {
     ".pth": _read_torch,
     ".pt": _read_torch,
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
+    ".ckpt": _read_torch,
+    ".tar": _read_torch,
+    ".bin": _read_torch,
 }

@@ -7,36 +7,39 @@ A picture is a uint8 array (height, width, channels) with 1 or 3 channels. Whate
 import io
 import math
 import os
-import stat
 import struct
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+SERVED = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # what a SavedModel decodes too
+FORMATS = (*SERVED, "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 POLICIES = ("crop", "pad", "stretch")
 MAX_PIXELS = 64_000_000  # 8000 x 8000: larger than any camera frame we train on, 192 MB when decoded
-MAX_BYTES = 512 * 2**20  # of one encoded file
+MAX_BYTES = files.MAX_BYTES  # of one encoded file
+BAND = 2**20  # pixels that are converted at once: a large picture takes little more memory than it has bytes
+PNG = b"\x89PNG\r\n\x1a\n"
+# Of a PNG: no pixel depends on these, and Pillow takes a file for corrupt in which they are long.
+UNSEEN = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+ROTATION = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # texts that may say which side of a picture is up
+MAX_ROTATION = 2**20  # bytes of such a text, Pillow's own limit
 
 # Pillow warns from 89 million pixels on; our own limit below that raises a sentence instead, so the warning is only noise.
 # A broken EXIF block costs a picture its rotation only; that needs no warning either.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")
+warnings.filterwarnings("ignore", message="Truncated File Read")  # a TIFF file of which the rest is missing
 
 
-class ImageError(GanzooError):
+class ImageError(files.FileError):
     """A file that is no usable picture. `kind`: missing, empty, bomb, truncated, corrupt or unsupported."""
-
-    def __init__(self, message: str, kind: str):
-        super().__init__(message)
-        self.kind = kind
 
 
 def read_image(
@@ -49,7 +52,7 @@ def read_image(
     """One picture as uint8 (height, width, channels).
 
     Args:
-        source: a path, or the bytes of a PNG, JPEG, WebP, GIF or BMP file (of an animation the first frame).
+        source: a path, or the bytes of a PNG, JPEG, WebP, GIF, BMP or TIFF file (of several frames the first).
         channels: 1 or 3 converts; None keeps one channel for gray files and gives three for all others.
         max_pixels: width x height above this is refused before anything is decoded (decompression bomb).
         name: what error sentences call the picture; the path by default.
@@ -64,17 +67,22 @@ def read_image(
     if isinstance(source, bytes):
         data, name = source, name or "the picture"
     else:
-        name = name or str(source)
+        name = name or files.shown(source)
         data = read_file(source, name)
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise _bomb(name, f"{width} x {height} pixels", max_pixels)
+            if image.mode == "F":
+                raise ImageError(
+                    f"{name} holds 32-bit floats, whose range is not known: save it with 8 or 16 bits.", "unsupported"
+                )
+            low = _low_bytes(data) if data.startswith(PNG) and _keyed_colour(image) else None
             image.load()
-            array = _to_array(image)
+            array = _to_array(image, low)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -86,22 +94,26 @@ def read_image(
 
 def read_file(path: str | os.PathLike, name: str | None = None) -> bytes:
     """The bytes of a picture file; raises `ImageError` for a missing, special (a pipe, say) or huge file."""
-    path, name = Path(path), name or str(path)
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise ImageError(f"{name} is no regular file.", "missing")
-        if about.st_size > MAX_BYTES:
-            raise _bomb(name, f"{about.st_size / 2**20:.0f} MiB", MAX_PIXELS)
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"Cannot read {name}: {error.strerror or error}.", "missing") from error
+        return files.read_bytes(path, MAX_BYTES, name=name)
+    except files.FileError as error:
+        raise ImageError(str(error), "bomb" if error.kind == "large" else error.kind) from error
 
 
-def image_size(data: bytes) -> tuple[int, int, str] | None:
-    """(width, height, Pillow mode) from the header alone, or None if the bytes are no picture."""
+def is_picture(value) -> bool:
+    """Whether `picture` reads it: a path or a Pillow image, and no array."""
+    return isinstance(value, str | os.PathLike | Image.Image)
+
+
+def picture(value: str | os.PathLike | Image.Image) -> np.ndarray:
+    """uint8 (height, width, 1 or 3) of a path or a Pillow image; raises `ImageError` as `read_image`."""
+    return _to_array(value) if isinstance(value, Image.Image) else read_image(value)
+
+
+def image_size(data: bytes, formats: Sequence[str] = FORMATS) -> tuple[int, int, str] | None:
+    """(width, height, Pillow mode) from the header alone, or None if the bytes are no picture of these formats."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _opened(data, formats) as image:
             return (*image.size, image.mode)
     except Exception:  # as in read_image: any failure means "no picture", which the caller reports
         return None
@@ -205,19 +217,90 @@ def write_png(path: str | os.PathLike, image: np.ndarray, text: Mapping[str, str
         raise GanzooError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def _to_array(image: Image.Image) -> np.ndarray:
-    """Decoded Pillow image -> upright uint8 (h, w, 1) for gray modes, (h, w, 3) for the rest."""
-    gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F"))
-    if image.mode.startswith(("I", "F")):  # 16-bit gray: "I;16" and its kin, or 32-bit "I" that holds 16-bit values
-        wide = np.asarray(image).astype(np.float64)
-        array = np.rint(np.clip(wide / 257.0, 0, 255)).astype(np.uint8)
-    elif "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        array = np.asarray(Image.alpha_composite(white, rgba).convert("L" if gray else "RGB"))
-    else:
-        array = np.asarray(image.convert("L" if gray else "RGB"))
-    return np.ascontiguousarray(_upright(array if array.ndim == 3 else array[..., None], image))
+def _opened(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
+    """The bytes as a Pillow image whose header is read. A transparent gray of a few bits gets the value that it has in 8."""
+    image = Image.open(io.BytesIO(_without_text(data)), formats=formats)
+    depth = data[24] if data.startswith(PNG) else 8
+    if image.mode == "L" and depth < 8 and "transparency" in image.info:
+        top = 2**depth - 1
+        image.info["transparency"] = (image.info["transparency"] & top) * 255 // top
+    return image
+
+
+def _without_text(data: bytes) -> bytes:
+    """A PNG without its texts and colour profile, other files as they are. Texts that say how it is turned stay."""
+    if not data.startswith(PNG):
+        return data
+    kept, start, at = [], 0, len(PNG)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if kind in UNSEEN and not _says_rotation(kind, data[at + 8 : end - 4]):
+            kept.append(data[start:at])
+            start = end
+        at = end
+    return b"".join([*kept, data[start:]]) if kept else data
+
+
+def _says_rotation(kind: bytes, body: bytes) -> bool:
+    """Whether a PNG's text chunk is Exif or XMP of a size that Pillow reads."""
+    key, _, rest = body.partition(b"\0")
+    if key not in ROTATION:
+        return False
+    packed = (
+        rest[1:] if kind == b"zTXt" else rest.split(b"\0", 3)[-1] if kind == b"iTXt" and rest[:1] == b"\1" else None
+    )
+    try:
+        size = len(rest if packed is None else zlib.decompressobj().decompress(packed, MAX_ROTATION))
+    except zlib.error:
+        return False
+    return size < MAX_ROTATION
+
+
+def _keyed_colour(image: Image.Image) -> bool:
+    """Whether an unread image is 16-bit RGB in which one colour is transparent: 8 bits cannot tell which pixels have it."""
+    return isinstance(image.info.get("transparency"), tuple) and any("16" in str(tile.args) for tile in image.tile)
+
+
+def _low_bytes(data: bytes) -> np.ndarray:
+    """The low bytes of a 16-bit RGB PNG, uint8 (h, w, 3); Pillow itself gives the high ones."""
+    with _opened(data) as image:
+        image.tile = [
+            tile._replace(args="RGB;16L") for tile in image.tile
+        ]  # little-endian: the other byte of each value
+        image.load()
+        return np.asarray(image)
+
+
+def _to_array(image: Image.Image, low: np.ndarray | None = None) -> np.ndarray:
+    """Decoded Pillow image -> upright uint8 (h, w, 1) for gray modes, (h, w, 3) for the rest. `low`: of `_low_bytes`."""
+    gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+    out = np.empty((image.height, image.width, 1 if gray else 3), np.uint8)
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        out[top:bottom] = _band(band, gray, None if low is None else low[top:bottom]).reshape(out[top:bottom].shape)
+    return np.ascontiguousarray(_upright(out, image))
+
+
+def _band(image: Image.Image, gray: bool, low: np.ndarray | None) -> np.ndarray:
+    """uint8 pixels of a part of an image, transparency on white."""
+    key = image.info.get("transparency")
+    if image.mode.startswith("I"):  # 16-bit gray: "I;16" and its kin, or 32-bit "I" that holds 16-bit values
+        wide = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        array = ((wide * 255 + 32895) >> 16).astype(np.uint8)  # / 257, rounded
+        array[wide == key] = 255
+        return array
+    if low is not None:
+        array = np.array(image)
+        array[((array.astype(np.uint16) << 8 | low) == key).all(-1)] = 255
+        return array
+    if key is None and image.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return np.asarray(image.convert("L" if gray else "RGB"))
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(white, rgba).convert("L" if gray else "RGB"))
 
 
 def _upright(array: np.ndarray, image: Image.Image) -> np.ndarray:
@@ -262,27 +345,29 @@ def _unreadable(name: str, data: bytes, error: Exception) -> ImageError:
     signature = _signature(data)
     if signature is None:
         return ImageError(f"{name} is no picture of a known kind ({', '.join(FORMATS)}).", "unsupported")
-    if _cut_short(signature, data):
+    if _cut_short(signature, data) or (signature == "TIFF" and "truncated" in str(error)):  # it has no end mark
         return ImageError(f"{name} is a truncated {signature} file ({len(data)} bytes).", "truncated")
-    return ImageError(
-        f"{name} is a corrupt {signature} file: {str(error).rstrip('.') or type(error).__name__}.", "corrupt"
-    )
+    why = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
+    return ImageError(f"{name} is a corrupt {signature} file: {why or type(error).__name__}.", "corrupt")
 
 
 def _signature(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     starts = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF", b"BM": "BMP"}
+    starts |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF")
     return next((kind for start, kind in starts.items() if data.startswith(start)), None)
 
 
 def _cut_short(signature: str, data: bytes) -> bool:
-    """True if the end mark (or the length in the header) of the format says that bytes are missing."""
+    """True if the end mark (or a length or place in the header) of the format says that bytes are missing."""
     if signature == "PNG":
         return b"IEND" not in data[-1024:]
     if signature == "JPEG":
         return b"\xff\xd9" not in data[-1024:]
     if signature == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
+    if signature == "TIFF":  # what it holds is listed at the place that its header names, often the end
+        return len(data) >= 8 and len(data) <= struct.unpack_from("<I" if data[:1] == b"I" else ">I", data, 4)[0]
     offset, extra = (4, 8) if signature == "WEBP" else (2, 0)
     return len(data) < offset + 4 or len(data) < struct.unpack_from("<I", data, offset)[0] + extra

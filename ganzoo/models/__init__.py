@@ -3,5 +3,7 @@
 import importlib
 import pkgutil
 
+import ganzoo.schedules  # noqa: F401  (registers the optimizers that a saved .keras file names)
+
 for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
     importlib.import_module(f"{__name__}.{_module}")

@@ -12,11 +12,17 @@ Objective: min_G max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))], G trained by max 
 | CONV 1 ... 4 | `up*`, the last one without batch norm, tanh |
 | discriminator | `down1` ... `downK`, stride 2, leaky slope 0.2, then `logit` |
 
-Deviations: none for the two paper-size presets. `pytorch-64` is the PyTorch example (kernel 4, z normal, batch norm by
-channel after the projection); `lsun-64` the paper's figure 1 and faces script (kernel 5, widths 1024 ... 128, z uniform,
-batch norm by *unit* after the projection, epsilon 1e-8), without the script's weight decay, which the paper does not
-mention. Sampling uses standing statistics (recomputed after training), so that an image depends on its own z alone;
-the official script samples with batch statistics. Other sizes follow the same rule: one stride-2 layer for a doubling.
+Training (section 4): Adam at 2e-4, beta_1 0.5; batches of 128; weights N(0, 0.02), gains N(1, 0.02); images scaled to
+[-1, 1] and not augmented; LSUN's 3 million bedrooms for one and for five epochs (figures 2 and 3). Preset `lsun-64` has these
+numbers with five epochs, `pytorch-64` the example's, batches of 64.
+
+Deviations: none in the networks of the two paper-size presets. `pytorch-64` is the PyTorch example (kernel 4, z normal, batch
+norm by channel after the projection); `lsun-64` the paper's figure 1 and faces script (kernel 5, widths 1024 ... 128, z
+uniform, batch norm by *unit* after the projection, epsilon 1e-8), without the script's weight decay, which the paper does not
+mention, and without the removal of near duplicates from LSUN (section 4.1.1). Both networks move in every step, D first, on
+one z; the script moves them in turn, each on a z of its own. Sampling uses standing statistics (recomputed after training),
+so that an image depends on its own z alone; the official script samples with batch statistics. Other sizes follow the same
+rule: one stride-2 layer for a doubling.
 """
 
 import keras
@@ -24,7 +30,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN
+from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm
 from ganzoo.registry import register
@@ -45,9 +51,7 @@ def _stages(image_size):
     return stages
 
 
-def build_generator(
-    *, image_size=64, channels=3, latent_dim=100, ngf=64, kernel_size=4, unit_norm=False, epsilon=1e-5
-) -> keras.Model:
+def build_generator(*, image_size, channels, latent_dim, ngf, kernel_size, unit_norm, epsilon) -> keras.Model:
     """z (N, latent_dim) or (N, 1, 1, latent_dim) -> images (N, image_size, image_size, channels) in [-1, 1].
 
     Args:
@@ -75,7 +79,7 @@ def build_generator(
     return keras.Model(z, layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
 
 
-def build_discriminator(*, image_size=64, channels=3, ndf=64, kernel_size=4, epsilon=1e-5) -> keras.Model:
+def build_discriminator(*, image_size, channels, ndf, kernel_size, epsilon) -> keras.Model:
     """images (N, image_size, image_size, channels) -> logit (N, 1); no batch norm on the first layer (section 3)."""
     image = keras.Input((image_size, image_size, channels), name="image")
     x = image
@@ -118,18 +122,24 @@ class DCGAN(LatentGAN):
     """All-convolutional G and D with batch norm, ReLU in G, leaky ReLU in D.
 
     Args:
-        image_size: 4 * 2^k; 64 in the paper.
+        image_size: 4 * 2^k.
         channels: of the images, 1 or 3.
-        latent_dim: 100 (section 4).
+        latent_dim: width of z (section 4).
         latent_distribution: "normal" (PyTorch example) or "uniform" on [-1, 1] (paper).
         ngf, ndf: base widths of G and D: 64 (PyTorch example) or 128 (paper).
         kernel_size: 4 (PyTorch example) or 5 (paper).
         unit_norm: batch norm by unit after the projection, as the official code.
         epsilon: of the batch norms: 1e-5 (PyTorch example), 1e-8 (official code).
-        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+        ema_decay: decay of an averaged copy of G; the paper has none.
     """
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    own_metrics = {"linear-d-features": "linear"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
+    checks = Checks(
+        small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8}
+        | {"data.size": 8, "data.split": "test"}
+    )
 
     def __init__(
         self,
@@ -145,20 +155,10 @@ class DCGAN(LatentGAN):
         epsilon=1e-5,
         ema_decay=0.0,
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if latent_distribution not in ("normal", "uniform"):
             raise GanzooError(f'latent_distribution is "normal" or "uniform"; received {latent_distribution!r}.')
-        self.image_size, self.channels = image_size, channels
-        self.latent_dim, self.latent_distribution = latent_dim, latent_distribution
-        self.ngf, self.ndf = ngf, ndf
-        self.kernel_size, self.unit_norm, self.epsilon = kernel_size, unit_norm, epsilon
-        shared = {"image_size": image_size, "channels": channels, "kernel_size": kernel_size, "epsilon": epsilon}
-
-        def generator():
-            return build_generator(latent_dim=latent_dim, ngf=ngf, unit_norm=unit_norm, **shared)
-
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+        self.register_networks(generator=build_generator, discriminator=build_discriminator)
 
     # ---- training: D, then G against the updated D, on one forward of G -------------------------------------------
     def forward(self, data):
@@ -191,6 +191,7 @@ class DCGAN(LatentGAN):
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 
+    # ---- sampling ------------------------------------------------------------------------------------------------
     def draw(self, shape, seed):
         """z ~ N(0, 1) or U(-1, 1) of the given shape."""
         if self.latent_distribution == "normal":

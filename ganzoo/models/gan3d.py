@@ -10,15 +10,20 @@ Objective (equation 1): L_3D-GAN = E_x[log D(x)] + E_z[log(1 - D(G(z)))], G trai
 |---|---|
 | G(z), figure 1: 4^3 convolutions 512-256-128-64-1 | `generator`: `project`, `up1` ... `upK`, each one doubles the grid |
 | D(x), "mostly mirrors" G | `discriminator`: `down1` ... `downK`, `logit` |
-| z, 200 numbers, i.i.d. uniform on [0, 1] | `latent_dim`; N(0, 1) with an encoder (section 3.3) |
+| z, 200 numbers, i.i.d. uniform on [0, 1] | `latent_dim`; N(0, 1) with an encoder (section 3.2) |
 | D is updated "only if its accuracy in the last batch is not higher than 80 %" | `accuracy_limit`, `d_accuracy` |
-| E(y), five convolutions (section 3.3) | `encoder`, there is one if `encoder_size` is not 0 |
+| E(y), five convolutions (section 3.2) | `encoder`, there is one if `encoder_size` is not 0 |
 | a_1 = 5, a_2 = 1e-4 | `kl_weight`, `reconstruction_weight` |
+
+Training (section 3.1): Adam, beta_1 0.5, at 0.0025 for G and 1e-5 for D; batches of 100; one network for each category of
+ShapeNet in 64^3 voxels, without augmentation; length and initialisation are not given. Preset `shapenet-64` has these
+numbers and 25,000 steps; `furniture-32` and `furniture-vae-32` (3D-VAE-GAN) have smaller nets and nearer rates.
 
 Deviations: G takes the non-saturating loss for the formula's log(1 - D(G(z))). Convolutions before a batch norm have no
 bias (the release zeroes them). Sampling uses standing statistics (recomputed after training), so that a shape depends on
-its own z alone. Other grids follow the same rule, one stride-2 layer for a doubling; other pictures have a last encoder
-layer as wide as the map that is left, 8 at the paper's 256 pixels. Weights start at N(0, 0.02), which the paper leaves open.
+its own z alone. Weights start at N(0, 0.02), as DCGAN's. Other grids follow the same rule, one stride-2 layer for a doubling;
+other pictures have a last encoder layer as wide as the map that is left, 8 at the paper's 256 pixels. The encoder's paddings
+are not given: they leave 64, 32, 16, 8 and 1 pixels. The rates of E are not given either.
 """
 
 import keras
@@ -27,13 +32,13 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import LatentGAN, pixels, rows
+from ganzoo.base import Checks, LatentGAN, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.media import shapes3d
 from ganzoo.registry import register
 
-CODE_LAYERS = ((64, 11, 4), (128, 5, 2), (256, 5, 2), (512, 5, 2))  # section 3.3: width, kernel, stride at nef = 64
+CODE_LAYERS = ((64, 11, 4), (128, 5, 2), (256, 5, 2), (512, 5, 2))  # section 3.2: width, kernel, stride at nef = 64
 
 
 def _init():
@@ -51,7 +56,7 @@ def _stages(grid_size):
     return stages
 
 
-def build_generator(*, grid_size=64, latent_dim=200, ngf=64) -> keras.Model:
+def build_generator(*, grid_size, latent_dim, ngf) -> keras.Model:
     """z (N, latent_dim) -> probabilities (N, grid_size, grid_size, grid_size, 1) that a voxel is filled.
 
     Args:
@@ -74,7 +79,7 @@ def build_generator(*, grid_size=64, latent_dim=200, ngf=64) -> keras.Model:
     return keras.Model(z, layers.Activation("sigmoid", name="sigmoid", dtype="float32")(x), name="generator")
 
 
-def build_discriminator(*, grid_size=64, ndf=64, bn_first=True) -> keras.Model:
+def build_discriminator(*, grid_size, ndf, bn_first) -> keras.Model:
     """voxels (N, grid_size, grid_size, grid_size, 1) -> logit (N, 1).
 
     Args:
@@ -93,16 +98,18 @@ def build_discriminator(*, grid_size=64, ndf=64, bn_first=True) -> keras.Model:
     return keras.Model(voxels, layers.Reshape((1,), name="logit_flat", dtype="float32")(x), name="discriminator")
 
 
-def build_encoder(*, image_size=256, latent_dim=200, nef=64) -> keras.Model:
-    """images (N, image_size, image_size, 3) in [-1, 1] -> mean and log-variance of q(z|y), (N, 2 * latent_dim).
+def build_encoder(*, encoder_size, latent_dim, nef) -> keras.Model:
+    """images (N, encoder_size, encoder_size, 3) in [-1, 1] -> mean and log-variance of q(z|y), (N, 2 * latent_dim).
 
     Args:
-        image_size: a multiple of 32; the fifth layer covers what the four strides leave, 8x8 of the paper's 256 pixels.
+        encoder_size: a multiple of 32; the fifth layer covers what the four strides leave, 8x8 of the paper's 256 pixels.
         nef: width of the first layer: 64 -> 64-128-256-512.
     """
-    if image_size < 32 or image_size % 32:
-        raise GanzooError(f"The encoder's pictures have a side of 32, 64, 96, 128, ... pixels; received {image_size}.")
-    image = keras.Input((image_size, image_size, 3), name="image")
+    if encoder_size < 32 or encoder_size % 32:
+        raise GanzooError(
+            f"The encoder's pictures have a side of 32, 64, 96, 128, ... pixels; received {encoder_size}."
+        )
+    image = keras.Input((encoder_size, encoder_size, 3), name="image")
     x = image
     for number, (width, kernel, stride) in enumerate(CODE_LAYERS, 1):
         x = layers.ZeroPadding2D((kernel - 1) // 2, name=f"code{number}_pad")(x)
@@ -111,10 +118,16 @@ def build_encoder(*, image_size=256, latent_dim=200, nef=64) -> keras.Model:
             width * nef // 64, kernel, stride, kernel_initializer=_init(), bias_constraint=Zeroed(), name=f"code{number}_conv"
         )(x)  # fmt: skip
         x = layers.ReLU(name=f"code{number}_relu")(_norm(f"code{number}_norm")(x))
-    x = layers.Conv2D(2 * latent_dim, image_size // 32, kernel_initializer=_init(), name="code5_conv", dtype="float32")(
-        x
-    )
+    x = layers.Conv2D(
+        2 * latent_dim, encoder_size // 32, kernel_initializer=_init(), name="code5_conv", dtype="float32"
+    )(x)
     return keras.Model(image, layers.Reshape((2 * latent_dim,), name="code", dtype="float32")(x), name="encoder")
+
+
+def reconstruction_distance(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Mean over the batch of ||G(E(y)) - x||_2, the norm over all voxels of a shape."""
+    squares = tf.reduce_sum(tf.square(tf.cast(made, tf.float32) - real), axis=[1, 2, 3, 4])
+    return tf.reduce_mean(tf.sqrt(squares + 1e-12))  # the slope of a root at 0 is infinite
 
 
 @register("3d-gan")
@@ -122,19 +135,23 @@ class GAN3D(LatentGAN):
     """Volumetric G and D; with an encoder the paper's second model, 3D-VAE-GAN, from a picture to a shape.
 
     Args:
-        grid_size: voxels a side, 4 * 2^k; 64 in the paper.
-        latent_dim: 200 (section 3.1).
-        ngf, ndf: base widths of G and D, 64.
+        grid_size: voxels a side, 4 * 2^k.
+        latent_dim: width of z (section 3.1).
+        ngf, ndf: base widths of G and D.
         bn_first: batch norm after D's first layer (section 3.1 taken literally).
-        accuracy_limit: D is updated if its accuracy in the last batch was not higher, 0.8 (section 3.1); 1 is always.
+        accuracy_limit: D is updated if its accuracy in the last batch was not higher (section 3.1); 1 is always.
         encoder_size: side of the encoder's pictures, 256 in the paper; 0 for no encoder (3D-GAN).
-        nef: base width of the encoder, 64 (section 3.3).
-        kl_weight, reconstruction_weight: 5 and 1e-4 (section 3.3).
-        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+        nef: base width of the encoder (section 3.2).
+        kl_weight, reconstruction_weight: a_1 and a_2 (section 3.2).
+        ema_decay: decay of an averaged copy of G; the paper has none.
     """
 
     standing = (16, 32)  # each shape has thousands of voxels
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
+    makes = "voxels"
+    own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
+    feature_layers = "_lrelu"
+    checks = Checks(small={"model.grid_size": 8, "model.latent_dim": 6, "model.ngf": 4, "model.ndf": 3, "data.size": 8})
 
     def __init__(
         self,
@@ -151,26 +168,14 @@ class GAN3D(LatentGAN):
         reconstruction_weight=1e-4,
         ema_decay=0.0,
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if not 0 <= accuracy_limit <= 1:
             raise GanzooError(f"accuracy_limit is a share from 0 to 1 (always update D); received {accuracy_limit}.")
-        self.grid_size, self.latent_dim = grid_size, latent_dim
-        self.ngf, self.ndf, self.bn_first = ngf, ndf, bn_first
-        self.accuracy_limit = accuracy_limit
-        self.encoder_size, self.nef = encoder_size, nef
-        self.kl_weight, self.reconstruction_weight = kl_weight, reconstruction_weight
         # Of the last batch, the mean over the replicas: all of them gate alike. 0 before the first: D is updated.
         self.d_accuracy = keras.Variable(0.0, trainable=False, dtype="float32", aggregation="mean", name="d_accuracy")
-
-        def generator():
-            return build_generator(grid_size=grid_size, latent_dim=latent_dim, ngf=ngf)
-
-        networks = {
-            "generator": generator(),
-            "discriminator": build_discriminator(grid_size=grid_size, ndf=ndf, bn_first=bn_first),
-        }
+        encoder = {}
         if encoder_size:
-            networks["encoder"] = build_encoder(image_size=encoder_size, latent_dim=latent_dim, nef=nef)
+            encoder["encoder"] = build_encoder
             self.players = {
                 "d_optimizer": ("discriminator",),
                 "e_optimizer": ("encoder",),
@@ -178,8 +183,15 @@ class GAN3D(LatentGAN):
             }
             self.logs = (*GAN3D.logs, "kl", "reconstruction")
             self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(**networks, **ema)
+        self.register_networks(generator=build_generator, discriminator=build_discriminator, **encoder)
+
+    @property
+    def latent_distribution(self):
+        return "normal" if self.encoder_size else "uniform"
+
+    @property
+    def reads_pictures(self):
+        return bool(self.encoder_size)
 
     def training_state(self):
         return super().training_state() | {"d_accuracy": self.d_accuracy}
@@ -189,7 +201,7 @@ class GAN3D(LatentGAN):
         """As the base, but grids of bool or uint8 are occupancies 0 and 1, not pixels."""
 
         def as_floats(x):
-            return tf.cast(x, tf.float32) if len(x.shape) == 5 else x
+            return tf.cast(x, tf.float32) if x is not None and len(x.shape) == 5 else x  # None: y of train_on_batch
 
         return super().unpack(tf.nest.map_structure(as_floats, data))
 
@@ -200,6 +212,17 @@ class GAN3D(LatentGAN):
         with tf.GradientTape() as tape:
             fake = self.generator(z, training=True)
         return real, pictures, fake, tape
+
+    def encode(self, picture):
+        """z ~ q(z|y) for this step's pictures, by reparameterisation, and the mean over them of KL(q || N(0, 1))."""
+        mean, log_variance = tf.split(self.encoder(picture, training=True), 2, axis=1)
+        noise = self.noise(tf.random.stateless_normal, "code", tf.shape(picture)[0], [self.latent_dim])
+        kl = 0.5 * tf.reduce_sum(tf.exp(log_variance) + mean**2 - 1 - log_variance, axis=1)
+        return mean + tf.exp(0.5 * log_variance) * noise, tf.reduce_mean(kl)
+
+    def due(self, player):
+        """D moves if its accuracy in the last step says so."""
+        return self.d_accuracy.value <= self.accuracy_limit if player == "d_optimizer" else True
 
     def discriminator_step(self, real, fake):
         due = self.due("d_optimizer")
@@ -214,10 +237,6 @@ class GAN3D(LatentGAN):
         self.d_accuracy.assign(accuracy)
         judgement = losses.judgement(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
-
-    def due(self, player):
-        """D moves if its accuracy in the last step says so."""
-        return self.d_accuracy.value <= self.accuracy_limit if player == "d_optimizer" else True
 
     def encoder_step(self, real, picture):
         """E on a_1 KL + a_2 ||G(E(y)) - x||_2."""
@@ -247,13 +266,6 @@ class GAN3D(LatentGAN):
         g_loss = self.generator_step(real, pictures, fake, tape)
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **logs)
-
-    def encode(self, picture):
-        """z ~ q(z|y) for this step's pictures, by reparameterisation, and the mean over them of KL(q || N(0, 1))."""
-        mean, log_variance = tf.split(self.encoder(picture, training=True), 2, axis=1)
-        noise = self.noise(tf.random.stateless_normal, "code", tf.shape(picture)[0], [self.latent_dim])
-        kl = 0.5 * tf.reduce_sum(tf.exp(log_variance) + mean**2 - 1 - log_variance, axis=1)
-        return mean + tf.exp(0.5 * log_variance) * noise, tf.reduce_mean(kl)
 
     def batch_signature(self):
         grid = {"voxels": tf.TensorSpec([None, *[self.grid_size] * 3, 1], tf.float32)}
@@ -337,9 +349,3 @@ class GAN3D(LatentGAN):
             shape = [None, self.encoder_size, self.encoder_size, 3]
             endpoints["reconstruct"] = (reconstruct, {"images": tf.TensorSpec(shape, tf.float32, name="images")})
         return endpoints
-
-
-def reconstruction_distance(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Mean over the batch of ||G(E(y)) - x||_2, the norm over all voxels of a shape."""
-    squares = tf.reduce_sum(tf.square(tf.cast(made, tf.float32) - real), axis=[1, 2, 3, 4])
-    return tf.reduce_mean(tf.sqrt(squares + 1e-12))  # the slope of a root at 0 is infinite

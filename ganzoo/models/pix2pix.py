@@ -13,20 +13,27 @@ Objective (equation 4):  G* = arg min_G max_D  E[log D(x, y)] + E[log(1 - D(x, G
 | Ck, CDk (appendix 6.1) | `downN_conv/_norm`, `upN_conv/_norm/_dropout`; N counts from the image inwards |
 | lambda | `l1_weight`, 100 |
 
+Training (section 3.3, appendix 6.2): Adam at 2e-4, beta_1 0.5, beta_2 0.999, the rate constant in the Lua code (the PyTorch code
+lets it fall to zero over the second half); batches of 1 to 10; lambda = 100; weights N(0, 0.02), gains N(1, 0.02). Pairs are
+resized to 286 x 286, cropped to 256 at one random place for both and mirrored at random. Facades: 400 pairs, 200 epochs,
+batches of 1, which is preset `facades-256`. `lines2colour-64` and `edges2emoji-128` have smaller nets and falling rates.
+
 Deviations: dropout sits on the three innermost decoder layers, as in the paper and its Lua code;
 `dropout_placement="pytorch"` moves it to the middle blocks of the PyTorch code. The bottleneck has no norm: the first
-arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). Smaller
-nets (`num_downs` < 8) follow the same rule. `norm="instance"` trains at any batch size with the statistics that test
-time has anyway; the small presets use it.
+arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D move on
+one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own statistics, as in
+the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"` trains at any batch size with
+the statistics that test time has anyway; the small presets use it.
 """
 
+import functools
+
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, pixels, rows
+from ganzoo.base import BaseGAN, Checks, masks, pixels, rows, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
 from ganzoo.registry import register
@@ -36,20 +43,13 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same"):
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D):
     """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
 
     `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
-    return layers.Conv2D(
-        filters,
-        kernel_size,
-        strides,
-        padding=padding,
-        use_bias=bias,
-        bias_constraint=Zeroed() if bias and normed else None,
-        kernel_initializer=_init(),
-        name=name,
-    )
+    constraint = Zeroed() if bias and normed else None
+    options = {"use_bias": bias, "bias_constraint": constraint, "kernel_initializer": _init(), "name": name}
+    return layer(filters, kernel_size, strides, padding=padding, **options)
 
 
 def _norm(norm, name):
@@ -61,7 +61,7 @@ def _norm(norm, name):
 
 
 def build_generator(
-    *, input_channels=3, output_channels=3, ngf=64, num_downs=8, norm="batch", dropout=0.5, dropout_placement="paper"
+    *, input_channels, output_channels, ngf, num_downs, norm, dropout, dropout_placement
 ) -> keras.Model:
     """U-Net: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
 
@@ -93,16 +93,7 @@ def build_generator(
     dropped = _dropout_levels(num_downs, dropout_placement) if dropout else ()
     for level in range(num_downs, 1, -1):
         x = layers.ReLU(name=f"up{level}_relu")(x)
-        x = layers.Conv2DTranspose(
-            widths[level - 2],
-            4,
-            2,
-            padding="same",
-            use_bias=bias,
-            bias_constraint=Zeroed() if bias else None,
-            kernel_initializer=_init(),
-            name=f"up{level}_conv",
-        )(x)
+        x = _conv(widths[level - 2], f"up{level}_conv", bias=bias, layer=layers.Conv2DTranspose)(x)
         x = _norm(norm, f"up{level}_norm")(x)
         if level in dropped:
             noise = RowUniform(level, name=f"up{level}_noise")([x, seeds])
@@ -124,7 +115,7 @@ def _dropout_levels(num_downs, placement):
     raise GanzooError(f'dropout_placement is "paper" or "pytorch"; received {placement!r}.')
 
 
-def build_discriminator(*, channels=6, ndf=64, n_layers=3, norm="batch") -> keras.Model:
+def build_discriminator(*, channels, ndf, n_layers, norm) -> keras.Model:
     """PatchGAN: concat(x, y) (N, H, W, channels) -> logits (N, h, w, 1), one for each patch.
 
     Args:
@@ -164,18 +155,23 @@ class Pix2Pix(BaseGAN):
 
     Args:
         input_channels, output_channels: of x and of y.
-        ngf, ndf: base widths of G and D, 64.
+        ngf, ndf: base widths of G and D.
         num_downs: U-Net levels; sides are padded to multiples of 2^num_downs.
         n_layers: of the PatchGAN, 3 = 70x70; 0 = PixelGAN.
         norm: "batch" (paper), "instance" or "none".
-        dropout: 0.5 on the innermost decoder layers, in training and at test time (section 3.4).
+        dropout: on the innermost decoder layers, in training and at test time (section 3.4).
         dropout_placement: "paper" or "pytorch".
-        l1_weight: lambda, 100 (section 3.3).
-        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+        l1_weight: lambda (section 3.3).
+        ema_decay: decay of an averaged copy of G; the paper has none.
     """
 
     task = "image"
     logs = ("d_loss", "g_loss", "l1", "fooled", "real_logit", "fake_logit")
+    checks = Checks(
+        small={"model.ngf": 2, "model.ndf": 2, "model.num_downs": 2, "model.n_layers": 1}
+        | {"data.size": 16, "data.load_size": 18, "data.split": "test"},
+        state={"data.mirror": True},
+    )
 
     def __init__(
         self,
@@ -192,35 +188,19 @@ class Pix2Pix(BaseGAN):
         l1_weight=100.0,
         ema_decay=0.0,
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if norm not in ("batch", "instance", "none"):
             raise GanzooError(f'norm is "batch", "instance" or "none"; received {norm!r}.')
-        self.input_channels, self.output_channels = input_channels, output_channels
-        self.ngf, self.ndf, self.num_downs, self.n_layers = ngf, ndf, num_downs, n_layers
-        self.norm, self.dropout, self.dropout_placement = norm, dropout, dropout_placement
-        self.l1_weight = l1_weight
+        discriminator = functools.partial(build_discriminator, channels=input_channels + output_channels)
+        self.register_networks(generator=build_generator, discriminator=discriminator)
 
-        def generator():
-            return build_generator(
-                input_channels=input_channels,
-                output_channels=output_channels,
-                ngf=ngf,
-                num_downs=num_downs,
-                norm=norm,
-                dropout=dropout,
-                dropout_placement=dropout_placement,
-            )
-
-        discriminator = build_discriminator(
-            channels=input_channels + output_channels, ndf=ndf, n_layers=n_layers, norm=norm
-        )
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(generator=generator(), discriminator=discriminator, **ema)
+    @property
+    def stride(self):
+        return 2**self.num_downs
 
     def translate(self, generator, images, seeds):
         """G(x, z) in training mode, which is the paper's test mode too."""
-        takes_seeds = len(generator.inputs) == 2
-        return generator([images, seeds] if takes_seeds else images, training=True)
+        return generator([images, seeds] if len(generator.inputs) == 2 else images, training=True)
 
     # ---- training: D, then G, on the same pair and one forward of G (section 3.3) ---------------------------------
     def forward(self, data):
@@ -267,7 +247,12 @@ class Pix2Pix(BaseGAN):
         """The sampling generator on the same variables, with every batch norm taking each image's own statistics."""
         if self.norm != "batch":
             return self.sampler
-        return self.cached("per_image", lambda: _view(self.sampler, _per_image))
+        return self.cached("per_image", lambda: views.per_image(self.sampler))
+
+    def translated(self, images, seeds):
+        """float32 G(x, z) of float32 images (N, H, W, C) of any size, padded to the stride, and seeds (N, 2)."""
+        generator = self.per_image_sampler()
+        return translation.padded(lambda x: self.translate(generator, x, seeds), images, self.stride)
 
     def generate(self, images, *, seed=0):
         """Translates images of any size, padded to the stride and cropped back.
@@ -280,40 +265,15 @@ class Pix2Pix(BaseGAN):
             uint8 (N, H, W, output_channels).
         """
         x = pixels.images_in(images, self.input_channels)
-        seeds = rows.row_seeds(seed, x.shape[0])
-        generator = self.per_image_sampler()
-
-        def traced():
-            shapes = tf.TensorSpec([1, None, None, self.input_channels]), tf.TensorSpec([1, 2], tf.int32)
-            return tf.function(lambda x, s: pixels.to_uint8(self.padded(generator, x, s)), input_signature=shapes)
-
-        run = self.cached("generate", traced)
-        # One image at a time: the result cannot depend on the neighbours, not even by rounding.
-        return np.concatenate([run(x[i : i + 1], seeds[i : i + 1]).numpy() for i in range(x.shape[0])])
-
-    def padded(self, generator, x, seeds):
-        """float32 output of float32 images (N, H, W, C): edges repeated to the stride, the result cropped back."""
-        stride = 2**self.num_downs
-        height, width = tf.shape(x)[1], tf.shape(x)[2]
-        rows = tf.minimum(tf.range(-(-height // stride) * stride), height - 1)
-        columns = tf.minimum(tf.range(-(-width // stride) * stride), width - 1)
-        x = tf.gather(tf.gather(x, rows, axis=1), columns, axis=2)
-        return self.translate(generator, x, seeds)[:, :height, :width]
+        return translation.one_by_one(self, "generate", self.translated, x, seed)
 
     # ---- serving -------------------------------------------------------------------------------------------------
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
-        size = self.run_config.data.size if self.run_config else max(64, 2**self.num_downs)
+        size = self.run_config.data.size if self.run_config else max(64, self.stride)
         seeds = rows.row_seeds(0, 1)
-
-        def call(layer, *args, **kwargs):
-            if not isinstance(layer, RowUniform):
-                return _per_image(layer, *args, **kwargs)
-            x, _ = args[0]
-            return layer([tf.zeros([1, *x.shape[1:]]), seeds]).numpy()  # one mask for all rows
-
         image = keras.Input((size, size, self.input_channels), name="images")
-        generator = _view(self.sampler, call, [image, *self.sampler.inputs[1:]])
+        generator = views.per_image_with_noise_of(self.sampler, seeds, image)
 
         def tensors(images):
             """float32 images (N, size, size, C) in [-1, 1] -> float32 images in [-1, 1]."""
@@ -322,36 +282,14 @@ class Pix2Pix(BaseGAN):
         shape = [None, size, size, self.input_channels]
         return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
 
+    def page_networks(self, size):
+        """(image, one mask for each dropout layer) -> image; every norm takes the image's own statistics."""
+        return {"network": masks.endpoint(self.per_image_sampler(), self.translate, size)}
+
+    def page_noise(self, size, seeds):
+        """The masks: 1 for each unit that dropout keeps in `generate(picture, seed=)`."""
+        return masks.kept(self.sampler, size, seeds, self.dropout)
+
     def serving_signature(self):
-        generator = self.per_image_sampler()
-
-        def serve_row(row):
-            image_bytes, seed = row
-            x = pixels.decode_image(image_bytes, self.input_channels)[None]
-            y = self.padded(generator, x, rows.seeds_of(seed[None]))
-            return tf.io.encode_png(pixels.to_uint8(y)[0])
-
-        def serve(image_bytes, seed):
-            """PNG, JPEG, GIF or BMP bytes (N,), each of its own size, and int64 dropout seeds (N,) -> PNG bytes."""
-            return {"image_bytes": tf.map_fn(serve_row, (image_bytes, seed), fn_output_signature=tf.string)}
-
-        def tensors(images, seed):
-            """float32 images (N, H, W, C) in [-1, 1] and int64 seeds (N,) -> float32 images in [-1, 1]."""
-            return {"images": self.padded(generator, images, rows.seeds_of(seed))}
-
-        image = tf.TensorSpec([None, None, None, self.input_channels], tf.float32, name="images")
-        seed = tf.TensorSpec([None], tf.int64, name="seed")
-        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
-        return {
-            "serving_default": (serve, {"image_bytes": image_bytes, "seed": seed}),
-            "tensors": (tensors, {"images": image, "seed": seed}),
-        }
-
-
-def _per_image(layer, *args, **kwargs):
-    return layer(*args, **kwargs, per_image=True) if isinstance(layer, BatchNorm) else layer(*args, **kwargs)
-
-
-def _view(network, call, inputs=None):
-    """The network's layers called anew by `call(layer, ...)`, on its own or other inputs."""
-    return keras.models.clone_model(network, inputs, clone_function=lambda layer: layer, call_function=call)
+        serve, tensors = translation.endpoints(self.translated, self.input_channels)
+        return {"serving_default": serve, "tensors": tensors}

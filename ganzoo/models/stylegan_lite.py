@@ -17,15 +17,23 @@ G: min E[softplus(-D(G(z)))] (non-saturating logistic loss).
 | lod (progressive growing, 1710.10196) | `lod`: how often the full size is halved; its fraction fades the next size in |
 | training schedule (appendix C) | `segments`, of the table `train.growth`; without it all steps are of the full size |
 
+Training (appendix C; train.py of the code): Adam, beta_1 0, beta_2 0.99, epsilon 1e-8, at 1e-3 (1.5e-3 at 128 px, 2e-3 at 256, 3e-3
+from 512 on); R1 with gamma = 10 at every step; batches of 256 at 8 px, 128, 64, then 32 (8 GPUs); from 8x8 on 600,000
+images at each size and 600,000 while the next one fades in, 25 million in all, Adam anew at each size; FFHQ mirrored. G is
+averaged with a half-life of 10,000 images. All weights N(0, 1) times the equalised scale, biases 0, the constant 1, the
+styles' scales 1, noise strengths 0. Preset `ffhq-1024` has these numbers; `lorelei-64` and `fluent-128` are small, of one size.
+
 Deviations: none in the networks. The official code moves the schedule every fourth step, this one every step; a layer
 whose size is not reached has no update instead of one by a zero gradient. Fakes take the labels of the batch instead of
 others from the training set. `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows, and
 saves a forward pass (the paper draws again). A doubling or halving convolution of any size runs as one 4x4 convolution
 of stride 2, which the official code does from 128 px on ("fused"): the numbers are the same. Samples use each layer's
-stored noise, so that an image is a function of its latent; the official code draws it anew by default. Not of this paper
-are `augment` (DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default.
+stored noise, so that an image is a function of its latent; the official code draws it anew by default. CelebA-HQ's loss
+(WGAN-GP) is left out. Not of this paper are `augment` (DiffAugment, 2006.10738) and `ada_target` (ADA's controller,
+2006.06676), both off by default, and lazy R1 (`r1_interval`, StyleGAN2's).
 """
 
+import inspect
 import math
 import re
 
@@ -35,7 +43,7 @@ import tensorflow as tf
 
 from ganzoo import losses, penalties
 from ganzoo.augment import Augmenter
-from ganzoo.base import LatentGAN, pixels, rows
+from ganzoo.base import Checks, LatentGAN, pixels, rows
 from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -56,17 +64,18 @@ def _width(level, fmap_base, fmap_max):
 
 
 class _Network(keras.Model):
-    """Keeps the constructor's arguments, with which an imported network comes back from a .keras file.
+    """Keeps its constructor's arguments (`locals()`), with which an imported network comes back from a .keras file.
 
     Computes in float32 itself; the layers in it follow the policy.
     """
 
-    def __init__(self, name, **arguments):
-        super().__init__(name=name, dtype="float32")
-        self.arguments = arguments
+    def __init__(self, arguments):
+        super().__init__(name=arguments["name"], dtype="float32")
+        names = inspect.signature(type(self).__init__).parameters
+        self.arguments = {name: arguments[name] for name in names if name != "self"}
 
     def get_config(self):
-        return dict(self.arguments) | {"name": self.name}
+        return dict(self.arguments)
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -77,10 +86,8 @@ class Mapping(_Network):
     its dense layers is `lrmul` times the others' (appendix C). All in float32: it is cheap, and everything hangs on w.
     """
 
-    def __init__(self, *, latent_dim=512, w_dim=512, depth=8, width=512, lrmul=0.01, classes=0, name="mapping"):
-        super().__init__(
-            name, latent_dim=latent_dim, w_dim=w_dim, depth=depth, width=width, lrmul=lrmul, classes=classes
-        )
+    def __init__(self, *, latent_dim, w_dim, depth, width, lrmul, classes, name="mapping"):
+        super().__init__(locals())
         self.classes = classes
         if classes:  # the gain undoes the equalised scale: the official code has none here
             self.embedding = EqualizedDense(
@@ -116,14 +123,8 @@ class Synthesis(_Network):
         noise_inputs: add noise after each convolution.
     """
 
-    def __init__(
-        self, *, image_size=1024, channels=3, w_dim=512, fmap_base=8192, fmap_max=512, growing=True,
-        noise_inputs=True, name="synthesis",
-    ):  # fmt: skip
-        super().__init__(
-            name, image_size=image_size, channels=channels, w_dim=w_dim, fmap_base=fmap_base, fmap_max=fmap_max,
-            growing=growing, noise_inputs=noise_inputs,
-        )  # fmt: skip
+    def __init__(self, *, image_size, channels, w_dim, fmap_base, fmap_max, growing, noise_inputs, name="synthesis"):
+        super().__init__(locals())
         self.noisy = noise_inputs
         self.levels = _levels(image_size)
         widths = {level: _width(level, fmap_base, fmap_max) for level in self.levels}
@@ -241,13 +242,9 @@ class Discriminator(_Network):
     """D: images (N, H, W, channels), or [images, labels], -> logits (N, 1). Labels as in `Mapping`."""
 
     def __init__(
-        self, *, image_size=1024, channels=3, fmap_base=8192, fmap_max=512, classes=0, stddev_group=4, growing=True,
-        name="discriminator",
-    ):  # fmt: skip
-        super().__init__(
-            name, image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, classes=classes,
-            stddev_group=stddev_group, growing=growing,
-        )  # fmt: skip
+        self, *, image_size, channels, fmap_base, fmap_max, classes, stddev_group, growing, name="discriminator"
+    ):
+        super().__init__(locals())
         self.classes, self.levels = classes, _levels(image_size)
         widths = {level: _width(level, fmap_base, fmap_max) for level in range(1, self.levels[-1] + 1)}
         self.blur, self.stddev = Blur(name="blur"), MinibatchStddev(stddev_group, name="stddev")
@@ -277,6 +274,9 @@ class Discriminator(_Network):
         whole, fade = _lod(lod, fade, len(self.levels))
         images = images if native else _halved(images, 2**whole)
         last = self.levels[-1] - whole
+        if not tf.TensorShape([None, 2**last, 2**last, None]).is_compatible_with(images.shape):
+            # The reshape below would make one row of four small pictures.
+            raise GanzooError(f"D takes pictures of {2**last} px here; received {images.shape[1]} x {images.shape[2]}.")
         x = self._features(images, last)
         for level in range(last, 2, -1):
             convolution, down = self.blocks[str(level)]
@@ -315,8 +315,8 @@ def _halved(images, factor):
 
 
 def build_generator(
-    *, image_size=1024, channels=3, latent_dim=512, w_dim=512, mapping_layers=8, mapping_width=512, lrmul=0.01,
-    fmap_base=8192, fmap_max=512, classes=0, growing=True, noise_inputs=True,
+    *, image_size, channels, latent_dim, w_dim, mapping_layers, mapping_width, lrmul, fmap_base, fmap_max, classes, growing,
+    noise_inputs,
 ) -> Generator:  # fmt: skip
     """z (N, latent_dim), or [z, labels], -> images (N, image_size, image_size, channels), untruncated.
 
@@ -341,9 +341,7 @@ def build_generator(
     return Generator(mapping, synthesis, w_dim, growing)
 
 
-def build_discriminator(
-    *, image_size=1024, channels=3, fmap_base=8192, fmap_max=512, classes=0, stddev_group=4, growing=True
-) -> Discriminator:
+def build_discriminator(*, image_size, channels, fmap_base, fmap_max, classes, stddev_group, growing) -> Discriminator:
     """images (N, image_size, image_size, channels), or [images, labels], -> logits (N, 1)."""
     return Discriminator(
         image_size=image_size, channels=channels, fmap_base=fmap_base, fmap_max=fmap_max, classes=classes,
@@ -358,15 +356,15 @@ class StyleGAN(LatentGAN):
     Args:
         image_size: 8, 16, ..., 1024.
         channels: of the images.
-        latent_dim, w_dim: widths of z and w, 512.
-        mapping_layers, mapping_width, lrmul: of the mapping network: 8, 512, learning rate x 0.01 (appendix C).
+        latent_dim, w_dim: widths of z and w.
+        mapping_layers, mapping_width: of the mapping network; its learning rate is `lrmul` times the others' (appendix C).
         fmap_base, fmap_max: size 2^k has min(fmap_base / 2^(k - 1), fmap_max) feature maps.
         classes: of labels, 0 for none.
         growing: progressive growing: a layer to and from RGB for every size.
         noise_inputs: a noise map for each layer (section 2); False is the generator before configuration E of table 1.
-        mixing: share of batches with style mixing, 0.9 (section 3.1).
-        w_decay: of the running mean of w, 0.995.
-        r1_gamma: 10 (appendix C).
+        mixing: share of batches with style mixing (section 3.1).
+        w_decay: of the running mean of w.
+        r1_gamma: weight (half of it) of R1 (appendix C).
         r1_interval: R1 every so many steps with so many times its weight; 1 in the paper.
         stddev_group: images a group of the minibatch deviation.
         fresh_latents: draw z again for G's step, as the paper; False saves a forward pass.
@@ -378,13 +376,29 @@ class StyleGAN(LatentGAN):
         ada_images: images in which the chance goes from 0 to 1 at most.
     """
 
-    latent_distribution = "normal"
     float32_keys = (
         r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     )
     evaluation_kwargs = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+    has_styles = True
+    train_options = ("growth",)
     batch_unit = "stddev_group"
+    takes_channels, makes_channels = ("from_rgb",), ("to_rgb",)
+    class_axes = {"logit": -1, "label_embedding": -2}  # noqa: RUF012  (as in the base)
+    checks = Checks(
+        small={"model.image_size": 16, "model.latent_dim": 8, "model.w_dim": 8, "model.mapping_layers": 2}
+        | {"model.mapping_width": 8, "model.fmap_base": 64, "model.fmap_max": 8}
+        | {"data.size": 16, "data.split": "novel"},
+        # It grows, 8 pixels to 16, and adapts its augmentation; a growing run sets its own rates.
+        state={"model.growing": True, "train.growth": {"start_size": 8, "stable": 32, "fade": 32}}
+        | {"model.augment": "color,cutout", "model.ada_target": 0.6, "model.ada_images": 400}
+        | {"train.g_optimizer": {"learning_rate": 2e-3, "beta_1": 0.0, "beta_2": 0.99}}
+        | {"train.d_optimizer": {"learning_rate": 2e-3, "beta_1": 0.0, "beta_2": 0.99}},
+        mixes="minibatch stddev: each replica compares its own rows",
+        unmixed={"model.stddev_group": 1},
+        singular=("const", "noise_strength"),  # an instance norm divides a constant map by zero
+    )
 
     def __init__(
         self,
@@ -412,39 +426,17 @@ class StyleGAN(LatentGAN):
         ada_target=0.0,
         ada_images=500_000,
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if not (0 <= mixing <= 1 and 0 <= w_decay < 1 and r1_gamma >= 0 and r1_interval >= 1 and stddev_group >= 1):
             raise GanzooError(
                 "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
                 f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
             )
         self.augmenter = Augmenter(augment, ada_target, ada_images)
-        self.augment, self.ada_target, self.ada_images = augment, ada_target, ada_images
-        self.image_size, self.channels, self.classes, self.growing = image_size, channels, classes, growing
-        self.latent_dim, self.w_dim = latent_dim, w_dim
-        self.mapping_layers, self.mapping_width, self.lrmul = mapping_layers, mapping_width, lrmul
-        self.fmap_base, self.fmap_max = fmap_base, fmap_max
-        self.noise_inputs = noise_inputs
-        self.mixing, self.w_decay, self.fresh_latents = mixing, w_decay, fresh_latents
-        self.r1_gamma, self.r1_interval, self.stddev_group = r1_gamma, r1_interval, stddev_group
-        shared = {
-            "image_size": image_size, "channels": channels, "fmap_base": fmap_base, "fmap_max": fmap_max,
-            "classes": classes, "growing": growing,
-        }  # fmt: skip
-
-        def generator():
-            return build_generator(
-                latent_dim=latent_dim, w_dim=w_dim, mapping_layers=mapping_layers, mapping_width=mapping_width,
-                lrmul=lrmul, noise_inputs=noise_inputs, **shared,
-            )  # fmt: skip
-
         if ada_target:
             self.logs = (*self.logs, "augment_p")
             self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(
-            generator=generator(), discriminator=build_discriminator(stddev_group=stddev_group, **shared), **ema
-        )
+        self.register_networks(generator=build_generator, discriminator=build_discriminator)
 
     @property
     def num_layers(self) -> int:
@@ -460,10 +452,11 @@ class StyleGAN(LatentGAN):
     # ---- progressive growing ---------------------------------------------------------------------------------------
     def segments(self, train):
         """One `fit` for each size that stands or fades in, by `train.growth`."""
-        grows = train.growth is not None
-        if grows and not self.growing:
+        found = super().segments(train)
+        if train.growth and not self.growing:
             raise GanzooError("train.growth needs a layer to and from RGB for every size: set model.growing = true.")
-        found = growing_segments(train, self.image_size) if grows else super().segments(train)
+        if train.growth:
+            found = growing_segments(train, self.image_size)
         for segment in found:
             self.discriminator.stddev.check(segment.batch_size)
         return found
@@ -636,6 +629,14 @@ class StyleGAN(LatentGAN):
 
         run = self.cached("styles", traced)
         return rows.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
+
+    def truncated(self, w, psi, cutoff):
+        """float32 (n, layers, w_dim): styles moved towards their average in the layers before `cutoff`."""
+        return self.sampler.truncated(tf.constant(w), *self.checked_truncation(psi, cutoff)).numpy()
+
+    def style_weights(self, layer):
+        """float32 (w_dim, units): A of a layer."""
+        return np.asarray(self.sampler.synthesis.epilogues[layer].style_kernel)
 
     def mix(self, coarse, fine, *, layer: int) -> np.ndarray:
         """Style mixing (section 3.1): layers before `layer` from `coarse`, the others from `fine`.

@@ -17,12 +17,15 @@ with x_hat = eps x + (1 - eps) G(z), one eps ~ U[0, 1] for each sample.
 | m, 64 | a batch of the data holds n_critic * m pictures: the real pictures of one step |
 | -L without the penalty | `wasserstein` in the log, E[D(x)] - E[D(G(z))]: an estimate of the distance, up to the critic's slope |
 
-Training: Algorithm 1 has Adam at 1e-4, beta 0 and 0.9, m = 64; gan_cifar.py, for 200,000 steps of G, beta 0.5 and 0.9:
-preset `cifar-32`. `fashion-32` is a third as wide with m = 32, its rates fall to zero, and it averages G.
+Training (Algorithm 1): Adam at 1e-4, beta_1 0, beta_2 0.9; n_critic = 5, lambda = 10, m = 64. gan_cifar.py has beta_1 0.5
+and 200,000 updates of G, the rate constant, CIFAR-10's 50,000 pictures without augmentation; its convolutions start uniform
+with the variance 4 / (fan-in + fan-out), its linear layers as Glorot's. Preset `cifar-32` is this script; `fashion-32` is a
+third as wide with m = 32, its rates are twice as high and fall to zero, and it averages G.
 
 Deviations: none of `cifar-32` while it trains. The biases before a batch norm, which subtracts them again, stay at zero.
 Sampling uses standing statistics (recomputed after training), so that an image depends on its own z alone; the official
 script samples with batch statistics. It updates G before D in a step, and not in the first: the same order of updates.
+Other sizes follow the same rule: one stride-2 layer for a doubling.
 """
 
 import functools
@@ -32,7 +35,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import LatentGAN
+from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.registry import register
@@ -53,7 +56,7 @@ def _stages(image_size):
     return stages
 
 
-def build_generator(*, image_size=32, channels=3, latent_dim=128, ngf=128) -> keras.Model:
+def build_generator(*, image_size, channels, latent_dim, ngf) -> keras.Model:
     """z (N, latent_dim) -> images (N, image_size, image_size, channels) in [-1, 1].
 
     Args:
@@ -75,7 +78,7 @@ def build_generator(*, image_size=32, channels=3, latent_dim=128, ngf=128) -> ke
     return keras.Model(z, layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
 
 
-def build_discriminator(*, image_size=32, channels=3, ndf=128) -> keras.Model:
+def build_discriminator(*, image_size, channels, ndf) -> keras.Model:
     """images (N, image_size, image_size, channels) -> score (N, 1); no row of it depends on another."""
     image = keras.Input((image_size, image_size, channels), name="image")
     x = image
@@ -94,11 +97,11 @@ class WGANGP(LatentGAN):
     Args:
         image_size: 4 * 2^k; 32 for CIFAR-10.
         channels: of the images, 1 or 3.
-        latent_dim: 128 (official script).
-        ngf, ndf: base widths of G and D: 128 (official script, which itself advises 64).
-        n_critic: updates of D for one of G, 5. A batch is divided among them, so it holds n_critic * m rows.
-        gp_weight: lambda, the weight of the gradient penalty, 10.
-        ema_decay: decay of an averaged copy of G, 0 for none as in the paper.
+        latent_dim: width of z (official script).
+        ngf, ndf: base widths of G and D (official script, which itself advises 64).
+        n_critic: updates of D for one of G. A batch is divided among them, so it holds n_critic * m rows.
+        gp_weight: lambda, the weight of the gradient penalty.
+        ema_decay: decay of an averaged copy of G; the paper has none.
 
     Raises:
         GanzooError: a size that 4x4 does not double to, or n_critic below 1.
@@ -106,32 +109,18 @@ class WGANGP(LatentGAN):
 
     logs = ("d_loss", "g_loss", "wasserstein", "penalty")
     batch_unit = "n_critic"
+    checks = Checks(
+        small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8, "model.n_critic": 2}
+        | {"model.gp_weight": 1.0, "data.size": 8, "data.split": "test"}
+    )
 
     def __init__(
-        self,
-        *,
-        image_size=32,
-        channels=3,
-        latent_dim=128,
-        ngf=128,
-        ndf=128,
-        n_critic=5,
-        gp_weight=10.0,
-        ema_decay=0.0,
+        self, *, image_size=32, channels=3, latent_dim=128, ngf=128, ndf=128, n_critic=5, gp_weight=10.0, ema_decay=0.0
     ):
-        super().__init__(ema_decay=ema_decay)
+        super().__init__(locals())
         if n_critic < 1:
             raise GanzooError(f"n_critic is the number of D's updates in a step, at least 1; received {n_critic}.")
-        self.image_size, self.channels, self.latent_dim = image_size, channels, latent_dim
-        self.ngf, self.ndf = ngf, ndf
-        self.n_critic, self.gp_weight = n_critic, gp_weight
-        shared = {"image_size": image_size, "channels": channels}
-
-        def generator():
-            return build_generator(latent_dim=latent_dim, ngf=ngf, **shared)
-
-        ema = {"ema_generator": generator()} if ema_decay else {}
-        self.register_networks(generator=generator(), discriminator=build_discriminator(ndf=ndf, **shared), **ema)
+        self.register_networks(generator=build_generator, discriminator=build_discriminator)
 
     # ---- training: Algorithm 1 -----------------------------------------------------------------------------------
     @property

@@ -1,8 +1,9 @@
 """What is known without TensorFlow: the records of presets and runs, the zoo's TOML files, options, cards, metric names."""
 
 from ganzoo.presets.catalogue import config_folder, find_paper, is_paper, list_models, list_presets, read, resolve
-from ganzoo.presets.options import config_toml, run_config
+from ganzoo.presets.options import config_toml, from_toml, run_config
 from ganzoo.presets.records import (
+    OF_SOME_PAPERS,
     DataConfig,
     EvalConfig,
     GrowthConfig,
@@ -20,6 +21,7 @@ from ganzoo.presets.records import (
 from ganzoo.presets.toml import to_toml
 
 __all__ = [
+    "OF_SOME_PAPERS",
     "DataConfig",
     "EvalConfig",
     "GrowthConfig",
@@ -35,6 +37,7 @@ __all__ = [
     "config_folder",
     "config_toml",
     "find_paper",
+    "from_toml",
     "is_paper",
     "list_models",
     "list_presets",

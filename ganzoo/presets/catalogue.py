@@ -54,8 +54,16 @@ def find_paper(name: str) -> str:
     """
     found = _lookup().get(_plain(str(name)))
     if found is None:
-        raise GanzooError(f'There is no model "{name}".{nearest(name, list_models())}')
+        raise GanzooError(f'There is no model "{name}".{nearest(name, list_models())}{_elsewhere(str(name))}')
     return found
+
+
+def _elsewhere(name: str) -> str:
+    """What a person must know who stands in a clone that has the paper, while the ganzoo that runs is another one."""
+    here, own = Path.cwd() / "zoo_configs", config_folder()
+    if Path(name).name != name or not (here / f"{name}.toml").is_file() or here.resolve() == own.resolve():
+        return ""
+    return f" {here / name}.toml is not read: the ganzoo that runs is {Path(__file__).resolve().parents[1]}. Install this one: pip install -e ."
 
 
 def is_paper(name: str) -> bool:

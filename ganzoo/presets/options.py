@@ -1,10 +1,11 @@
 """The options of a run: of a preset, of a TOML file, and what a user sets beside them."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import parse_toml, read_text, shown
+from ganzoo.presets import trust
 from ganzoo.presets.catalogue import find_paper, read, resolve
 from ganzoo.presets.records import DataConfig, RunConfig, TrainConfig, validate
 from ganzoo.presets.toml import to_toml
@@ -19,7 +20,8 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
             `data.source` also takes the splits back to "train" and "test", unless they are given too.
 
     Raises:
-        GanzooError: unknown name or key (with the nearest), wrong type, unreadable file.
+        GanzooError: unknown name or key (with the nearest), wrong type, unreadable file, or one that names code to load
+            without the user's word (`ganzoo.presets.trust`).
     """
     if isinstance(source, RunConfig):
         tables = source.model_dump(exclude_none=True)
@@ -28,6 +30,10 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
     else:
         tables = _from_preset(str(source))
     overrides = overrides or {}
+    if not isinstance(source, RunConfig):
+        typed = {key.removeprefix("model.") for key in overrides}
+        own = tables.get("model") if isinstance(tables.get("model"), dict) else {}
+        trust.check({"model": {key: value for key, value in own.items() if key not in typed}}, shown(source))
     _forget_splits(tables, overrides.get("data.source", overrides.get("source")))
     for key, value in overrides.items():
         _set(tables, key, value)
@@ -45,9 +51,10 @@ def _from_preset(name: str) -> dict:
 
 def _from_file(path: Path) -> dict:
     try:
-        own = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read as TOML: {error}.") from error
+        text = read_text(path)
+    except GanzooError as error:
+        raise GanzooError(f"{shown(path)} cannot be read as TOML: {error}") from error
+    own = parse_toml(text, shown(path))
     if "extends" in own:
         tables = _from_preset(str(own.pop("extends")))
         _forget_splits(tables, own["data"].get("source") if isinstance(own.get("data"), dict) else None)
@@ -93,3 +100,8 @@ def _set(tables: dict, key: str, value: Any) -> None:
 def config_toml(config: RunConfig) -> str:
     """The text of a `config.toml`."""
     return to_toml(config.model_dump(exclude_none=True))
+
+
+def from_toml(text: str, where: str) -> RunConfig:
+    """The options of `config_toml`. Raises GanzooError for another text; `where` is what the sentence calls it."""
+    return validate(RunConfig, parse_toml(text, where), where)

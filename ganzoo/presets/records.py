@@ -1,6 +1,6 @@
 """Typed records of `zoo_configs/*.toml` and of run files. Reads and validates; builds no network, needs no TensorFlow."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -80,7 +80,7 @@ class OptimizerConfig(Record):
     """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
     and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
-    fall every `epoch_steps` if given (its PyTorch code)."""
+    fall every `epoch_steps` if given (its PyTorch code). All of these count the updates of this player; a step may hold several."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
@@ -150,6 +150,10 @@ class GrowthConfig(Record):
         return self
 
 
+# Options of `[train]` that a paper must declare (`train_options`), and what is true of a paper that does not.
+OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no text encoder to train first"}
+
+
 class TrainConfig(Record):
     """How to train, `[train]`. All `*_every` count steps; 0 switches the thing off.
 
@@ -161,7 +165,8 @@ class TrainConfig(Record):
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
     is worked off in (`ganzoo.training.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
-    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`).
+    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`);
+    freeze_d counts layers of D, or is a share of them below 1.
     """
 
     batch_size: pydantic.PositiveInt
@@ -180,7 +185,7 @@ class TrainConfig(Record):
     accumulate: pydantic.PositiveInt = 1
     steps_per_execution: pydantic.PositiveInt = 1
     jit_compile: bool = False
-    freeze_d: pydantic.NonNegativeInt = 0
+    freeze_d: pydantic.NonNegativeInt | Annotated[float, pydantic.Field(gt=0, lt=1)] = 0
     lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}
     growth: GrowthConfig | None = None
     encoder_steps: pydantic.NonNegativeInt = 0
@@ -285,13 +290,19 @@ class PaperFile(Record):
 
 
 class RunConfig(Record):
-    """Resolved options of a run or of a saved model folder, `config.toml`."""
+    """Resolved options of a run or of a saved model folder, `config.toml`. `preset` is "" of a model that was built by its
+    class: it is none of the zoo's."""
 
     name: str
     preset: str
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig
+
+    @property
+    def full_name(self) -> str:
+        """ "paper/preset", or the paper alone; as `BaseGAN.full_name`."""
+        return f"{self.name}/{self.preset}" if self.preset else self.name
 
 
 def validate(record: type[Record], tables: dict, where: str):

@@ -29,7 +29,10 @@ def write_data_report(result: Any, path: str | Path) -> Path:
                 "layout": result.layout,
                 "per split": splits or None,
                 "different sizes": f"{len(sizes):,}" if sizes else None,
-                "other files": f"{result.other_files:,}" if result.other_files else None,
+                "sentences": f"{result.sentences:,}" if result.sentences else None,
+                "left out": result.left_out or None,
+                "other files": ", ".join(f"{count:,} {kind}" for kind, count in result.other_kinds.items()) or None,
+                "hidden files": f"{result.hidden_files:,}" if result.hidden_files else None,
             }
         ),
         paragraph("Nothing is wrong with these files.", "good") if not problems else "",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import GanzooError
-from ganzoo.report.files import Log, as_float, read_json, read_log, read_toml, write_page
+from ganzoo.report.files import read_toml, write_page
 from ganzoo.report.pages import (
     Line,
     details,
@@ -25,10 +25,12 @@ from ganzoo.report.pages import (
     table,
 )
 from ganzoo.runs import changes, health
+from ganzoo.runs.log import Log, as_float, read_json, read_log
 
 HEALTHY = (0.35, 0.65)  # share of fakes taken for real that we call balanced: one half, give or take
 NOT_CHARTED = {"step", "seconds", "images_per_s", "save_seconds", "fooled", "epoch", "images"}
 LOGITS = ("real_logit", "fake_logit")
+RATES = {"g_rate": "of G", "d_rate": "of D", "e_rate": "of E"}
 # What a finding is called on the charts, and which charts it marks.
 MARKS = {
     "d_wins": ("D wins", "balance"),
@@ -125,25 +127,20 @@ def write_run_report(run_dir: str | Path) -> Path:
     last = log.rows[-1] if log.rows else {}
     fooled = log.series("fooled")
     sentence, kind = verdict(late_mean(fooled[1]))
+    # Not where a finding says it, nor of a critic, which is not fooled.
+    tells = not any(f.kind in ("d_wins", "g_wins") and f.until is None for f in found)
+    tells = tells and (len(fooled[1]) > 0 or not log.rows)
     speed = log.series("images_per_s")
 
     charts = [
         *_loss_charts([Line(k, *log.series(k), color=i) for i, k in enumerate(losses)], _marks(found, "losses")),
-        line_chart(
-            [Line("fakes that D takes for real", *fooled, color=3)],
-            title="How often D is fooled",
-            low=0,
-            high=1,
-            band=HEALTHY,
-            band_label="balanced",
-            percent=True,
-            marks=_marks(found, "balance"),
-        ),
+        *_balance_chart(fooled, found),
         *_logit_chart(log, found),
+        *_rate_chart(log),
         *_spread_chart(watched, found),
         *_metric_chart(measured),
         line_chart([Line("images/s", *speed, color=5)], title="Speed", low=0),
-        *(line_chart([Line(k, *log.series(k), color=2)], title=k) for k in keys if k not in (*losses, *LOGITS)),
+        *(line_chart([Line(k, *log.series(k), color=2)], title=k) for k in keys if k not in (*losses, *LOGITS, *RATES)),
     ]
     numbers = [
         (k, v[0], float(np.nanmin(v)), float(np.nanmax(v)), late_mean(v))
@@ -168,16 +165,17 @@ def write_run_report(run_dir: str | Path) -> Path:
                 "time in checkpoints": _save_share(last),
             }
         ),
-        "" if any(f.kind in ("d_wins", "g_wins") and f.until is None for f in found) else paragraph(sentence, kind),
+        paragraph(sentence, kind) if tells else "",
         *(paragraph(f"From step {row['step']:,} on: {row['why']}", "bad") for row in changes.read(run)),
         *_ending(manifest.get("stopped"), measured),
         *(paragraph(finding.text, "dim" if finding.until else "bad") for finding in found),
         paragraph(
             "How to read this page: the losses of a GAN need not fall, since both players move; look for curves that stay "
-            "level and for D fooled about half the time (the marked band), and judge the result by the pictures.",
+            f"level{' and for D fooled about half the time (the marked band)' if len(fooled[1]) else ''}, and judge the result "
+            "by the pictures.",
             "dim",
         ),
-        paragraph(f"{log.damaged} damaged line(s) of the log were left out.", "bad") if log.damaged else "",
+        *_damaged({"the log": log.damaged, changes.FILE: changes.damaged(run)}),
         section("Curves", f'<div class="charts">{"".join(charts)}</div>' if log.rows else ""),
         details(
             "Numbers of these curves",
@@ -196,8 +194,21 @@ def write_run_report(run_dir: str | Path) -> Path:
     return write_page(run / "report.html", body)
 
 
+def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:
+    """Of a log that says how often D was fooled; a critic is not."""
+    if not len(fooled[1]):
+        return []
+    lines, marks = [Line("fakes that D takes for real", *fooled, color=3)], _marks(found, "balance")
+    options = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
+    return [line_chart(lines, title="How often D is fooled", marks=marks, **options)]
+
+
 def _marks(found: list[health.Finding], chart: str) -> list[tuple[float, str, str]]:
     return [(f.since, MARKS[f.kind][0], "bad") for f in found if MARKS[f.kind][1] == chart]
+
+
+def _damaged(counts: dict[str, int]) -> list[str]:
+    return [paragraph(f"{n} damaged line(s) of {name} were left out.", "bad") for name, n in counts.items() if n]
 
 
 def _save_share(last: dict[str, Any]) -> str | None:
@@ -227,6 +238,11 @@ def _logit_chart(log: Log, found: list[health.Finding]) -> list[str]:
     names = {"real_logit": "of real pictures", "fake_logit": "of fakes"}
     lines = [Line(names[k], *log.series(k), color=i) for i, k in enumerate(LOGITS) if k in log.numeric()]
     return [line_chart(lines, title="D's logits", marks=_marks(found, "logits"))] if lines else []
+
+
+def _rate_chart(log: Log) -> list[str]:
+    lines = [Line(text, *log.series(k), color=i) for i, (k, text) in enumerate(RATES.items()) if k in log.numeric()]
+    return [line_chart(lines, title="Learning rates", low=0)] if lines else []
 
 
 def _spread_chart(watched: Log, found: list[health.Finding]) -> list[str]:

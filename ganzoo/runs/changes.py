@@ -8,15 +8,21 @@ import json
 from pathlib import Path
 
 from ganzoo import files
+from ganzoo.runs.log import read_rows
 
 FILE = "changes.jsonl"
+KEYS = ("what", "why")
 HALVED = 0.5  # of all learning rates, at each rollback
 
 
 def read(run: Path) -> list[dict]:
-    """The rows of a run folder; none for a run without a change."""
-    path = run / FILE
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    """The rows of a run folder; none for a run without a change. A damaged row is left out (`damaged` counts them)."""
+    return read_rows(run / FILE, *KEYS)[0]
+
+
+def damaged(run: Path) -> int:
+    """How many rows of a run folder cannot be read."""
+    return read_rows(run / FILE, *KEYS)[1]
 
 
 def note(run: Path, step: int, what: str, why: str) -> None:

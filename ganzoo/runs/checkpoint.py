@@ -4,18 +4,25 @@ All noise and the data order are functions of (seed, step) (contracts: Randomnes
 resumed run ends with the bytes of the uninterrupted one.
 """
 
+import contextlib
+import json
 import logging
 from pathlib import Path
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.devices import workers
 from ganzoo.errors import GanzooError
+from ganzoo.runs.settings import text_of
 
+ABOUT = (
+    "checkpoint"  # the metadata entry: JSON of the sha256 of the state, and of the settings that it was trained under
+)
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +44,9 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    weights.write(path, arrays, metadata={"model": model.paper})
+    about = {"sha256": weights.digest(arrays)} | ({"settings": text_of(model.run_config)} if model.run_config else {})
+    # One entry, since safetensors writes several in random order.
+    weights.write(path, arrays, metadata={ABOUT: json.dumps(about, sort_keys=True)})
     for old in _newest_first(folder)[keep:]:
         old.unlink()
     return path
@@ -46,7 +55,7 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
 def restore(model: BaseGAN, folder: Path) -> int | None:
     """Restores the newest whole checkpoint and returns its step; None if there is none.
 
-    A torn file is passed over with a warning and the one before is taken. Several workers all get the chief's.
+    A torn or changed file is passed over with a warning and the one before is taken. Several workers all get the chief's.
     """
     strategy = model.distribute_strategy
     data = workers.from_chief(strategy, _newest_whole(folder) if workers.is_chief(strategy) else b"")
@@ -59,12 +68,37 @@ def restore(model: BaseGAN, folder: Path) -> int | None:
 def _newest_whole(folder: Path) -> bytes:
     for path in _newest_first(folder):
         try:
-            weights.read(path)
+            arrays, _ = weights.read(path)
+            # Of a checkpoint that an earlier ganzoo wrote nothing is known.
+            if _about(path).get("sha256", digest := weights.digest(arrays)) != digest:
+                raise GanzooError(
+                    f"The checkpoint {path} holds other numbers than were written: a bit of it has changed."
+                )
         except GanzooError as error:
             log.warning("%s Taking the checkpoint before it.", error)
             continue
         return path.read_bytes()
     return b""
+
+
+def settings(folder: Path) -> str:
+    """The settings that the newest whole checkpoint was trained under (`ganzoo.runs.settings`); "" of one that does not say."""
+    for path in _newest_first(folder):
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
+            return _about(path).get("settings", "")
+    return ""
+
+
+def _about(path: Path) -> dict[str, str]:
+    """What a checkpoint says of itself; nothing of one that an earlier ganzoo wrote, or whose words are damaged."""
+    text = weights.metadata(path).get(ABOUT)
+    if text is None:
+        return {}
+    try:
+        about = files.parse_json(text, str(path))
+    except GanzooError:
+        about = None
+    return about if isinstance(about, dict) else {"sha256": "damaged"}
 
 
 def newest_step(folder: Path) -> int | None:

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import socket
+import stat
 from pathlib import Path
+from typing import TextIO
 
 from ganzoo.errors import GanzooError
 
@@ -19,11 +21,11 @@ def held(folder: Path):
     """Holds the folder's lock while the body runs. Reading the folder needs none.
 
     Raises:
-        GanzooError: another process holds it; the sentence names its id and host.
+        GanzooError: another process holds it, whose id and host the sentence names; or `.lock` is a link or no file.
     """
     path = folder / FILE
     while True:
-        file = path.open("a+")
+        file = _opened(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -34,7 +36,7 @@ def held(folder: Path):
             log.warning("%s cannot be locked (%s): start no second run there.", folder, error.strerror)
         # Between open and lock its last holder may have ended and taken the file away; ours would then be nobody's.
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
                 break
         file.close()
     file.truncate(0)
@@ -45,6 +47,22 @@ def held(folder: Path):
     finally:
         path.unlink(missing_ok=True)
         file.close()
+
+
+def _opened(path: Path) -> TextIO:
+    """The lock file, made if there is none. A link is not followed: what it names would be emptied; nor is a pipe waited for."""
+    try:
+        number = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666
+        )
+    except OSError as error:
+        if path.is_symlink() or path.is_dir():
+            raise GanzooError(f"{path} is a link or a folder, and no lock of a run: remove it.") from error
+        raise
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise GanzooError(f"{path} is no regular file, and no lock of a run: remove it.")
+    return os.fdopen(number, "a+")
 
 
 def _holder(text: str) -> str:

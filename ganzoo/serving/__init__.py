@@ -1,11 +1,13 @@
 """serving: exported models behind an HTTP server that speaks TensorFlow Serving's REST contract. See `export/README.md`.
 
-    models    which folders are served under which names, and their signatures
-    wire      the contract's JSON: requests to arrays, arrays to answers
-    batching  requests that wait are run together
-    guard     who may ask, request ids, the log and the metrics
-    app       the routes
-    run       the process: port, start, drain
+    models      which folders are served under which names, and their signatures
+    wire        the contract's JSON: requests to arrays, arrays to answers
+    cost        what a request costs, before it is run
+    batching    requests that wait are run together
+    middleware  who may ask, request ids, the log and the metrics
+    app         the routes
+    connection  what a client may send before it is a request, and how many there are
+    run         the process: port, start, drain
 
 Starlette, uvicorn, prometheus-client and orjson come with the extra `serve` and are imported inside functions.
 """

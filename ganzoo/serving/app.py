@@ -10,38 +10,47 @@ import importlib
 import logging
 import mimetypes
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
 
 from ganzoo import page as web_page
 from ganzoo.errors import missing_extra, nearest
-from ganzoo.media import images
-from ganzoo.serving import wire
+from ganzoo.serving import cost, wire
 from ganzoo.serving.batching import Batcher, deadline
 from ganzoo.serving.middleware import Guard, Metrics
 from ganzoo.serving.models import Servable
-from ganzoo.serving.wire import RequestError
+from ganzoo.serving.wire import RequestError, clip
 
 LOG = logging.getLogger("ganzoo.serving")
-CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+CHOICE = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 CALL = re.compile(rf"/v1/models/(?P<name>[^/:]+){CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
 STATUS = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
 SMALL = 2**16  # bytes, or values, that the event loop itself parses or writes; more goes to a thread
+BUSY = 2  # seconds after which a client may try again, where nothing better is known
+LONGEST_NUMBER = 20  # digits of 2^64; no version and no length is longer, and Python converts no more than 4,300
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one request may ask for, and how much may wait.
 
-    timeout: seconds from a request's first byte to its answer. queue: rows that may wait for one model. rows: of one
-    request. body: bytes. pixels: of one picture, encoded or not.
+    timeout: seconds from a request's head to its answer. queue: rows that may wait for one model. queue_pixels: pixels
+    of the pictures that may wait for one model, and of one request. rows: of one request. body: bytes. bodies: bytes of
+    all bodies that are held at once. pixels: of one picture, encoded or not. connections: open at once.
     """
 
     timeout: float = 60.0
     queue: int = 256
+    queue_pixels: int = 2**24
     rows: int = 64
     body: int = 16 * 2**20
+    bodies: int = 256 * 2**20
     pixels: int = 2**22
+    connections: int = 512
 
 
 @dataclass
@@ -53,7 +62,10 @@ class State:
     limits: Limits
     metrics: Metrics
     ready: bool = True
+    held: int = 0  # bytes of bodies
     files: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    # One thread: documents of many megabytes are then in memory one at a time, and Python runs one at a time anyway.
+    aside: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="json"))
 
 
 def create_app(
@@ -77,7 +89,9 @@ def create_app(
     batchers = {}
     for servable in servables:
         observe = metrics.batch.labels(servable.name).observe
-        batchers[servable.name] = batcher = Batcher(servable.call, queue=limits.queue, observe=observe)
+        batchers[servable.name] = batcher = Batcher(
+            servable.call, queue=limits.queue, queue_pixels=limits.queue_pixels, observe=observe
+        )
         metrics.waiting.labels(servable.name).set_function(lambda batcher=batcher: batcher.waiting_rows)
     state = State({servable.name: servable for servable in servables}, batchers, limits, metrics, files=_page_files())
 
@@ -87,6 +101,7 @@ def create_app(
         state.ready = False
         for batcher in batchers.values():
             batcher.close()
+        state.aside.shutdown()
 
     verbs = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     routes = [Route(path, _sentences(handler), methods=verbs) for path, handler in ROUTES.items()]
@@ -122,7 +137,7 @@ async def v1(request, state: State):
         _method(request, "POST")
         return await _call(request, state, call)
     if not status:
-        raise RequestError(400, f"Malformed request: {request.method} {path}")
+        raise RequestError(400, f"Malformed request: {request.method} {clip(path)}")
     _method(request, "GET", "HEAD")
     if not status["name"]:
         raise RequestError(400, f"Missing model name in request. Served are: {', '.join(state.servables)}.")
@@ -201,52 +216,75 @@ async def _nothing_here(request, error):
 
 
 async def _unknown_method(request, error):
-    return _json({"error": f"Malformed request: {request.method} {request.scope['path']}"}, 405, error.headers)
+    return _json(
+        {"error": f"Malformed request: {clip(request.method)} {clip(request.scope['path'])}"}, 405, error.headers
+    )
 
 
 # ---- the contract -----------------------------------------------------------------------------------------------------
 async def _call(request, state: State, match: re.Match):
-    servable = _servable(request, state, match, metadata=True)
-    limits = state.limits
-    async with deadline(limits.timeout):
-        body = await _body(request, limits.body)
-        if match["verb"].lower() != "predict":
-            raise RequestError(
-                400,
-                f"Expected {match['verb'].lower()} signature method_name to be "
-                f"tensorflow/serving/{match['verb'].lower()}. Was: tensorflow/serving/predict",
-            )
-        document = await _aside(len(body), wire.parse, body)
-        name = wire.signature_name(document)
-        if name not in servable.signatures:
-            raise RequestError(
-                400, f'Serving signature name: "{name}" not found in signature def.{nearest(name, servable.signatures)}'
-            )
-        specs = servable.signatures[name].inputs
-        inputs, row_form = await _aside(len(body), wire.arrays, document, specs)
-        rows = wire.check_shapes(inputs, specs)
-        _check_size(inputs, rows, limits)
-        request.scope["rows"] = rows
-        outputs = await state.batchers[servable.name].run(name, inputs, rows)
-        answer = await _aside(sum(array.size for array in outputs.values()), wire.answer, outputs, row_form)
+    servable, seconds = _servable(request, state, match, metadata=True), state.limits.timeout
+    ends = asyncio.get_running_loop().time() + seconds
+    async with deadline(ends, 408, f"The request's body did not arrive within {seconds:g} s."):
+        body = await _body(request, state)
+    async with deadline(ends, 504, f"The request was not answered within {seconds:g} s; the server is busy."):
+        try:
+            if match["verb"].lower() != "predict":
+                raise RequestError(
+                    400,
+                    f"Expected {match['verb'].lower()} signature method_name to be "
+                    f"tensorflow/serving/{match['verb'].lower()}. Was: tensorflow/serving/predict",
+                )
+            call = await _aside(state, len(body), _read, body, servable, state.limits)
+        finally:
+            state.held -= len(body)
+            del body
+        request.scope["rows"] = call.rows
+        outputs = await state.batchers[servable.name].run(call.signature, call.inputs, call.rows, call.pixels)
+        size = sum(array.size for array in outputs.values())
+        answer = await _aside(state, size, wire.answer, outputs, call.row_form)
     return _bytes(answer)
+
+
+class Call(NamedTuple):
+    """What a request asks of a model; `row_form` says how it wants the answer."""
+
+    signature: str
+    inputs: dict[str, np.ndarray]
+    row_form: bool
+    rows: int
+    pixels: int
+
+
+def _read(body: bytes, servable: Servable, limits: Limits) -> Call:
+    """The call that a body asks for. Raises RequestError 400 if it does not fit the model or is too much."""
+    document = wire.parse(body)
+    name = wire.signature_name(document)
+    if name not in servable.signatures:
+        near = nearest(clip(name), servable.signatures)
+        raise RequestError(400, f'Serving signature name: "{clip(name)}" not found in signature def.{near}')
+    specs = servable.signatures[name].inputs
+    inputs, row_form = wire.arrays(document, specs, limits.rows)
+    rows = wire.check_shapes(inputs, specs)
+    return Call(name, inputs, row_form, rows, cost.pixels(inputs, rows, limits, servable.image_size() or 64))
 
 
 def _servable(request, state: State, match: re.Match, *, metadata: bool) -> Servable:
     """The model that the URL names. `metadata`: of two sentences of TensorFlow Serving the one for its handles."""
     name, version, label = match["name"], match["version"], match["label"]
-    if version is not None and int(version) >= 2**63:
-        raise RequestError(400, f"Failed to convert version: {version[:40]} to numeric.")
+    number = int(version) if version is not None and len(version) <= LONGEST_NUMBER else None
+    if number is not None and number >= 2**63:
+        raise RequestError(400, f"Failed to convert version: {version} to numeric.")
     if label is not None:
-        raise RequestError(400, f"Unrecognized servable version label: {label}")
-    found = state.servables.get(name)
+        raise RequestError(400, f"Unrecognized servable version label: {clip(label)}")
+    found, called, version = state.servables.get(name), clip(name), version and clip(version)
     if found is None:
-        what = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        what = f"Latest({called})" if version is None else f"Specific({called}, {version})"
         sentence = (
-            f"Servable not found for request: {what}" if metadata else f"Could not find any versions of model {name}"
+            f"Servable not found for request: {what}" if metadata else f"Could not find any versions of model {called}"
         )
-        raise RequestError(404, f"{sentence}.{nearest(name, state.servables)}")
-    if version is not None and int(version) != found.version:
+        raise RequestError(404, f"{sentence}.{nearest(called, state.servables)}")
+    if version is not None and number != found.version:
         sentence = f"Servable not found for request: Specific({name}, {version})"
         raise RequestError(404, sentence if metadata else f"Could not find version {version} of model {name}")
     request.scope["model"] = name
@@ -263,55 +301,50 @@ def _metadata(servable: Servable) -> dict:
     return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": servable.definitions}}}
 
 
-def _check_size(inputs: dict, rows: int, limits: Limits) -> None:
-    """Raises RequestError 400 for too many rows, or a picture that is none or too large."""
-    if rows > limits.rows:
-        raise RequestError(400, f"The request has {rows} rows; at most {limits.rows} are taken at once.")
-    for i, data in enumerate(inputs.get("image_bytes", ())):
-        found = images.image_size(data)
-        if found is None:
-            raise RequestError(400, f"image_bytes of row {i} is no picture: {', '.join(images.FORMATS)} are read.")
-        width, height, _ = found
-        if width * height > limits.pixels:
-            raise _too_large(f"The picture of row {i}", width, height, limits)
-    for name, array in inputs.items():
-        if array.ndim == 4 and array.shape[1] * array.shape[2] > limits.pixels:
-            raise _too_large(f"A picture of {name}", array.shape[2], array.shape[1], limits)
-
-
-def _too_large(what: str, width: int, height: int, limits: Limits) -> RequestError:
-    return RequestError(400, f"{what} has {width} x {height} pixels; at most {limits.pixels:,} are taken.")
-
-
 # ---- plumbing ---------------------------------------------------------------------------------------------------------
-async def _body(request, limit: int) -> bytes:
-    """The request's body. Raises RequestError 413 as soon as it is known to be too long."""
+async def _body(request, state: State) -> bytes:
+    """The request's body, which counts as held until the caller takes it off `state.held`.
+
+    Raises:
+        RequestError: 413 as soon as it is known to be too long, 503 if too much is held, 400 if the client leaves.
+    """
     from starlette.requests import ClientDisconnect
 
-    too_long = RequestError(413, f"The body is longer than {limit:,} bytes.", {"Connection": "close"})
+    limits = state.limits
+    too_long = RequestError(413, f"The body is longer than {limits.body:,} bytes.")
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdecimal() and (len(announced) > LONGEST_NUMBER or int(announced) > limits.body):
         raise too_long
     parts, size = [], 0
     try:
         async for part in request.stream():
             size += len(part)
-            if size > limit:
+            state.held += len(part)
+            if size > limits.body:
                 raise too_long
+            if state.held > limits.bodies:
+                sentence = f"The server reads too much at once. Try again in {BUSY} s."
+                raise RequestError(503, sentence, {"Retry-After": str(BUSY)})
             parts.append(part)
-    except ClientDisconnect:
-        raise RequestError(400, "The client left before its request was complete.") from None
+    except BaseException as error:
+        state.held -= size
+        if isinstance(error, ClientDisconnect):
+            raise RequestError(400, "The client left before its request was complete.") from None
+        raise
     return b"".join(parts)
 
 
-async def _aside(size: int, function, *arguments):
+async def _aside(state: State, size: int, function: Callable, *arguments):
     """`function(*arguments)`, in a thread if it handles much: the event loop goes on answering."""
-    return function(*arguments) if size <= SMALL else await asyncio.to_thread(function, *arguments)
+    if size <= SMALL:
+        return function(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(state.aside, function, *arguments)
 
 
 def _method(request, *accepted: str) -> None:
     if request.method not in accepted:
-        sentence = f"Malformed request: {request.method} {request.scope['path']}. Accepted here: {', '.join(accepted)}."
+        asked = f"{request.method} {clip(request.scope['path'])}"
+        sentence = f"Malformed request: {asked}. Accepted here: {', '.join(accepted)}."
         raise RequestError(405, sentence, {"Allow": ", ".join(accepted)})
 
 

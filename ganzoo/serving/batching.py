@@ -31,6 +31,7 @@ class Job:
     signature: str
     inputs: Arrays
     rows: int
+    pixels: int
     key: tuple
     future: asyncio.Future
 
@@ -40,7 +41,7 @@ class Batcher:
 
     Args:
         call: (signature, arrays) -> arrays, with one row of output for each row of input.
-        queue: rows that may wait; a request beyond is refused with 429.
+        queue, queue_pixels: rows and pixels that may wait; a request beyond is refused with 429.
         observe: called with the rows of every call of the model.
         call_seconds: what a shared call may take, as far as can be told.
     """
@@ -50,45 +51,48 @@ class Batcher:
         call: Callable[[str, Arrays], Arrays],
         *,
         queue: int,
+        queue_pixels: int = 2**24,
         observe: Callable[[int], None] = lambda rows: None,
         call_seconds: float = 1.0,
     ):
-        self.call, self.queue, self.observe = call, queue, observe
+        self.call, self.queue, self.queue_pixels, self.observe = call, queue, queue_pixels, observe
         self.waiting: collections.deque[Job] = collections.deque()
-        self.waiting_rows = 0
+        self.waiting_rows = self.waiting_pixels = 0
         self.call_seconds, self.row_seconds = call_seconds, 0.1  # the latter a running average
         self.busy = False
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self.tasks: set[asyncio.Task] = set()
 
-    async def run(self, signature: str, inputs: Arrays, rows: int) -> Arrays:
-        """The outputs for one request. A request without rows is run too, alone.
+    async def run(self, signature: str, inputs: Arrays, rows: int, pixels: int = 0) -> Arrays:
+        """The outputs for one request, whose pictures have so many pixels. A request without rows is run too, alone.
 
         Raises:
             RequestError: 429 if too much waits, and what the model raises.
         """
-        if self.waiting_rows and self.waiting_rows + rows > self.queue:
+        full = self.waiting_rows + rows > self.queue or self.waiting_pixels + pixels > self.queue_pixels
+        if self.waiting_rows and full:
             seconds = max(1, math.ceil(self.waiting_rows * self.row_seconds))
+            waiting = f"{self.waiting_rows} rows of {self.waiting_pixels:,} pixels wait"
             raise RequestError(
-                429,
-                f"The queue is full: {self.waiting_rows} rows wait. Try again in {seconds} s.",
-                {"Retry-After": str(seconds)},
+                429, f"The queue is full: {waiting}. Try again in {seconds} s.", {"Retry-After": str(seconds)}
             )
         key = (signature, rows == 0, *(array.shape[1:] for array in inputs.values()))
         loop = asyncio.get_running_loop()
         jobs = []
         for start in range(0, max(rows, 1), BUCKETS[-1]):
             part = {name: array[start : start + BUCKETS[-1]] for name, array in inputs.items()}
-            jobs.append(Job(signature, part, min(rows - start, BUCKETS[-1]), key, loop.create_future()))
+            count = min(rows - start, BUCKETS[-1])
+            jobs.append(Job(signature, part, count, pixels * count // max(rows, 1), key, loop.create_future()))
         self.waiting.extend(jobs)
-        self.waiting_rows += rows
+        self._count(jobs, 1)
         self._next()
         try:
             parts = await asyncio.gather(*(job.future for job in jobs))
         except BaseException:  # past its deadline, or one part failed: what has not begun is not begun
-            for job in filter(self.waiting.__contains__, jobs):
+            unbegun = [job for job in jobs if job in self.waiting]
+            for job in unbegun:
                 self.waiting.remove(job)
-                self.waiting_rows -= job.rows
+            self._count(unbegun, -1)
             raise
         return parts[0] if len(parts) == 1 else {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
@@ -121,8 +125,13 @@ class Batcher:
             rows -= jobs.pop().rows
         taken = set(map(id, jobs))
         self.waiting = collections.deque(job for job in self.waiting if id(job) not in taken)
-        self.waiting_rows -= rows
+        self._count(jobs, -1)
         return jobs
+
+    def _count(self, jobs: list[Job], sign: int) -> None:
+        """Adds jobs to what waits, or takes them off."""
+        self.waiting_rows += sign * sum(job.rows for job in jobs)
+        self.waiting_pixels += sign * sum(job.pixels for job in jobs)
 
     async def _work(self, jobs: list[Job]) -> None:
         try:
@@ -169,10 +178,10 @@ class Batcher:
 
 
 @contextlib.asynccontextmanager
-async def deadline(seconds: float):
-    """Ends its body with RequestError 504 after so many seconds."""
+async def deadline(ends: float, status: int, sentence: str):
+    """Ends its body with a RequestError when the event loop's clock reaches `ends`."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(ends):
             yield
     except TimeoutError:
-        raise RequestError(504, f"The request was not answered within {seconds:g} s; the server is busy.") from None
+        raise RequestError(status, sentence) from None

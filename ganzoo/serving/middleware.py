@@ -14,6 +14,16 @@ LOG = logging.getLogger("ganzoo.serving")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OPEN = ("/", "/healthz", "/readyz")  # and /static/: asked without a key; they tell nothing of the models
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+# On every answer. The policy is that of the page's own <meta>, which cannot say who may frame it.
+SECURITY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:; object-src 'none'; "
+        b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+]
 
 
 class Metrics:
@@ -73,15 +83,11 @@ class Guard:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *SECURITY]
             await send(message)
 
         try:
-            refusal = self._refusal(scope["path"], headers)
+            refusal = self._refusal(scope["method"], scope["path"], headers)
             if refusal is None:
                 await self.app(scope, receive, answer)
             else:
@@ -89,11 +95,17 @@ class Guard:
         finally:
             self._count(scope, code, time.perf_counter() - start)
 
-    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> tuple[int, str, list] | None:
+    def _refusal(self, method: str, path: str, headers: dict[bytes, bytes]) -> tuple[int, str, list] | None:
         if self.hosts is not None:
             host = re.sub(r":\d+$", "", headers.get(b"host", b"").decode("latin-1"))
             if host.lower() not in self.hosts:
                 return 403, f"This server answers to {', '.join(self.hosts)} only; start it with --host for others.", []
+        if method not in ("GET", "HEAD") and _foreign(headers):
+            return (
+                403,
+                "A web page of another site sent this request; this server answers its own page and programs.",
+                [],
+            )
         if self.key is None or path in OPEN or path.startswith("/static/"):
             return None
         given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
@@ -124,6 +136,14 @@ class Guard:
             path = ascii(facts["path"])[1:-1]  # no control character of a request reaches the terminal
             rows = "" if facts["rows"] is None else f" {facts['rows']} rows"
             LOG.info(f"{facts['id']} {facts['client']} {facts['method']} {path} {code} {facts['ms']} ms{rows}")
+
+
+def _foreign(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser says that the page which sends the request is not of this server. Programs say nothing."""
+    origin = headers.get(b"origin")
+    if origin is not None and origin.lower().rpartition(b"://")[2] != headers.get(b"host", b"").lower():
+        return True
+    return headers.get(b"sec-fetch-site", b"").lower() == b"cross-site"
 
 
 async def _refuse(send, code: int, sentence: str, headers: list) -> None:

@@ -15,10 +15,14 @@ from ganzoo import exporting, presets
 from ganzoo.errors import GanzooError
 from ganzoo.exporting import manifest
 from ganzoo.media import images
-from ganzoo.serving.wire import RequestError, Spec
+from ganzoo.serving.wire import RequestError, Spec, clip
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
-GRAPH_DETAIL = re.compile(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:.*?\]| name: \S*|Error in user code:|\s*\(defined at .*?\)")
+GRAPH_DETAIL = re.compile(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:.*?\]| name: \S*|Error in user code:|\s*\(defined at .*?\)")
+# Where in the graph, and where in whose files: of no use to a client.
+WHERE = re.compile(r'Detected at node .*|<stack traces .*|File ".*|.*execution error:|\d+ root error\(s\) found\.')
+ERROR_CODE = re.compile(r"\(\d+\) [A-Z_]+:")
+NODE_PATH = re.compile(r"[\w.]+(?:/[\w.]+)+(?::\d+)?")
 
 
 @dataclass(frozen=True)
@@ -208,9 +212,9 @@ def _numpy(tensor: tf.Tensor) -> np.ndarray:
 
 
 def _sentence(error: tf.errors.OpError) -> str:
-    """TensorFlow's message without the names of graph nodes."""
-    lines = GRAPH_DETAIL.sub("", error.message or str(error)).splitlines()
-    lines = [" ".join(line.split()) for line in lines]
-    return next((line for line in lines if line and not line.endswith("execution error:")), "an invalid argument.")[
-        :300
-    ]
+    """TensorFlow's message without the names of graph nodes and files."""
+    for line in GRAPH_DETAIL.sub("", error.message or str(error)).splitlines():
+        line = ERROR_CODE.sub("", " ".join(line.split())).strip()
+        if line and not WHERE.fullmatch(line):
+            return clip(NODE_PATH.sub("...", line), 300)
+    return "an invalid argument."

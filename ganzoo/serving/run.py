@@ -1,5 +1,7 @@
 """The process: takes the port, exports and loads the models, serves until it is told to stop, answers what is under way."""
 
+import dataclasses
+import gc
 import logging
 import os
 import shutil
@@ -11,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ganzoo.errors import GanzooError
-from ganzoo.serving import models
+from ganzoo.serving import connection, models
 from ganzoo.serving.app import Limits, check_extra, create_app
 from ganzoo.serving.middleware import LOG, LOOPBACK
 
@@ -47,6 +49,7 @@ def serve(
             raise GanzooError(f'Two models would be called "{name}"; give one another name: NAME=MODEL.')
     listener = _bind(host, port)
     limits = limits or Limits()
+    limits = dataclasses.replace(limits, connections=_connections(limits.connections))
     with listener, tempfile.TemporaryDirectory(prefix="ganzoo-serve-") as scratch:
         signal.signal(signal.SIGTERM, lambda *_: _leave(scratch))
         servables = []
@@ -58,8 +61,9 @@ def serve(
         hosts = LOOPBACK if _is_loopback(host) else None
         app = create_app(servables, limits=limits, api_key=api_key, hosts=hosts, log=log)
         _logging(log)
+        gc.freeze()  # the million objects of TensorFlow need not be looked at again while requests are answered
         address = f"[{host}]" if ":" in host else host
-        _run(app, listener, limits.timeout, lambda: say(f"Serving on http://{address}:{listener.getsockname()[1]}"))
+        _run(app, listener, limits, lambda: say(f"Serving on http://{address}:{listener.getsockname()[1]}"))
 
 
 def _leave(scratch: str) -> None:
@@ -85,6 +89,16 @@ def _bind(host: str, port: int) -> socket.socket:
     return found
 
 
+def _connections(wanted: int) -> int:
+    """As many as half of the process's descriptors are enough for: models and files need some, and so does accepting."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows, which has no such limit
+        return wanted
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, max(1, most // 2))
+
+
 def _logging(log: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s" if log == "json" else "%(asctime)s %(message)s"))
@@ -92,7 +106,7 @@ def _logging(log: str) -> None:
     LOG.setLevel(logging.INFO)
 
 
-def _run(app, listener: socket.socket, timeout: float, started: Callable[[], None]) -> None:
+def _run(app, listener: socket.socket, limits: Limits, started: Callable[[], None]) -> None:
     """Serves on the socket until SIGTERM; requests under way have `timeout` seconds to be answered."""
     import uvicorn
 
@@ -101,8 +115,21 @@ def _run(app, listener: socket.socket, timeout: float, started: Callable[[], Non
             await super().startup(sockets)
             started()
 
+        async def on_tick(self, counter):
+            for client in list(self.server_state.connections):
+                client.check()
+            return await super().on_tick(counter)
+
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=int(timeout) + 1
+        app,
+        http=connection.protocol(limits),
+        ws="none",
+        h11_max_incomplete_event_size=connection.HEAD_BYTES,
+        backlog=max(16, limits.connections // 2),  # so many may be accepted before one is counted
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(limits.timeout) + 1,
     )
     # uvicorn raises the signal that ended it once more when it has drained; by then SIGTERM has done its work.
     before = signal.signal(signal.SIGTERM, lambda *_: None)

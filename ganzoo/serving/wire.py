@@ -6,6 +6,8 @@ without its name, NaN and Infinity as bare tokens. `tests/contract/tfserving.jso
 """
 
 import base64
+import contextlib
+import gc
 import itertools
 import json
 import reprlib
@@ -17,6 +19,8 @@ import numpy as np
 TENSORFLOW_NAMES = {"float16": "half", "float32": "float", "float64": "double"}  # others are called alike
 JSON_TYPES = {dict: "Object", list: "Array", str: "String", bool: "Bool", type(None): "Null", int: "Number"}
 MAX_RANK = 16  # of a tensor in JSON; NumPy takes 64, TensorFlow 254
+MAX_VALUES = 2**21  # of a document: while it is parsed, no other thread of Python runs
+MAX_SENTENCE = 1000  # characters
 
 
 class Spec(NamedTuple):
@@ -30,8 +34,9 @@ class RequestError(Exception):
     """A request that is refused: the HTTP status, one sentence for the client, and headers to send along."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None):
-        super().__init__(sentence)
-        self.status, self.sentence, self.headers = status, sentence, dict(headers or {})
+        self.sentence = clip(sentence, MAX_SENTENCE)  # no request makes its own answer long
+        super().__init__(self.sentence)
+        self.status, self.headers = status, dict(headers or {})
 
 
 # ---- requests ---------------------------------------------------------------------------------------------------------
@@ -41,13 +46,31 @@ def parse(body: bytes) -> dict:
 
     if not body:
         raise RequestError(400, "JSON Parse error: The document is empty")
+    if body.count(b",") > MAX_VALUES:
+        raise RequestError(
+            400,
+            f"The document has more than {MAX_VALUES:,} values; send pictures as files in image_bytes, or fewer rows.",
+        )
     try:
-        document = orjson.loads(body)
+        with _no_collection():
+            document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         document = _parse_special(body, error)
     if not isinstance(document, dict):
         raise RequestError(400, f"JSON Value: {_shown(document)} Is not object")
     return document
+
+
+@contextlib.contextmanager
+def _no_collection():
+    """Python looks for cycles again and again while millions of lists are made: seconds in which no thread runs."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _parse_special(body: bytes, error: ValueError) -> Any:
@@ -68,28 +91,35 @@ def signature_name(document: dict) -> str:
     return name or "serving_default"
 
 
-def arrays(document: dict, specs: Mapping[str, Spec]) -> tuple[dict[str, np.ndarray], bool]:
+def arrays(document: dict, specs: Mapping[str, Spec], most: float = float("inf")) -> tuple[dict[str, np.ndarray], bool]:
     """(input name -> array, whether the request is in row form). Strings become arrays of bytes objects.
 
     Raises:
-        RequestError: 400, with what was expected and what arrived.
+        RequestError: 400, with what was expected and what arrived, or for more than `most` rows.
     """
     if "instances" in document and "inputs" in document:
         raise RequestError(
             400, "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist in the request"
         )
     if "instances" in document:
-        return _rows(document["instances"], specs), True
+        return _rows(document["instances"], specs, most), True
     if "inputs" in document:
-        return _columns(document["inputs"], specs), False
+        return _columns(document["inputs"], specs, most), False
     raise RequestError(400, "Missing 'inputs' or 'instances' key")
 
 
-def _rows(instances: Any, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
+def _few(rows: Any, most: float) -> None:
+    """Raises before millions of values are looked at one by one."""
+    if isinstance(rows, list) and len(rows) > most:
+        raise RequestError(400, f"The request has {len(rows)} rows; at most {most} are taken at once.")
+
+
+def _rows(instances: Any, specs: Mapping[str, Spec], most: float) -> dict[str, np.ndarray]:
     if not isinstance(instances, list):
         raise RequestError(400, f"JSON Value: {_shown(instances)} Expecting 'instances' to be an list/array")
     if not instances:
         raise RequestError(400, "No values in 'instances' array")
+    _few(instances, most)
     named = _is_object(instances[0])
     if not named and len(specs) > 1:
         raise RequestError(
@@ -107,8 +137,8 @@ def _rows(instances: Any, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
             if unknown:
                 raise RequestError(
                     400,
-                    f"{start} key: {_clip(unknown[0])} of 'instances' list. Error: JSON object: does not have named "
-                    f"input: {_clip(unknown[0])}. The inputs are: {','.join(sorted(specs))}",
+                    f"{start} key: {clip(unknown[0])} of 'instances' list. Error: JSON object: does not have named "
+                    f"input: {clip(unknown[0])}. The inputs are: {','.join(sorted(specs))}",
                 )
             raise RequestError(
                 400, f"{start} of 'instances' list. JSON object keys must be equal to: {','.join(sorted(specs))}"
@@ -117,7 +147,7 @@ def _rows(instances: Any, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
     return {name: _stack(values, specs[name].dtype) for name, values in columns.items()}
 
 
-def _columns(inputs: Any, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
+def _columns(inputs: Any, specs: Mapping[str, Spec], most: float) -> dict[str, np.ndarray]:
     if not _is_object(inputs):
         if len(specs) > 1:
             raise RequestError(
@@ -129,6 +159,7 @@ def _columns(inputs: Any, specs: Mapping[str, Spec]) -> dict[str, np.ndarray]:
     for name in specs:
         if name not in inputs:
             raise RequestError(400, f"Missing named input: {name} in 'inputs' object.")
+        _few(inputs[name], most)
     return {name: _array(inputs[name], spec.dtype) for name, spec in specs.items()}
 
 
@@ -230,7 +261,7 @@ def _type_error(value: Any, dtype: str) -> RequestError:
 
 def _lossy(value: float, dtype: str) -> RequestError:
     name = TENSORFLOW_NAMES.get(dtype, dtype)
-    return RequestError(400, f"Cannot convert JSON value: {value} to {name} without loss of precision.")
+    return RequestError(400, f"Cannot convert JSON value: {clip(str(value))} to {name} without loss of precision.")
 
 
 def _is_object(value: Any) -> bool:
@@ -259,8 +290,9 @@ def _shown(value: Any) -> str:
     return reprlib.repr(value)
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def clip(text: str, most: int = 60) -> str:
+    """A text from outside, short enough for a sentence."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def check_shapes(inputs: Mapping[str, np.ndarray], specs: Mapping[str, Spec]) -> int:

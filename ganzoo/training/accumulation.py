@@ -12,26 +12,12 @@ The memory is that of a micro-batch and one set of gradients: a loop keeps one m
 one has ended. The price is that a round repeats the forward passes of the rounds before it.
 """
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
+from ganzoo.base.parts import Part
 from ganzoo.errors import GanzooError
-
-
-@dataclasses.dataclass
-class Part:
-    """One micro-batch: `index` of `count` in the round of the `turns` (player, which of its updates), and what its
-    train_step leaves: gradients and losses by turn, [decay] of an EMA."""
-
-    count: int
-    index: int | tf.Tensor
-    turns: list[tuple[str, int]]
-    gradients: dict[tuple[str, int], list] = dataclasses.field(default_factory=dict)
-    losses: dict[tuple[str, int], tf.Tensor] = dataclasses.field(default_factory=dict)
-    averages: list = dataclasses.field(default_factory=list)
 
 
 def in_parts(model: BaseGAN, count: int):

@@ -3,9 +3,11 @@
 The callbacks that judge the samples are in `ganzoo.training.monitors`.
 """
 
+import contextlib
 import importlib.util
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -18,16 +20,20 @@ import tensorflow as tf
 from ganzoo import files
 from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
+from ganzoo.base.rates import rates
 from ganzoo.media import images
 from ganzoo.runs import checkpoint
+from ganzoo.runs.folder import Place
 from ganzoo.runs.log import kept_rows
 from ganzoo.runs.mirror import Mirror
 from ganzoo.sampling import translations
 
+STOPPING = b"\nStopping after this step; the state is saved then. A second Ctrl-C ends at once, without saving.\n"
+
 
 class RunLog(keras.callbacks.Callback):
     """Appends one JSON object a logged step to log.jsonl: step, seconds, images_per_s, save_seconds (those of `seconds`
-    that went into checkpoints), and the means since the last.
+    that went into checkpoints), the learning rate of each player's next update (g_rate, d_rate), and the means since the last.
 
     On resume the rows past the restored step are dropped and both times go on from the last kept row. A value that is not
     finite is not written: it raises NotFinite. Without a path, of a worker that is not the chief, nothing is written.
@@ -37,7 +43,7 @@ class RunLog(keras.callbacks.Callback):
         super().__init__()
         self.path, self.every, self.batch_size = path, every, batch_size
         self.began: float | None = None
-        rows = kept_rows(path, start_step) if path else []
+        rows = kept_rows(path, start_step, "seconds") if path else []
         self.seconds_before = rows[-1]["seconds"] if rows else 0.0
         self.save_seconds = rows[-1].get("save_seconds", 0.0) if rows else 0.0  # counted by `Checkpoints`
         self.step = self.logged = start_step
@@ -72,7 +78,8 @@ class RunLog(keras.callbacks.Callback):
             if not math.isfinite(value):
                 raise NotFinite(key, self.step)
         times = {"seconds": round(self.seconds, 2), "images_per_s": round(rate, 1)}
-        self.last = {"step": self.step, **times, "save_seconds": round(self.save_seconds, 4), **values}
+        times["save_seconds"] = round(self.save_seconds, 4)
+        self.last = {"step": self.step, **times, **rates(self.model), **values}
         if self.path:
             files.append_line(self.path, json.dumps(self.last))
         self.logged, self.mark = self.step, now
@@ -120,7 +127,7 @@ class SampleGrid(keras.callbacks.Callback):
             columns = [images.to_channels(column, channels) for column in columns]
             picture = images.grid(np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=6)
         path = self.folder / f"{self.step:06d}.png"
-        text = {"model": f"{model.paper}/{model.preset}", "step": str(self.step)}
+        text = {"model": model.full_name, "step": str(self.step)}
         if self.inputs is not None and "text" in self.inputs and isinstance(self.inputs["text"], list):
             text["text"] = "\n".join(self.inputs["text"])
         images.write_png(path, picture, text)
@@ -168,19 +175,31 @@ class Copies(keras.callbacks.Callback):
         self.mirror.push()
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Ctrl-C ends the run after the current step, with checkpoint and report; a second one kills as usual."""
+class Stays(keras.callbacks.Callback):
+    """Ends a run whose folder was deleted or moved, before anything is written there. Comes before all that writes."""
 
+    def __init__(self, place: Place):
+        super().__init__()
+        self.place = place
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.place.check()
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C and SIGTERM end the run after the current step, with checkpoint and report; a second one kills as usual."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
     interrupted = main = False
 
     def on_train_begin(self, logs=None):
         self.main = threading.current_thread() is threading.main_thread()
         if self.main:
-            self.previous = signal.signal(signal.SIGINT, self._note)
+            self.previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
 
     def on_train_end(self, logs=None):
         if self.main:
-            signal.signal(signal.SIGINT, self.previous)
+            self._restore()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.interrupted:
@@ -188,7 +207,13 @@ class Interrupt(keras.callbacks.Callback):
 
     def _note(self, signum, frame):
         self.interrupted = True
-        signal.signal(signal.SIGINT, self.previous)
+        self._restore()
+        with contextlib.suppress(OSError):
+            os.write(2, STOPPING)  # past the buffers of sys.stderr, which may be in the midst of a write
+
+    def _restore(self):
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
 
 class ProgressLine(keras.callbacks.Callback):
@@ -218,7 +243,15 @@ class ProgressLine(keras.callbacks.Callback):
             self.bar.stop()
 
     def _show(self, row):
-        hidden = ("step", "seconds", "images_per_s", "save_seconds", "real_logit", "fake_logit")  # room for the losses
+        hidden = (
+            "step",
+            "seconds",
+            "images_per_s",
+            "save_seconds",
+            "real_logit",
+            "fake_logit",
+            *rates(self.model),
+        )  # room for the losses
         shown = {key: value for key, value in row.items() if key not in hidden}
         values = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         self.bar.update(self.task, values=f"{values}  {row['images_per_s']:.0f} images/s")

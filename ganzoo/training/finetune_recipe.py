@@ -12,10 +12,10 @@ average for those that take `ema_decay`.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from ganzoo import data, zoo
-from ganzoo.base import freezing
+from ganzoo import zoo
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets import RunConfig
 
@@ -35,34 +35,39 @@ class Choice:
     value: Any
     reason: str
 
+    def of(self, config: RunConfig) -> "Choice":
+        """The same choice with the value that a run's options have."""
+        table, _, rest = self.key.partition(".")
+        value = config.model.get(rest) if table == "model" else config
+        for part in self.key.split(".") if table != "model" else ():
+            value = getattr(value, part)
+        return dataclasses.replace(self, value=value)
+
     def __str__(self):
         return f"recipe: {self.key} = {self.value} ({self.reason})"
 
 
-def choices(recipe: str, config: RunConfig, given: dict[str, Any]) -> list[Choice]:
-    """What the recipe sets for a run's data, less the keys that were given; nothing for "none".
+def choices(recipe: str, config: RunConfig, given: Mapping[str, Any], count: int) -> list[Choice]:
+    """What the recipe sets for a run on `count` images, less the keys that were given; nothing for "none".
 
     Raises:
-        GanzooError: another recipe, or bad data or model options.
+        GanzooError: another recipe, or bad model options.
     """
     if recipe not in NAMES:
         raise GanzooError(f'There is no recipe "{recipe}".{nearest(recipe, NAMES)}')
     if recipe == "none":
         return []
-    networks = zoo.build(config).networks()
-    depth = min(len(freezing.layers(network)) for name, network in networks.items() if name.startswith("discriminator"))
-    found = by_count(len(data.open_source(config.data)), zoo.complete(config), depth)
+    found = by_count(count, zoo.complete(config))
     return [choice for choice in found if choice.key not in given and choice.key.rpartition(".")[2] not in given]
 
 
-def by_count(count: int, config: RunConfig, depth: int) -> list[Choice]:
-    """The table above for `count` images and a D of `depth` layers; `config` names every model argument."""
+def by_count(count: int, config: RunConfig) -> list[Choice]:
+    """The table above for `count` images; `config` names every model argument."""
     if count >= 5000:
         return []
     few, train, found = f"{count:,} images; ", config.train, []
     if count < 1000:
-        frozen = max(1, round(depth * 2 / 3) if count < 100 else depth // 2)
-        found.append(Choice("train.freeze_d", min(frozen, depth - 1), few + FREEZE_D))
+        found.append(Choice("train.freeze_d", 2 / 3 if count < 100 else 0.5, few + FREEZE_D))
     if config.model.get("augment") == "":
         policy = "color,translation,cutout" if count < 1000 else "color,translation"
         found.append(Choice("model.augment", policy, few + DIFF_AUGMENT))

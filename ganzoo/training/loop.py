@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganzoo import data, presets, schedules
 from ganzoo.base import BaseGAN
@@ -13,7 +14,12 @@ from ganzoo.devices import workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 from ganzoo.runs import changes
+from ganzoo.runs.folder import Place
+from ganzoo.runs.mirror import Mirror
 from ganzoo.training import accumulation, callbacks, jit_probe, monitors
+
+if TYPE_CHECKING:
+    from ganzoo.training.settle import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +36,18 @@ class RunResult:
     chief: bool = True
 
 
-def fit(
-    model: BaseGAN, config: RunConfig, segments, pictures, out: Path, start: int, *, progress: bool, copier
-) -> RunResult:
-    """Trains from step `start` to the end, or to where a rule or Ctrl-C ends it.
+def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place: Place | None) -> RunResult:
+    """Trains from step `start` to the end, or to where a rule or a signal ends it.
+
+    Args:
+        progress: show a progress line. copier: what copies the run folder to its URL. place: the run folder of a chief.
 
     Raises:
         NotFinite: a loss, a gradient or the state is not finite (`ganzoo.base.guard`).
+        Gone: the run folder is no longer there.
     """
-    train, held_out, strategy = config.train, _held_out(pictures), model.distribute_strategy
+    model, out, train = run.model, run.out, run.config.train
+    held_out, strategy = _held_out(run.source), model.distribute_strategy
     chief = workers.is_chief(strategy)
     path = out / "log.jsonl" if chief else None
     log = callbacks.RunLog(path, every=train.log_every, batch_size=train.batch_size, start_step=start)
@@ -57,12 +66,14 @@ def fit(
     watches = _watches(model, train, held_out, out, start, log) if chief else []
     ended = [watch.stopped for watch in watches if watch.stopped]
     over = workers.from_chief(strategy, b"ended" if ended else b"")  # the others watch nothing
-    left = [] if over else [segment for segment in segments if segment.end > start]
+    left = [] if over else [segment for segment in run.segments if segment.end > start]
     factor = float(workers.from_chief(strategy, str(changes.rate_factor(out) if chief else "").encode()))
     line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
     if chief:
         callbacks.tensorboard(out / "tensorboard", log)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
+    if chief:
+        everything.insert(0, callbacks.Stays(place))
     if copier:
         everything.append(callbacks.Copies(copier, saver))
     if workers.several(strategy):
@@ -71,12 +82,14 @@ def fit(
         done = max(start - segment.first_step, 0)
         start_segment(model, train, segment, factor, fresh=done == 0)
         log.batch_size = segment.batch_size
-        shown, steps = batches(model, pictures, segment, train.seed, done), segment.steps - done
+        shown, steps = batches(model, run.source, segment, train.seed, done), segment.steps - done
         try:
             model.fit(shown, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=everything)
         except BaseException:
             for callback in (interrupt, *line):
                 callback.on_train_end()  # Keras calls it only where `fit` ends well
+            if chief:
+                place.check()  # else what failed is the writing there
             raise
         if model.stop_training:
             break

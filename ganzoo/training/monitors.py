@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -42,6 +43,8 @@ class Watch(keras.callbacks.Callback):
         inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling; for text: n sentences.
     """
 
+    needed: ClassVar[tuple[str, ...]] = ()  # numbers without which a row of the file is a damaged one
+
     def __init__(
         self,
         path: Path,
@@ -56,7 +59,7 @@ class Watch(keras.callbacks.Callback):
         super().__init__()
         self.path, self.every, self.step = path, every, start_step
         self.seed, self.log, self.stop, self.inputs = seed, log, stop, inputs
-        self.rows = kept_rows(path, start_step)
+        self.rows = kept_rows(path, start_step, *self.needed)
         self.stopped: str | None = None  # why the run should end
 
     def on_train_batch_end(self, batch, logs=None):
@@ -146,7 +149,7 @@ class HealthMonitor(Watch):
     def findings(self) -> list[health.Finding]:
         """What the rows up to the last measurement show; a resumed run comes to the same."""
         measured = self.step - self.step % self.every
-        rows = [row for row in read_log(self.log.path) if row["step"] <= measured]
+        rows = [row for row in read_log(self.log.path).rows if row["step"] <= measured]
         return health.findings(rows, self.rows)
 
     def judge(self):
@@ -206,6 +209,8 @@ class MetricEvery(Watch):
     Raises:
         GanzooError: another metric than kid or fid, an unknown extractor, fewer than 2 pictures.
     """
+
+    needed = ("value",)
 
     def __init__(self, run_dir: Path, *, name: str, n: int, real, **options):
         super().__init__(run_dir / "metrics.jsonl", **options)

@@ -126,7 +126,7 @@ def _child(config: RunConfig, batch: int) -> Probe:
     """The measurement in a process of its own: only a fresh one can tell what a run holds at most."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.toml"
-        file.write_text(presets.config_toml(presets.run_config(config, _probed(config, batch))), "utf-8")
+        file.write_text(presets.config_toml(_probed(config, batch)), "utf-8")
         command = [sys.executable, "-m", "ganzoo.training.plan", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
@@ -135,9 +135,11 @@ def _child(config: RunConfig, batch: int) -> Probe:
     return Probe(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _probed(config: RunConfig, batch: int) -> dict:
-    growth = {"train.growth.batch_sizes": {}} if config.train.growth else {}
-    return {"train.batch_size": batch, "train.steps_per_execution": 1, **growth}
+def _probed(config: RunConfig, batch: int) -> RunConfig:
+    changes = {"batch_size": batch, "steps_per_execution": 1}
+    if config.train.growth:
+        changes["growth"] = config.train.growth.model_copy(update={"batch_sizes": {}})
+    return config.model_copy(update={"train": config.train.model_copy(update=changes)})
 
 
 def measure(config: RunConfig) -> Probe:
@@ -181,6 +183,10 @@ def peak_rss() -> int:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(dataclasses.asdict(measure(presets.run_config(Path(sys.argv[1]))))))
+        print(
+            json.dumps(
+                dataclasses.asdict(measure(presets.from_toml(Path(sys.argv[1]).read_text("utf-8"), "the probe")))
+            )
+        )
     except GanzooError as error:
         sys.exit(str(error))

@@ -3,40 +3,26 @@
 import contextlib
 import dataclasses
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from ganzoo import data, files, presets, report, zoo
+from ganzoo import data, files, presets, report, schedules, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
+from ganzoo.base.model import shape_text
 from ganzoo.base.segments import Segment, images_seen
 from ganzoo.devices import precision, strategies, workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
-from ganzoo.runs import changes, checkpoint, lock, mirror
-from ganzoo.training import divergence, finetune_recipe, loop, monitors
+from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
+from ganzoo.runs.log import read_json
+from ganzoo.training import divergence, loop, monitors
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
+from ganzoo.training.settle import Run, Settled, begun_with, settle
 from ganzoo.training.transfer import Transfer
-
-# What may change on resume.
-RESUMABLE = {
-    ("train", key)
-    for key in (
-        "steps",
-        "log_every",
-        "sample_every",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "health_every",
-        "metric_every",
-        "stop",
-        "steps_per_execution",
-    )
-}
 
 
 def train(
@@ -64,12 +50,15 @@ def train(
         progress: show a progress line on stderr.
         strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.devices.strategies.choose`. Of several workers
             the chief alone writes to `out`; it need not exist for the others.
-        accept_changes: go on under other settings; the state must fit the model. `changes.jsonl` in `out` says which.
+        accept_changes: go on under other settings or on other data; the state must fit the model. `changes.jsonl` in `out`
+            says which.
         recipe: "auto" chooses settings by the number of training images (`ganzoo.training.finetune_recipe`), but for those given here.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
-        GanzooError: bad options, data or folder; another process trains in `out`.
+        GanzooError: bad options, data or folder; data of another size than the model's; steps past the end of a schedule;
+            another process trains in `out`.
+        ganzoo.runs.folder.Gone: the folder was deleted or moved while the run was training.
         TrainingDiverged: a loss or gradient is not finite, also after three rollbacks (`ganzoo.training.divergence`); the run folder
             has its report, and no model.
         OSError: the disk is full; the message names the file, and the last checkpoint is whole.
@@ -77,79 +66,99 @@ def train(
     options = (overrides or {}) | more
     with contextlib.ExitStack() as stack:
         run_dir, copier = stack.enter_context(mirror.opened(out))
-        config, folder = _asked(config, init, options)
+        asked, model_folder = _named(config)
         scope = strategies.choose(strategy)
         chief = workers.is_chief(scope)
         resume = bool(workers.from_chief(scope, b"resume" if resume else b""))
-        chosen, changed = [], []
+        settled, changed = None, []
         if chief:
-            _check_folder(run_dir, resume)
+            folder.check(run_dir, resume)
+            before = begun_with(run_dir) if resume else None
+            settled = settle(asked, options, recipe=recipe, fine_tuned=init is not None, before=before)
             run_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.held(run_dir))
-            config, chosen = _settled(config, run_dir, resume, recipe, options)
-            changed = _claim(run_dir, resume, accept_changes, config)
-        settled = workers.from_chief(scope, presets.config_toml(config).encode())
+            folder.check(run_dir, resume)  # another may have begun one meanwhile
+            folder.sweep(run_dir)
+            if before is not None:
+                changed = _changed(run_dir, before, settled, accept_changes)
+        told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
         if not chief:
-            config = presets.validate(RunConfig, tomllib.loads(settled.decode()), "the options of the chief")
-        model, pictures, segments = _built(config, scope)
-        start = _begin(model, pictures, segments, run_dir, resume, init, folder, chosen, changed)
+            theirs = presets.from_toml(told.decode(), "the options of the chief")
+            settled = Settled(theirs, data.open_source(theirs.data))
+        model, segments = _built(settled, scope)
+        run = Run(
+            out=run_dir,
+            config=model.run_config,
+            source=settled.source,
+            model=model,
+            segments=segments,
+            resume=resume,
+            init=init,
+            folder=model_folder,
+            reasons=tuple(choice.of(model.run_config) for choice in settled.reasons),
+            changed=tuple(changed),
+        )
+        start = _begin(run)
+        place = folder.Place(run_dir) if chief else None
         while True:
             try:
-                shown = {"progress": progress and chief, "copier": copier if chief else None}
-                result = loop.fit(model, config, segments, pictures, run_dir, start, **shown)
+                shown = {"progress": progress and chief, "copier": copier if chief else None, "place": place}
+                result = loop.fit(run, start, **shown)
                 break
             except NotFinite as failure:
-                start = divergence.roll_back(model, run_dir, failure)
+                start = divergence.roll_back(run.model, run_dir, failure)
         if chief:
-            _finish(model, config, pictures, segments, run_dir, init, result)
+            place.check()
+            _finish(run, result)
         if copier and chief:
             copier.push()  # model and report
         return dataclasses.replace(result, run_dir=out if copier else run_dir)
 
 
-def _asked(config, init, options: dict[str, Any]) -> tuple[RunConfig, Path | None]:
-    """The options of the run, and the saved model's folder if it is one that names them."""
+def _named(config: str | Path | RunConfig) -> tuple[str | Path | RunConfig, Path | None]:
+    """What names the options of the run, and the saved model's folder if it is one that does."""
     source = str(config) if isinstance(config, Path) else config
-    folder = None
-    if isinstance(source, str) and not source.endswith(".toml"):
-        folder = zoo.model_folder(source)
-        source = folder / "config.toml" if folder else source
-    config = presets.run_config(source, options)
-    if init is not None and config.train.encoder_steps:
-        # The weights bring a trained text encoder; another one would not be that of the generator.
-        config = presets.run_config(config, {"train.encoder_steps": 0})
-    return config, folder
+    if isinstance(source, RunConfig) or source.endswith(".toml"):
+        return source, None
+    found = zoo.model_folder(source)
+    return (found / "config.toml" if found else source), found
 
 
-def _check_folder(out: Path, resume: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise GanzooError(f"{out} is a file; the run needs a folder.")
-    if resume and not (out / "config.toml").is_file():
-        raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
+def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> list[str]:
+    """What is not as it was when the run's state was made: settings, a config.toml that was edited since, data.
+
+    Raises:
+        GanzooError: something is, and it is not accepted.
+    """
+    now = zoo.complete(settled.config)
+    trained = settings.from_text(checkpoint.settings(out / "checkpoints"), now)
+    changed = settings.differences(zoo.complete(before), now)
+    if trained is not None:
+        changed = list(dict.fromkeys(changed + settings.differences(trained, now)))
+    what = "settings" if changed else "data"
+    if not any(text.startswith("data.") for text in changed):
+        changed += _other_data(read_json(out / "data.json"), settled.source)
+    if changed and not accept:
+        raise GanzooError(
+            f"{out} was started with other {what}: {'; '.join(changed)}. Go on under the new ones with --accept-changes "
+            "(accept_changes=True), or start a new run for them."
+        )
+    return changed
 
 
-def _settled(
-    config: RunConfig, out: Path, resume: bool, recipe: str, options: dict[str, Any]
-) -> tuple[RunConfig, list[finetune_recipe.Choice]]:
-    """The options with what this machine and the data decide: the recipe's choices, precision; said on stderr."""
-    chosen = finetune_recipe.choices(recipe, config, options)
-    config = presets.run_config(config, {choice.key: choice.value for choice in chosen})
-    for choice in chosen:
-        loop.say(str(choice))
-    if resume:
-        before = presets.run_config(out / "config.toml").train
-        # What was found out when the run began stands: it goes on in the same numbers.
-        found = {"train.jit_compile": config.train.jit_compile and before.jit_compile}
-        found |= {"train.precision": before.precision} if config.train.precision == "auto" else {}
-        config = presets.run_config(config, found)
-    number, why = precision.resolve(config.train.precision)
-    if why:
-        loop.say(why)
-    return presets.run_config(config, {"train.precision": number}), chosen
+def _other_data(before: dict, source: data.Source) -> list[str]:
+    """A sentence if the run was begun with other pictures under the same name."""
+    if before.get("fingerprint") in (None, source.fingerprint):
+        return []
+    return [
+        f"{source.config.source} held {before.get('count')} items of sha256 {before['fingerprint']!s:.8}, and now "
+        f"{len(source)} of {source.fingerprint:.8}"
+    ]
 
 
-def _built(config: RunConfig, scope) -> tuple[BaseGAN, Any, list[Segment]]:
-    """(model, data, segments) that fit each other."""
+def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
+    """The model and the segments of its training, which fit the data."""
+    config, source = settled.config, settled.source
     if config.train.metric_every and config.data.shape == "voxels":
         raise GanzooError("train.metric_every measures pictures, and this model makes voxels: set it to 0.")
     if config.train.metric_every:
@@ -163,129 +172,139 @@ def _built(config: RunConfig, scope) -> tuple[BaseGAN, Any, list[Segment]]:
             raise GanzooError(
                 f"train.batch_size {size} does not divide over {scope.num_replicas_in_sync} replicas{of}."
             )
-    pictures = data.open_source(config.data)
     with scope.scope(), precision.policy(config.train.precision):
         model = zoo.build(config)
+    if config.train.stop.d_wins and "fooled" not in model.logs:
+        raise GanzooError(
+            f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
+        )
     loop.divide(model, config.train)
     segments = model.segments(config.train)
     for segment in segments:
-        data.check_size(pictures, segment.size)
+        data.check_size(source, segment.size)
     if model.classes:
-        data.check_labels(pictures, model.classes)
+        data.check_labels(source, model.classes)
     if (column := loop.text_column(model)) is not None:
-        data.check_texts(pictures, column)
-    _same_channels(model, pictures)
-    return model, pictures, segments
+        data.check_texts(source, column)
+    _same_pictures(model, source)
+    return model, segments
 
 
-def _begin(model: BaseGAN, pictures, segments, out: Path, resume: bool, init, folder, chosen, changed) -> int:
+def _begin(run: Run) -> int:
     """Gives the model its first weights, or those of the newest checkpoint, and writes what the run began with.
 
     Returns the step that it goes on from.
     """
-    config, start, moved, jit = model.run_config, 0, None, None
-    if resume:
-        start = checkpoint.restore(model, out / "checkpoints")
-        if start is None:
-            raise GanzooError(f"{out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
-    loop.check_executions(segments, start, config.train.steps_per_execution)
-    if not resume:
-        if init is not None:
-            moved = Transfer(model)
-            model.weights_source = zoo.load_into(model, init, folder, assign=moved)
-            if moved.reused < len(moved.rows) or moved.left:
-                loop.say(moved.summary())
-        else:
-            model.init_from_data(pictures)
-        # A run killed before its first interval resumes from here, and not from other weights than it began with.
-        checkpoint.save(model, out / "checkpoints")
-    if config.train.jit_compile:
-        if not resume:
-            jit = loop.try_jit(model, segments, pictures, config)
-            model.run_config = presets.run_config(config, {"train.jit_compile": jit.used})
-        model.jit_compile = model.run_config.train.jit_compile
-    if not workers.is_chief(model.distribute_strategy):
-        return start
-    # Only now, so that a refused run leaves nothing behind; and before the first step.
-    if changed:
-        changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(changed)}.")
-    files.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
-    files.write_bytes(out / "data.json", json.dumps(pictures.summary(), indent=1).encode())
-    changes.forget_rollbacks_after(out, start)
-    began = {
-        "transfer": moved and moved.facts(),
-        "jit": jit and dataclasses.asdict(jit),
-        "recipe": list(map(str, chosen)),
-    }
-    if not resume and any(began.values()):
-        files.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
+    model, out, config = run.model, run.out, run.config
+    chief = workers.is_chief(model.distribute_strategy)
+    start = checkpoint.restore(model, out / "checkpoints") if run.resume else None
+    first = start is None
+    for choice in run.reasons:
+        loop.say(str(choice))
+    if first and run.resume and chief:
+        _check_unbegun(run)
+    start = start or 0
+    loop.check_executions(run.segments, start, config.train.steps_per_execution)
+    _check_rates(run, start)
+    moved, jit = None, None
+    if first and run.init is not None:
+        moved = Transfer(model)
+        model.weights_source = zoo.load_into(model, run.init, run.folder, assign=moved)
+        if moved.reused < len(moved.rows) or moved.left:
+            loop.say(moved.summary())
+    elif first:
+        model.init_from_data(run.source)
+    if first and config.train.jit_compile:
+        jit = loop.try_jit(model, run.segments, run.source, config)
+        model.run_config = config.model_copy(
+            update={"train": config.train.model_copy(update={"jit_compile": jit.used})}
+        )
+    model.jit_compile = model.run_config.train.jit_compile
+    if chief:
+        for remark in data.remarks(run.source):
+            loop.say(remark)
+        # Only now, so that a refused run leaves nothing behind; and before the first checkpoint, without which it is begun
+        # again, and which alone could not say of what run it is.
+        if run.changed:
+            changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(run.changed)}.")
+        changes.forget_rollbacks_after(out, start)
+        files.write_bytes(out / "data.json", json.dumps(run.source.summary(), indent=1).encode())
+        began = {
+            "init": run.init and str(run.init),
+            "transfer": moved and moved.facts(),
+            "jit": jit and dataclasses.asdict(jit),
+            "recipe": list(map(str, run.reasons)),
+        }
+        if first and any(began.values()):
+            files.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
+        files.write_bytes(out / "config.toml", presets.config_toml(model.run_config).encode())
+    if first or run.changed:
+        # A run killed before its first interval resumes from here, and not from other weights than it began with; and a
+        # state says under which settings it goes on.
+        checkpoint.save(model, out / "checkpoints", keep=config.train.keep_checkpoints)
     return start
 
 
-def _finish(model: BaseGAN, config: RunConfig, pictures, segments, out: Path, init, result: RunResult) -> None:
+def _check_unbegun(run: Run) -> None:
+    """Refuses to resume without a whole checkpoint, unless none was ever written and it is known what the run began from."""
+    if folder.has_checkpoint(run.out):
+        raise GanzooError(f"{run.out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
+    init = read_json(run.out / "began.json").get("init")
+    if init is not None and run.init is None:
+        raise GanzooError(
+            f"{run.out} was killed before its first checkpoint, and began from the weights {init}: give the command that "
+            "began it once more, without --resume."
+        )
+
+
+def _check_rates(run: Run, start: int) -> None:
+    """Refuses steps past the end of a player's schedule, where its rate is 0."""
+    for player in run.model.players if start < run.config.train.steps else ():
+        rate = schedules.learning_rate(getattr(run.config.train, player))
+        end = getattr(rate, "end", None)
+        steps = sum(s.steps for s in run.segments if s.players is None or player in s.players)
+        if end is not None and steps * run.model.updates[player] > end:
+            accept = " with --accept-changes" if run.resume else ""
+            raise GanzooError(
+                f"Of {steps:,} steps of {player} only {end // run.model.updates[player]:,} would move anything: after them its "
+                f"schedule is at learning rate 0. Lower train.steps, or raise train.{player}.constant_steps and "
+                f"train.{player}.decay_steps{accept}."
+            )
+
+
+def _finish(run: Run, result: RunResult) -> None:
     """Writes the model with the facts of its training, and the report."""
     facts = {
         "steps": result.steps,
         "seconds": round(result.seconds, 1),
         "save_share": round(result.save_seconds / result.seconds, 4) if result.seconds else 0.0,
-        "images": images_seen(segments, result.steps),
+        "images": images_seen(run.segments, result.steps),
         "stopped": result.stopped,
     }
-    facts |= {"seed": config.train.seed, "init": str(init), "data": pictures.summary()}
-    if (out / "began.json").is_file():  # also of a run that went on
-        facts |= json.loads((out / "began.json").read_text("utf-8"))
-    zoo.save(model, out / "model", extra=facts)
-    report.write_run_report(out)
+    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": run.source.summary()}
+    facts |= read_json(run.out / "began.json")  # also of a run that went on
+    zoo.save(run.model, run.out / "model", extra=facts)
+    report.write_run_report(run.out)
 
 
-def _same_channels(model: BaseGAN, pictures) -> None:
-    """Refuses data of other channel counts than the model's, which would end in a convolution's own words."""
+def _same_pictures(model: BaseGAN, source: data.Source) -> None:
+    """Refuses data of another size or of other channels than the model's, which would end in a layer's own words, or in
+    none."""
     signature = model.batch_signature()
-    for column, channels in zip(pictures.columns, pictures.channels, strict=True):
-        wanted = signature[column].shape[-1] if column in signature else channels
-        if wanted != channels:
+    for column, item in zip(source.columns, source.fetch(0, source.size), strict=True):
+        wanted = signature[column].shape[1:] if column in signature else item.shape
+        if wanted[-1] != item.shape[-1]:
             raise GanzooError(
-                f'{model.paper} was built for a "{column}" of {wanted} channels, and the data have {channels}: set '
+                f'{model.paper} was built for a "{column}" of {wanted[-1]} channels, and the data have {item.shape[-1]}: set '
                 "data.channels (data.input_channels for the input or domain A) or the model's arguments to one number."
             )
+        if column in signature and not model.fits(column, item.shape):
+            raise GanzooError(
+                f'{model.paper} was built for a "{column}" of {model.wants(column)}, and the data have '
+                f"{shape_text(item.shape)}: set data.size (data.render_size for pictures of shapes) or the model's arguments "
+                "to one number."
+            )
     if "embedding" in signature:
-        wanted, found = signature["embedding"].shape[-1], pictures.texts.embeddings.shape[-1]
+        wanted, found = signature["embedding"].shape[-1], source.texts.embeddings.shape[-1]
         if wanted != found:
             raise GanzooError(f"The data bring embeddings of {found} numbers, and model.text_dim is {wanted}.")
-
-
-def _claim(out: Path, resume: bool, accept_changes: bool, config: RunConfig) -> list[str]:
-    """Refuses a folder in use, or a resume with other settings; where they are accepted, returns what they changed."""
-    if not resume:
-        if any(path.name != lock.FILE for path in out.iterdir()):
-            raise GanzooError(f"{out} is not empty. Continue that run with --resume, or choose another folder.")
-        return []
-    changed = _differences(presets.run_config(out / "config.toml"), config)
-    if changed and not accept_changes:
-        raise GanzooError(
-            f"{out} was started with other settings: {'; '.join(changed)}. Go on under the new ones with --accept-changes "
-            "(accept_changes=True), or start a new run for them."
-        )
-    for torn in out.rglob(".*.tmp"):  # of a write that a kill cut off
-        torn.unlink()
-    return changed
-
-
-def _differences(before: RunConfig, now: RunConfig) -> list[str]:
-    if before.name != now.name:
-        return [f"the model was {before.name}, now {now.name}"]
-    # With every argument named: a run's model table lists them all, a preset only those that it sets.
-    old, new = zoo.complete(before).model_dump(), zoo.complete(now).model_dump()
-    found = []
-    for table in ("model", "data", "train"):
-        for key, value in new[table].items():
-            if (table, key) not in RESUMABLE:
-                found += _changed(f"{table}.{key}", old[table][key], value)
-    return found
-
-
-def _changed(key: str, before, now) -> list[str]:
-    """Sentences on what differs, of tables by their keys."""
-    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
-        return [text for name in now for text in _changed(f"{key}.{name}", before[name], now[name])]
-    return [f"{key} was {before}, now {now}"] if before != now else []

@@ -19,6 +19,7 @@ import numpy as np
 
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
+from ganzoo.layers import EqualizedConv2D, EqualizedDense
 
 
 class Transfer:
@@ -36,7 +37,7 @@ class Transfer:
     def __call__(self, variables: Mapping, arrays: Mapping[str, np.ndarray], where: str) -> None:
         """Raises GanzooError if nothing fits, and so the arrays are of another model."""
         sides = _sides(self.model)
-        found = {key: _fitted(key, variable, arrays.get(key), sides) for key, variable in variables.items()}
+        found = {key: _fitted(self.model, key, variable, arrays.get(key), sides) for key, variable in variables.items()}
         self.rows = [(key, how) for key, (_, how) in found.items()]
         self.left = [key for key in arrays if key not in variables]
         if not self.reused:
@@ -75,19 +76,21 @@ def _sides(model: BaseGAN) -> dict[int, tuple[int, float | None]]:
         kernels = [layer for layer in network._flatten_layers() if hasattr(layer, "kernel")]
         order = {variable.path: place for place, variable in enumerate(network.weights)}
         kernels.sort(key=lambda layer: order[layer.kernel.path])
-        makes = "generator" in name
+        makes = name.removeprefix("ema_") in model.players["g_optimizer"]
         for layer in kernels:
             turned = isinstance(layer, keras.layers.Conv2DTranspose)
-            if makes and (layer is kernels[-1] or layer.name.startswith("to_rgb")):
+            if makes and (layer is kernels[-1] or layer.name.startswith(model.makes_channels)):
                 found[id(layer.kernel)] = (-2 if turned else -1, None)
                 if getattr(layer, "bias", None) is not None:
                     found[id(layer.bias)] = (-1, None)
-            if (not makes or model.task == "image") and (layer is kernels[0] or layer.name.startswith("from_rgb")):
-                found[id(layer.kernel)] = (-2, 0.5 if hasattr(layer, "gain") else 0.0)
+            if (not makes or model.task == "image") and (
+                layer is kernels[0] or layer.name.startswith(model.takes_channels)
+            ):
+                found[id(layer.kernel)] = (-2, 0.5 if isinstance(layer, EqualizedConv2D | EqualizedDense) else 0.0)
     return found
 
 
-def _fitted(key: str, variable, array: np.ndarray | None, sides) -> tuple[np.ndarray | None, str]:
+def _fitted(model: BaseGAN, key: str, variable, array: np.ndarray | None, sides) -> tuple[np.ndarray | None, str]:
     """(what the variable becomes, how) of its array in the file; (None, "new") where there is no honest rule."""
     if array is None:
         return None, "new"
@@ -99,7 +102,7 @@ def _fitted(key: str, variable, array: np.ndarray | None, sides) -> tuple[np.nda
         return None, "new"
     axis = differ[0]
     before, now = array.shape[axis], shape[axis]
-    if (axis == -1 and "/logit/" in key) or (axis == -2 and "/label_embedding/" in key):
+    if any(axis == of_classes and f"/{layer}/" in key for layer, of_classes in model.class_axes.items()):
         return np.repeat(array.mean(axis, keepdims=True), now, axis), f"mean of {before} classes"
     side, power = sides.get(id(variable), (None, None))
     if side != axis or max(before, now) != 3 * min(before, now):

@@ -197,13 +197,13 @@ class Chase(BaseGAN):
     turns, numbered = 3, True
 
     def __init__(self):
-        super().__init__()
-        shape = keras.Input((1,))
-        nets = {
-            name: keras.Model(shape, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name=name)(shape))
-            for name in "gd"
-        }
-        self.register_networks(generator=nets["g"], discriminator=nets["d"])
+        super().__init__(locals())
+
+        def network():
+            x = keras.Input((1,))
+            return keras.Model(x, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", name="w")(x))
+
+        self.register_networks(generator=network, discriminator=network)
         self.compile(**{player: keras.optimizers.SGD(0.02, 0.5, name=player) for player in self.players})
 
     @property

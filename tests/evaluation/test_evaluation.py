@@ -13,6 +13,7 @@ from ganzoo.evaluation import path_length, pictures
 from ganzoo.evaluation.scores import fid_bias
 from ganzoo.media import images
 from ganzoo.metrics import features
+from ganzoo.models.gan import GAN
 from ganzoo.presets import metric_names
 
 KEYS = {"metric", "value", "model", "weights", "weights_sha256", "data", "data_sha256", "pictures", "split", "n"} | {
@@ -196,11 +197,11 @@ def test_a_bare_name_takes_the_presets_extractor_and_a_full_name_sets_all(clothe
 
 
 def test_other_data_take_the_tasks_metrics(clothes, painter):
-    assert evaluation.choice.defaults(clothes, clothes.run_config.data)[0] == "fid_fashion-cnn"
+    assert evaluation.selection.defaults(clothes, clothes.run_config.data)[0] == "fid_fashion-cnn"
     other = clothes.run_config.data.model_copy(update={"source": "lorelei_64"})
-    assert evaluation.choice.defaults(clothes, other)[0] == "fid"
+    assert evaluation.selection.defaults(clothes, other)[0] == "fid"
     other = painter.run_config.data.model_copy(update={"source": "fluent_edges_128"})
-    assert evaluation.choice.defaults(painter, other)[0] == "l1"
+    assert evaluation.selection.defaults(painter, other)[0] == "l1"
 
 
 def test_a_model_that_was_trained_on_is_named_by_its_live_weights(tmp_path):
@@ -212,6 +213,12 @@ def test_a_model_that_was_trained_on_is_named_by_its_live_weights(tmp_path):
     live = evaluation.records.weights_of(model)
     assert live[0] == f"memory:{live[1][:8]}"
     assert live[1] != loaded[1]
+
+
+def test_a_model_made_by_its_class_is_measured_under_its_papers_name(tmp_path):
+    model = ganzoo.load(ganzoo.save(GAN(hidden=8, maxout_units=4), tmp_path / "own"))
+    (record,) = evaluation.evaluate(model, metrics=["parzen"], n=4)
+    assert record["model"] == model.full_name == "gan"
 
 
 def test_what_cannot_be_measured_is_refused(clothes, painter, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from support import pngs
 from tiny import TINY
 
 from ganzoo import exporting, registry, zoo
@@ -62,7 +63,7 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         made = [shown(model.generate(1, seed=seed))[0] for seed in SEEDS]
         latents = RNG.normal(size=(3, model.latent_dim)).astype(np.float32)
         answers["tensors/inputs/latents"] = latents
-        if hasattr(model, "voxels_of"):
+        if model.makes == "voxels":
             answers["tensors/outputs/voxels"] = model.voxels_of(latents)
         else:
             answers["tensors/outputs/images"] = np.clip(model.images_of(latents), -1, 1)
@@ -249,6 +250,12 @@ def test_the_graph_decodes_as_read_image_does(decode, kind, channels):
     """Transparency on white, palettes, 16 bits, libjpeg's DCT: not one pixel differs from what `ganzoo sample` reads."""
     wanted = images.read_image(KINDS[kind], channels)
     np.testing.assert_array_equal(images.to_uint8(decode(KINDS[kind], channels)), wanted)
+
+
+@pytest.mark.parametrize(("colour_type", "depth", "transparent"), pngs.KINDS)
+def test_transparency_means_the_same_locally_and_served(decode, colour_type, depth, transparent):
+    data, _ = pngs.png(colour_type, depth, transparent)
+    np.testing.assert_array_equal(images.to_uint8(decode(data, 3)), images.read_image(data, 3))
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------------------

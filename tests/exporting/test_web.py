@@ -21,8 +21,10 @@ from ganzoo.errors import GanzooError
 from ganzoo.exporting import runtime, web
 from ganzoo.media import images
 from ganzoo.metrics.features import cache
+from ganzoo.page import BACKEND
+from ganzoo.page import FOLDER as PAGE
 
-PAGE, BROWSER = web.PAGE, web.BROWSER
+BROWSER = BACKEND.parent
 IN_BROWSER = ("cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 

@@ -142,7 +142,7 @@ def test_pix2pix_samples_as_the_reference_does_at_test_time(tmp_path):
     assert np.abs(model.generate(batch)[:1].astype(int) - expected).max() <= 1
 
 
-# ---- other widths, channels, depths and rectangles: the same networks written again in PyTorch, from papers.md ----------
+# ---- other widths, channels, depths and rectangles: the same networks written again in PyTorch -----------------------
 
 
 class Torch:
@@ -194,7 +194,8 @@ class Torch:
 
 
 class TorchUNet(Torch):
-    """U-Net of papers.md section 3; blocks nest as child 1 of the outermost and child 3 of every other."""
+    """U-Net of pix2pix's PyTorch code (models/networks.py; 1611.07004, appendix 6.1.1); blocks nest as child 1 of the
+    outermost and child 3 of every other."""
 
     def __init__(self, inputs, outputs, ngf, depth, norm):
         super().__init__(norm)
@@ -228,7 +229,7 @@ class TorchUNet(Torch):
 
 
 class TorchPatchGAN(Torch):
-    """PatchGAN of papers.md section 3; n_layers 0 is PixelGAN."""
+    """PatchGAN of the same file (NLayerDiscriminator; 1611.07004, appendix 6.1.2); n_layers 0 is PixelGAN."""
 
     def __init__(self, channels, ndf, n_layers, norm):
         super().__init__(norm)
@@ -258,7 +259,8 @@ class TorchPatchGAN(Torch):
 
 
 class TorchDCGAN(Torch):
-    """Both networks of papers.md section 2, `stages` doublings; an odd kernel pads (k - 1) / 2."""
+    """Both networks of the PyTorch example (dcgan/main.py; 1511.06434, section 3), `stages` doublings; an odd kernel pads
+    (k - 1) / 2."""
 
     def __init__(self, stages, width, channels, latent_dim=None, kernel=4):
         super().__init__()

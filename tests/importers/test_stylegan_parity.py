@@ -120,7 +120,7 @@ def test_convolutions_and_dense(ops):
 
 
 def test_pixel_norm_of_the_mapping(ops):
-    network = Mapping(latent_dim=6, w_dim=6, depth=1)
+    network = Mapping(latent_dim=6, w_dim=6, depth=1, width=6, lrmul=0.01, classes=0)
     network.stack[0].kernel.assign(np.eye(6) / network.stack[0].scale)
     out = network(ops["x"][:4].reshape(-1, 6)).numpy()
     out = np.where(out < 0, out * 5, out)  # without the leaky ReLU

@@ -12,6 +12,7 @@ import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli_runs import refused, run
+from support.papers import network
 
 import ganzoo
 from ganzoo import data, exporting, importers, presets, schedules, training
@@ -173,9 +174,10 @@ def test_a_killed_run_ends_with_the_bytes_of_the_straight_one(tmp_path, run_of):
 
 
 # ---- the step --------------------------------------------------------------------------------------------------------
-def test_the_losses_are_those_of_the_paper():
+@pytest.mark.parametrize("more", [{}, {"affine": True}, {"norm": "batch"}])
+def test_the_losses_are_those_of_the_paper(more):
     """One step's numbers from the networks as they were, each pass by itself: joining passes changes nothing."""
-    model = tiny.build("cyclegan", pool_size=0)
+    model = tiny.build("cyclegan", pool_size=0, **more)
     g, f, d_a, d_b = model.generator_ab, model.generator_ba, model.discriminator_a, model.discriminator_b
     batch = tiny.batch(model)
     a, b = batch["a"], batch["b"]
@@ -198,7 +200,33 @@ def test_the_losses_are_those_of_the_paper():
 
 @pytest.mark.parametrize(("n_blocks", "parameters"), [(9, 11_378_179), (6, 7_837_699)])
 def test_parameters_of_both_generators_of_the_paper(n_blocks, parameters):
-    assert cyclegan.build_generator(n_blocks=n_blocks).count_params() == parameters
+    assert network(cyclegan.build_generator, n_blocks=n_blocks).count_params() == parameters
+
+
+def test_dropout_is_drawn_for_each_row_in_training_and_never_for_samples():
+    model, images = tiny.build("cyclegan", dropout=0.5, pool_size=0), tf.ones([3, 16, 16, 3])
+    first, second, again = (
+        model.generator_ab([images, tf.constant(seeds)], training=True).numpy()
+        for seeds in ([[0, 1], [0, 2], [0, 1]], [[0, 3], [0, 4], [0, 5]], [[0, 1], [0, 2], [0, 1]])
+    )
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first[0], first[2])
+    assert np.abs(first[0] - first[1]).max() > 1e-4
+    assert np.abs(first - second).max(axis=(1, 2, 3)).min() > 1e-4
+    plain = tiny.build("cyclegan", pool_size=0)
+    plain.generator_ab.set_weights(model.ema_generator_ab.get_weights())
+    sampler = model.translator()
+    assert [tuple(tensor.shape) for tensor in sampler.inputs] == [(None, None, None, 3)]
+    np.testing.assert_array_equal(sampler(images, training=True), plain.generator_ab(images, training=True))
+    model.fit(tiny.batches(model), steps_per_epoch=1, verbose=0, shuffle=False)  # the view sees what training does
+    plain.generator_ab.set_weights(model.ema_generator_ab.get_weights())
+    np.testing.assert_array_equal(sampler(images), plain.generator_ab(images))
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "none"}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_norms_and_dropout_that_do_not_exist_are_refused(wrong):
+    with pytest.raises(GanzooError, match=next(iter(wrong))):
+        tiny.build("cyclegan", **wrong)
 
 
 # ---- generate and serving --------------------------------------------------------------------------------------------
@@ -275,8 +303,8 @@ def test_averages_that_a_file_does_not_have_start_where_their_networks_are(tmp_p
     plain = tiny.build("cyclegan", ema_decay=0.0)
     folder = ganzoo.save(plain, tmp_path / "plain")
     averaged = ganzoo.load(folder, ema_decay=0.9)
-    for average, network in averaged.averages():
-        for shadow, weight in zip(average.weights, network.weights, strict=True):
+    for average, original in averaged.averages():
+        for shadow, weight in zip(average.weights, original.weights, strict=True):
             np.testing.assert_array_equal(shadow, weight)
     assert len(averaged.averages()) == 2
     again = ganzoo.load(ganzoo.save(averaged, tmp_path / "averaged"), ema_decay=0.0)
@@ -360,10 +388,10 @@ def test_files_that_are_not_of_one_cyclegan_are_refused(tmp_path):
     g, d = resnet_state(), patchgan_state()
     assert 'has no "model.1.weight"' in refusal("generator", d)
     assert "no residual block" in refusal("generator", {k: v for k, v in g.items() if "conv_block" not in k})
-    dropped = {k.replace("conv_block.5", "conv_block.6"): v for k, v in g.items()}
-    assert "dropout" in refusal("generator", dropped)
     normed = {f"model.2.{part}": np.ones(2) for part in ("weight", "bias", "running_mean", "running_var")}
-    assert 'its norm is "batch"' in refusal("generator", g | normed)
+    assert "Missing: model.5.weight (4,), model.5.bias (4,)" in refusal("generator", g | normed)
+    gains = {f"model.2.{part}": np.ones(2) for part in ("weight", "bias")}
+    assert "Missing: model.5.weight (4,), model.5.bias (4,)" in refusal("generator", g | gains)
     assert "Missing: model.11.conv_block.1.bias (8,)" in refusal(
         "generator", {k: v for k, v in g.items() if k != "model.11.conv_block.1.bias"}
     )

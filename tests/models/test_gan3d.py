@@ -6,6 +6,7 @@ import tensorflow as tf
 import tiny
 from support.cli_runs import refused, run, settings
 from support.golden import golden_state
+from support.papers import network
 
 import ganzoo
 from ganzoo import evaluation, explore, exporting, importers, presets, training, zoo
@@ -34,14 +35,14 @@ def saved(model, tmp_path_factory):
     return zoo.save(model, tmp_path_factory.mktemp("saved") / "model")
 
 
-# ---- counts (papers.md, section 11) ----------------------------------------------------------------------------------
+# ---- counts (1610.07584, section 3.1 and the official generator) -----------------------------------------------------
 def count(network):
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
 def test_parameter_counts_of_the_paper():
-    assert count(gan3d.build_encoder()) == 17_434_512
-    assert count(gan3d.build_discriminator(bn_first=False)) == 11_048_704
+    assert count(network(gan3d.build_encoder, encoder_size=256)) == 17_434_512
+    assert count(network(gan3d.build_discriminator, bn_first=False)) == 11_048_704
 
 
 def test_the_small_presets_fit_their_share_of_the_wheel():
@@ -52,7 +53,7 @@ def test_the_small_presets_fit_their_share_of_the_wheel():
 
 @pytest.mark.parametrize(("size", "maps"), [(256, [64, 32, 16, 8]), (128, [32, 16, 8, 4]), (32, [8, 4, 2, 1])])
 def test_the_encoder_halves_as_the_paper_s(size, maps):
-    encoder = gan3d.build_encoder(image_size=size, latent_dim=3, nef=1 if size == 32 else 4)
+    encoder = gan3d.build_encoder(encoder_size=size, latent_dim=3, nef=1 if size == 32 else 4)
     assert [encoder.get_layer(f"code{i}_conv").output.shape[1] for i in (1, 2, 3, 4)] == maps
     assert encoder.output_shape == (None, 6)
 
@@ -176,7 +177,7 @@ def test_players_move_in_the_order_of_the_paper(vae):
         (lambda m: m.generate(images=np.zeros((1, 8, 8, 3), np.uint8)), "has no encoder"),
         (lambda m: gan3d.GAN3D(grid_size=30), "8, 16, 32, 64"),
         (lambda m: gan3d.GAN3D(accuracy_limit=80.0), "share from 0 to 1"),
-        (lambda m: gan3d.build_encoder(image_size=100), "32, 64, 96"),
+        (lambda m: gan3d.GAN3D(encoder_size=100), "32, 64, 96"),
         (lambda m: explore.project(m, np.zeros((8, 8, 3), np.uint8)), "makes shapes"),
         (lambda m: explore.arithmetic(m, "0:0-1"), "in threes"),
         (lambda m: zoo.build(presets.run_config("3d-gan").model_copy(update={"model": VAE})), r"\[train.e_optimizer\]"),

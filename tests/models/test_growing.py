@@ -278,7 +278,7 @@ def test_small_pictures_are_means_and_a_segment_goes_on_where_the_last_ended():
 
 
 def test_pictures_read_on_the_fly_shrink_alike(monkeypatch):
-    from ganzoo.data import source as module
+    from ganzoo.data import pictures as module
 
     settings_ = config(data__mirror=True).data
     expected = next(iter(data.batches(data.open_source(settings_), 6, seed=1, size=8)))["image"]

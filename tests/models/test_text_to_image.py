@@ -11,12 +11,15 @@ import tensorflow as tf
 import tiny
 from PIL import Image
 from support.cli_runs import refused, run
+from support.papers import network
 
 import ganzoo
 from ganzoo import explore, exporting, presets, training, zoo
 from ganzoo.base import pixels, rows
+from ganzoo.base.model import build
 from ganzoo.base.segments import one_segment
 from ganzoo.errors import GanzooError
+from ganzoo.models import _text_encoder
 from ganzoo.models import text_to_image as paper
 from ganzoo.runs.log import read_log
 
@@ -78,25 +81,25 @@ def test_joint_embedding_by_hand():
     v, t = np.array([[1.0, 0.0], [0.0, 2.0]], "float32"), np.array([[1.0, 1.0], [0.0, 1.0]], "float32")
     # F = [[1, 0], [2, 2]]: hinges 1 + 0 - 1 = 0 and 1 + 2 - 2 = 1 by image, 1 + 0 - 2 = -1 and 1 + 2 - 1 = 2 by text
     differ = ~np.eye(2, dtype=bool)
-    assert float(paper.joint_embedding(v, t, differ)) == pytest.approx((0 + 1 + 0 + 2) / 2)
-    assert float(paper.joint_embedding(v, t, np.zeros((2, 2), bool))) == 0, "equal texts are no mistake"
+    assert float(_text_encoder.joint_embedding(v, t, differ)) == pytest.approx((0 + 1 + 0 + 2) / 2)
+    assert float(_text_encoder.joint_embedding(v, t, np.zeros((2, 2), bool))) == 0, "equal texts are no mistake"
 
 
 def test_word_sets_by_hand():
-    sets = np.array(paper.word_sets(tf.constant(["A smiling girl, a GIRL!", "girl smiling a", "...", ""]), 512))
+    sets = np.array(_text_encoder.word_sets(tf.constant(["A smiling girl, a GIRL!", "girl smiling a", "...", ""]), 512))
     assert sorted(sets[0][sets[0] > 0]) == [1, 1, 1], "different words count once"
     np.testing.assert_array_equal(sets[0], sets[1])
     assert not sets[2:].any(), "no words, no set"
 
 
 def place_of(word, words):
-    return int(np.argmax(paper.word_sets(tf.constant([word]), words)[0]))
+    return int(np.argmax(_text_encoder.word_sets(tf.constant([word]), words)[0]))
 
 
 def test_word_entropy_by_hand():
     logits = np.zeros((2, 4), "float32")
     logits[0, place_of("smiling", 4)] = np.log(3)  # softmax: 3 / (3 + 1 + 1 + 1) = 1/2
-    found = paper.word_entropy(tf.constant(["smiling", "..."]), tf.constant(logits))
+    found = _text_encoder.word_entropy(tf.constant(["smiling", "..."]), tf.constant(logits))
     assert float(found) == pytest.approx((np.log(2) + 0) / 2)
 
 
@@ -105,15 +108,17 @@ def test_foil_entropy_by_hand():
     foils = tf.constant(["a happy man", "a sad man", "a man"])
     logits = np.full((3, 512), 7.0, "float32")  # of "a" and "man", too, which cancel out
     logits[:, place_of("sad", 512)] = 7 + np.log(3)
-    found = paper.foil_entropy(texts, foils, tf.constant(logits))  # odds of 3 and of 1/3; the last row has no foil
+    found = _text_encoder.foil_entropy(
+        texts, foils, tf.constant(logits)
+    )  # odds of 3 and of 1/3; the last row has no foil
     assert float(found) == pytest.approx((-np.log(3 / 4) - np.log(1 / 4)) / 2)
-    assert float(paper.foil_entropy(texts[2:], foils[2:], tf.constant(logits[2:]))) == 0
+    assert float(_text_encoder.foil_entropy(texts[2:], foils[2:], tf.constant(logits[2:]))) == 0
 
 
 def test_both_encoders_learn_from_words_alone(monkeypatch):
     model = tiny.build("text-to-image")
     assert model.players["e_optimizer"] == ("text_encoder", "image_encoder", "word_heads")
-    monkeypatch.setattr(paper, "joint_embedding", lambda v, phi, _: 0 * tf.reduce_sum(v + phi))
+    monkeypatch.setattr(_text_encoder, "joint_embedding", lambda v, phi, _: 0 * tf.reduce_sum(v + phi))
     first = [np.array(n.trainable_variables[0]) for n in (model.text_encoder, model.image_encoder, model.word_heads)]
     logs = model.train_step(tiny.batch(model))
     assert float(logs["word_loss"]) > 1
@@ -138,8 +143,8 @@ def test_g_learns_from_words_that_the_frozen_encoder_reads(monkeypatch):
         np.testing.assert_array_equal(x, y)
     image = tiny.batch(model)["image"][:4]
     by_hand = model.word_heads([model.image_encoder(image), model.image_encoder(image)])[0]
-    assert float(model.match_loss(image, texts, foils)) == pytest.approx(
-        float(paper.foil_entropy(texts, foils, by_hand)), rel=1e-5
+    assert float(_text_encoder.match_loss(model, image, texts, foils)) == pytest.approx(
+        float(_text_encoder.foil_entropy(texts, foils, by_hand)), rel=1e-5
     )
     assert float(tiny.build("text-to-image").train_step(tiny.batch(model))["match_loss"]) == 0
 
@@ -153,12 +158,13 @@ def test_batches_hold_foils_only_where_a_loss_needs_them():
 def test_the_image_encoder_sees_noise_up_to_its_deviation():
     model = tiny.build("text-to-image", encoder_noise=0.5)
     images = tf.zeros([64, 16, 16, 1])
-    deviations = np.std(model.noisy(images), axis=(1, 2, 3))
+    deviations = np.std(_text_encoder.noisy(model, images), axis=(1, 2, 3))
     assert deviations.max() < 0.6
     assert deviations.min() < 0.1
     assert np.mean(deviations) == pytest.approx(0.25, abs=0.06), "uniform up to 0.5"
-    np.testing.assert_array_equal(model.noisy(images), model.noisy(images))  # of a step; a resumed run draws the same
-    assert tiny.build("text-to-image").noisy(images) is images
+    once, twice = (_text_encoder.noisy(model, images) for _ in range(2))
+    np.testing.assert_array_equal(once, twice)  # of a step; a resumed run draws the same
+    assert _text_encoder.noisy(tiny.build("text-to-image"), images) is images
 
 
 def test_d_is_never_shown_interpolated_texts(monkeypatch):
@@ -172,34 +178,36 @@ def test_d_is_never_shown_interpolated_texts(monkeypatch):
 
 # ---- text ------------------------------------------------------------------------------------------------------------
 def test_characters():
-    assert len(paper.ALPHABET) == 70
-    hot = paper.characters(tf.constant(["aB-z", "é微\n~", b"\xff\xfea", ""]), 6).numpy()
+    assert len(_text_encoder.ALPHABET) == 70
+    hot = _text_encoder.characters(tf.constant(["aB-z", "é微\n~", b"\xff\xfea", ""]), 6).numpy()
     assert hot.shape == (4, 6, 70)
     found = [[int(row.argmax()) if row.any() else None for row in text] for text in hot]
-    hyphen = paper.ALPHABET.index("-")
+    hyphen = _text_encoder.ALPHABET.index("-")
     assert found[0] == [0, 1, hyphen, 25, None, None]
-    assert found[1] == [None, None, None, paper.ALPHABET.index("~"), None, None]
+    assert found[1] == [None, None, None, _text_encoder.ALPHABET.index("~"), None, None]
     assert found[2][2] == 0
     assert found[3] == [None] * 6
     assert set(hot.sum(axis=2).ravel()) <= {0.0, 1.0}
     np.testing.assert_array_equal(
-        paper.characters(tf.constant(["long hair"]), 6), paper.characters(tf.constant(["LONG H"]), 6)
+        _text_encoder.characters(tf.constant(["long hair"]), 6), _text_encoder.characters(tf.constant(["LONG H"]), 6)
     )
 
 
 def test_paper_size_encoder_has_eight_steps():
-    encoder = paper.build_text_encoder()
+    encoder = build(_text_encoder.build_text_encoder, paper.TextToImage.defaults())
     assert [layer.output.shape[-1] for layer in encoder.layers if "Conv1D" in type(layer).__name__] == [384, 512, 256]
     assert encoder.get_layer("rnn").output.shape[1:] == (8, 256)
     assert encoder.output_shape == (None, 1024)
 
 
 def test_main_cls_int_has_batch_norm_on_the_text():
-    count = sum(int(np.prod(v.shape)) for v in paper.build_discriminator(script="main_cls_int").trainable_variables)
+    count = sum(
+        int(np.prod(v.shape)) for v in network(paper.build_discriminator, script="main_cls_int").trainable_variables
+    )
     assert count == 4_032_321
-    names = {layer.name for layer in paper.build_discriminator(script="main_cls_int", ndf=4).layers}
+    names = {layer.name for layer in network(paper.build_discriminator, script="main_cls_int", ndf=4).layers}
     assert "down3_lrelu" not in names
-    assert "down3_lrelu" in {layer.name for layer in paper.build_discriminator(ndf=4).layers}
+    assert "down3_lrelu" in {layer.name for layer in network(paper.build_discriminator, ndf=4).layers}
 
 
 # ---- generate --------------------------------------------------------------------------------------------------------
@@ -322,7 +330,7 @@ def test_a_run_trains_the_encoder_and_then_freezes_it(run_of, tmp_path):
     config = run_of("text-to-image", train__steps=8, train__log_every=2, train__sample_every=4)
     result = training.train(config, out=tmp_path / "run", strategy="one")
     assert result.stopped == "done"
-    rows = read_log(tmp_path / "run" / "log.jsonl")
+    rows = read_log(tmp_path / "run" / "log.jsonl").rows
     assert [("e_loss" in row, "d_loss" in row) for row in rows] == [(True, False)] * 2 + [(False, True)] * 2
     samples = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
     assert samples == ["000000.png", "000008.png"], "while the encoder trains there is nothing new to see"

@@ -16,6 +16,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.media import images
 from ganzoo.report import files, pages
 from ganzoo.report import run as run_page
+from ganzoo.runs.log import read_log
 
 HOSTILE = '<script>alert("x")</script>\'"&</td>'
 
@@ -131,8 +132,11 @@ def test_damaged_runs_have_a_report(tmp_path):
     (run / "config.toml").write_text("steps = = 3")
     (run / "data.json").write_text("{")
     (run / "samples" / "000300.png").write_bytes(b"no picture")
+    (run / "changes.jsonl").write_text('{"step": 20, "what": "settings", "why": "Resumed."}\n{"step": 30, "wh\n')
     reader = check_offline(report.write_run_report(run).read_text("utf-8"))
-    assert "2 damaged line(s)" in reader.text
+    assert "2 damaged line(s) of the log" in reader.text
+    assert "1 damaged line(s) of changes.jsonl" in reader.text
+    assert "From step 20 on: Resumed." in reader.text
     assert "000300.png cannot be read" in reader.text
     assert "nan" not in [attrs.get("d", "") for tag, attrs in reader.tags if tag == "path"]
 
@@ -153,7 +157,7 @@ def test_resumed_log_counts_a_step_once(tmp_path):
     (tmp_path / "log.jsonl").write_text(
         '{"step": 10, "d_loss": 1}\n{"step": 20, "d_loss": 2}\n{"step": 10, "d_loss": 3}\n'
     )
-    log = files.read_log(tmp_path / "log.jsonl")
+    log = read_log(tmp_path / "log.jsonl")
     steps, values = log.series("d_loss")
     assert steps.tolist() == [10, 20]
     assert values.tolist() == [3, 2]

@@ -117,3 +117,29 @@ def test_weights_alone_are_no_checkpoint(model, tmp_path):
     weights.write(tmp_path / "step-00000001.safetensors", arrays)
     with pytest.raises(GanzooError, match="- g_optimizer/"):
         checkpoint.restore(model, tmp_path)
+
+
+def test_a_flipped_bit_anywhere_gives_the_checkpoint_before_it(model, tmp_path, caplog):
+    """A number that changed on the disk is no other number to go on from: names, shapes, types and values are digested."""
+    fill(model, 1, 1)
+    checkpoint.save(model, tmp_path)
+    fill(model, 2, 2)
+    newest = checkpoint.save(model, tmp_path)
+    whole, rng = newest.read_bytes(), np.random.default_rng(0)
+    for place in [*rng.integers(8, len(whole), 24).tolist(), len(whole) - 1]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        newest.write_bytes(damaged)
+        caplog.clear()
+        assert checkpoint.restore(model, tmp_path) == 1, place
+        assert "Taking the checkpoint before it" in caplog.text
+    newest.write_bytes(whole)
+    assert checkpoint.restore(model, tmp_path) == 2
+
+
+def test_a_checkpoint_of_an_earlier_ganzoo_is_taken_as_it_is(model, tmp_path):
+    fill(model, 1, 1)
+    path = checkpoint.save(model, tmp_path)
+    arrays, _ = weights.read(path)
+    weights.write(path, arrays, metadata={"model": "gan"})
+    assert checkpoint.restore(model, tmp_path) == 1

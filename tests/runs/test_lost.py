@@ -48,7 +48,7 @@ def bytes_of(folder):
 
 
 def steps(run):
-    return [row["step"] for row in read_log(run / "log.jsonl")]
+    return [row["step"] for row in read_log(run / "log.jsonl").rows]
 
 
 # ---- NaN -------------------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_a_line_that_finds_no_room_is_not_half_there(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from ganzoo import lock
+from ganzoo.runs import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -267,7 +267,7 @@ def test_other_settings_are_accepted_where_the_state_fits(gan_run, tmp_path):
 
 
 def test_the_time_in_checkpoints_is_in_log_manifest_and_report(gan_run):
-    rows = read_log(gan_run / "log.jsonl")
+    rows = read_log(gan_run / "log.jsonl").rows
     saved = [row["save_seconds"] for row in rows]
     assert saved == sorted(saved)
     assert saved[0] == 0 < saved[-1] < rows[-1]["seconds"], "the first save is at step 10, after that row"

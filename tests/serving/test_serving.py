@@ -13,7 +13,7 @@ import pytest
 from tiny import TINY
 
 pytest.importorskip("starlette", reason="pip install 'ganzoo[serve]'")
-from support.asgi import AppClient
+from support.asgi import AppClient, Gate, b64, picture, predict, refusal, row, until
 
 from ganzoo import exporting, serving, zoo
 from ganzoo.errors import GanzooError
@@ -43,29 +43,6 @@ def servables(folders):
 @pytest.fixture(scope="module")
 def client(servables):
     return AppClient(serving.create_app(servables, limits=LIMITS, log="none"))
-
-
-def picture(height=12, width=20, seed=0):
-    return images.png_bytes(np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8))
-
-
-def b64(data):
-    return {"b64": base64.b64encode(data).decode()}
-
-
-def row(data, seed=0):
-    return {"image_bytes": b64(data), "seed": seed}
-
-
-def predict(client, model, **document):
-    return client.post(f"/v1/models/{model}:predict", json=document)
-
-
-def refusal(answer, status):
-    """The one sentence of a refused request."""
-    assert answer.status_code == status, answer.text
-    assert list(answer.json()) == ["error"]
-    return answer.json()["error"]
 
 
 # ---- answers ----------------------------------------------------------------------------------------------------------
@@ -139,31 +116,12 @@ def test_a_preset_is_exported_and_the_latest_version_is_served(folders, tmp_path
 
 
 # ---- batching ---------------------------------------------------------------------------------------------------------
-class Gate:
-    """Holds the calls of a batcher back until it is opened; notes the rows of each call."""
-
-    def __init__(self, batcher):
-        self.call, self.open, self.rows = batcher.call, threading.Event(), []
-        batcher.call_seconds = float("inf")  # waiting at the gate is no time of the model's
-        batcher.call = self
-
-    def __call__(self, signature, inputs):
-        assert self.open.wait(30)
-        self.rows.append(len(next(iter(inputs.values()))))
-        return self.call(signature, inputs)
-
-
 @pytest.fixture
 def gated(servables):
     """(a client, gate of dcgan, gate of pix2pix, the batchers)."""
     app = serving.create_app(servables, limits=LIMITS, log="none")
     batchers = app.app.state.ganzoo.batchers
     return AppClient(app), Gate(batchers["dcgan"]), Gate(batchers["pix2pix"]), batchers
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 def opening(batcher, gate, last):
@@ -431,7 +389,7 @@ def test_an_api_key(servables):
 
 
 def test_hosts_of_the_loopback_address_only(servables):
-    client = AppClient(serving.create_app(servables, hosts=serving.guard.LOOPBACK, log="none"))
+    client = AppClient(serving.create_app(servables, hosts=serving.middleware.LOOPBACK, log="none"))
     for host in ("localhost", "127.0.0.1:8501", "[::1]:8501", "LOCALHOST"):
         assert client.get("/healthz", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "localhost.evil.example", ""):
@@ -490,16 +448,16 @@ def test_a_fault_of_ours_is_a_sentence_and_in_the_log(servables, caplog):
 
 def test_the_page_is_read_once(servables, tmp_path, monkeypatch):
     (tmp_path / "index.html").write_text("<!doctype html>hello")
-    (tmp_path / "js").mkdir()
-    (tmp_path / "js" / "a.js").write_text("1")
-    monkeypatch.setattr(app_module, "PAGE", tmp_path)
+    (tmp_path / "a.js").write_text("1")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(app_module.web_page, "FOLDER", tmp_path)
     client = AppClient(serving.create_app(servables, api_key="k", log="none"))
     (tmp_path / "index.html").write_text("changed")
     assert client.get("/").text == "<!doctype html>hello"
     assert client.get("/").headers["content-type"].startswith("text/html")
-    assert "javascript" in client.get("/static/js/a.js").headers["content-type"]
+    assert "javascript" in client.get("/static/a.js").headers["content-type"]
     refusal(client.get("/static/b.js"), 404)
-    monkeypatch.setattr(app_module, "PAGE", tmp_path / "none")
+    monkeypatch.setattr(app_module.web_page, "FOLDER", tmp_path / "empty")
     assert AppClient(serving.create_app(servables, log="none")).get("/").json()["see"] == "/models.json"
 
 

@@ -110,6 +110,10 @@ def test_the_client(client, models, served, tmp_path):
     found = client.generate("pix2pix", images=forms, seed=4)
     assert all(np.array_equal(image, found[0]) for image in found)
     assert client.predict("dcgan", inputs={"seed": [1]}, version=1) == client.predict("dcgan", instances=[1])
+    assert [list(value) for value in client.predict("dcgan", instances=[1, 2])] == [
+        ["b64"],
+        ["b64"],
+    ]  # as its page says
     with pytest.raises(GanzooError, match="unequal lengths"):
         client.generate("pix2pix", images=[file], seed=[1, 2])
     with pytest.raises(GanzooError, match="no name of a served model"):

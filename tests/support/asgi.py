@@ -1,6 +1,7 @@
 """Requests to an ASGI app in this process, and to a server in a process of its own."""
 
 import asyncio
+import base64
 import os
 import re
 import subprocess
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
+
+from ganzoo.media import images
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,3 +77,45 @@ def server(*words, **environment):
         process.wait()
         reader.join(10)
         process.stderr.close()
+
+
+def picture(height=12, width=20, seed=0):
+    return images.png_bytes(np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8))
+
+
+def b64(data):
+    return {"b64": base64.b64encode(data).decode()}
+
+
+def row(data, seed=0):
+    return {"image_bytes": b64(data), "seed": seed}
+
+
+def predict(client, model, **document):
+    return client.post(f"/v1/models/{model}:predict", json=document)
+
+
+def refusal(answer, status):
+    """The one sentence of a refused request."""
+    assert answer.status_code == status, answer.text
+    assert list(answer.json()) == ["error"]
+    return answer.json()["error"]
+
+
+class Gate:
+    """Holds the calls of a batcher back until it is opened; notes the rows of each call."""
+
+    def __init__(self, batcher):
+        self.call, self.open, self.rows = batcher.call, threading.Event(), []
+        batcher.call_seconds = float("inf")  # waiting at the gate is no time of the model's
+        batcher.call = self
+
+    def __call__(self, signature, inputs):
+        assert self.open.wait(30)
+        self.rows.append(len(next(iter(inputs.values()))))
+        return self.call(signature, inputs)
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.005)

@@ -204,22 +204,28 @@ def test_the_recipe_is_the_table_of_its_module():
     rate = config.train.g_optimizer.learning_rate
 
     def chosen(count):
-        return {choice.key: choice.value for choice in finetune_recipe.by_count(count, config, 9)}
+        return {choice.key: choice.value for choice in finetune_recipe.by_count(count, config)}
+
+    def frozen(share):
+        return freezing.frozen_layers(model, share)
+
+    model = zoo.build(config)
+    assert len(freezing.layers(model.discriminator)) == 12
 
     few = chosen(80)
-    assert few["train.freeze_d"] == 6
+    assert frozen(few["train.freeze_d"]) == 8, "two thirds"
     assert few["model.augment"] == "color,translation,cutout"
     assert few["train.g_optimizer.learning_rate"] == rate / 4
     assert few["train.steps"] == 10_000
     assert few["model.ema_decay"] == 0.99
     some = chosen(300)
-    assert (some["train.freeze_d"], some["train.steps"]) == (4, 30_000)
+    assert (frozen(some["train.freeze_d"]), some["train.steps"]) == (6, 30_000), "half"
     assert some["train.d_optimizer.learning_rate"] == config.train.d_optimizer.learning_rate / 2
     assert chosen(2000) == {"model.augment": "color,translation", "model.ema_decay": 0.999}, (
         "the preset has fewer steps"
     )
     assert chosen(5000) == {}
-    assert "80 images; FreezeD, arXiv 2002.10964" in str(finetune_recipe.by_count(80, config, 9)[0])
+    assert "80 images; FreezeD, arXiv 2002.10964" in str(finetune_recipe.by_count(80, config)[0])
 
 
 def test_a_recipe_prints_its_reasons_yields_to_what_is_given_and_stands_in_the_run(gan_run, tmp_path, capsys):

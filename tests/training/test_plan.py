@@ -30,6 +30,27 @@ def test_the_probes_are_a_quarter_and_a_half_of_the_batch(batch, unit, expected)
     assert plan.sizes(batch, unit) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "expected"),
+    [
+        ("wgan-gp", {}, (40, 80)),  # of 160 in fives
+        ("wgan-gp", {"train.batch_size": 10, "train.accumulate": 2}, (10, 20)),
+        ("stylegan-lite", {"train.batch_size": 12}, (4, 8)),  # in groups of four
+        ("dcgan", {"train.batch_size": 10}, (2, 5)),
+    ],
+)
+def test_a_plan_measures_batches_of_whole_units(name, overrides, expected, monkeypatch):
+    measured = []
+
+    def probe(config, batch):
+        measured.append(batch)
+        return plan.Probe(batch, float(batch), batch, 1)
+
+    monkeypatch.setattr(plan, "_child", probe)
+    plan.plan(presets.run_config(name, overrides))
+    assert tuple(measured) == expected
+
+
 def test_a_real_plan_is_right_at_another_batch(tmp_path, run_of, capsys):
     """Memory within 20 %; the time of so small a step is that of the machine's other work, and is only said."""
     config = run_of("dcgan", train__batch_size=512, train__steps=600, model__image_size=32, data__size=32)

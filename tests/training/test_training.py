@@ -63,7 +63,17 @@ def test_the_log_has_one_object_a_logged_step(gan_run):
     assert [row["step"] for row in rows(gan_run)] == [5, 10, 15, 20]
     for row in rows(gan_run):
         assert list(row)[:4] == ["step", *TIMES]
-        assert set(row) == {"step", *TIMES, "d_loss", "g_loss", "fooled", "real_logit", "fake_logit"}
+        assert set(row) == {
+            "step",
+            *TIMES,
+            "d_rate",
+            "g_rate",
+            "d_loss",
+            "g_loss",
+            "fooled",
+            "real_logit",
+            "fake_logit",
+        }
         assert row["images_per_s"] > 0
         assert 0 <= row["fooled"] <= 1
     seconds = [row["seconds"] for row in rows(gan_run)]
@@ -101,7 +111,8 @@ def test_gan_starts_at_the_mean_picture(gan_run):
 # ---- exact resume ----------------------------------------------------------------------------------------------------
 CHILD = """
 import os, signal, sys
-from ganzoo import callbacks, training
+from ganzoo import training
+from ganzoo.training import callbacks
 
 config, out, ctrl_c, kill = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 whole = callbacks.RunLog.on_train_batch_end

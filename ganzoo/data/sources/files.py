@@ -3,6 +3,7 @@
 import numpy as np
 
 from ganzoo.data.sources.idx import idx_records, is_idx
+from ganzoo.data.sources.layouts import split_remark
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.sources.trees import Tree, shown
 from ganzoo.data.task_shapes import Parts, TaskShape
@@ -27,14 +28,17 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
     chosen = choose_splits(layout.splits, split, source)
     items = [item for item in layout.items if item.split in chosen]
 
-    def read(i: int, fit: str) -> Parts:
-        files = items[i].files
-        labels = tuple(shown(name) for name in files)
-        return shape.parts(
-            tuple(read_image(tree.read(n), name=m) for n, m in zip(files, labels, strict=True)), labels, fit
-        )
+    def picture(name: str) -> np.ndarray:
+        return read_image(tree.read(name), name=shown(name))
 
-    groups = layout.groups
+    parts = shape.parts_of(layout, picture) if shape.parts_of else shape.parts
+
+    def read(i: int, fit: str) -> Parts:
+        names = items[i].files
+        return parts(tuple(map(picture, names)), tuple(map(shown, names)), fit)
+
+    remark = split_remark(tree.names)
+    groups = layout.groups if all(item.group for item in items) else []
     classes = {"classes": groups} if groups else {}
     return Records(
         source=source,
@@ -45,7 +49,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
         described=[described[item.files[0]] for item in items] if described is not None else None,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
-        about={"layout": layout.kind, "splits": layout.splits} | classes,
+        about={"layout": layout.kind, "splits": layout.splits} | classes | ({"note": remark} if remark else {}),
     )
 
 

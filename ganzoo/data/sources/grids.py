@@ -10,6 +10,7 @@ import io
 import math
 import os
 import re
+import struct
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -17,14 +18,21 @@ import numpy as np
 
 from ganzoo import files
 from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.files import parse_json
 
 MESHES = (".obj", ".stl", ".glb", ".off")
 SUFFIXES = (".binvox", ".npz", *MESHES)
 Z_UP = (".stl", ".off")  # what "auto" takes: CAD and ModelNet have z up, OBJ and glTF y
 MAX_SIDE = 512
 MAX_FACES = 5_000_000
+# glTF: numbers of an element, and bytes of a number.
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 POINTS = 2_000_000  # of the surface that are computed at once: 48 MB
-HEADER = re.compile(rb"^#binvox 1\s+dim (\d+) (\d+) (\d+)\s.*?\bdata\r?\n", re.DOTALL)
+MAX_HEADER = 2**16  # bytes of a binvox file in which its data must begin
+MAX_GRID = 2 * MAX_SIDE**3  # bytes of one grid, unpacked: the largest one in 16 bits
+MAX_GRIDS = 2**33  # bytes of all grids in one npz file
+DIM = re.compile(rb"dim\s+(\d{1,9})\s+(\d{1,9})\s+(\d{1,9})")
 
 
 def read_grid(data: bytes, name: str, size: int, up: str = "auto") -> tuple[np.ndarray, bool]:
@@ -43,40 +51,70 @@ def read_grid(data: bytes, name: str, size: int, up: str = "auto") -> tuple[np.n
     if suffix == ".binvox":
         return fitted(read_binvox(data, name), size, name), True
     if suffix == ".npz":
-        return fitted(_only_grid(read_npz(io.BytesIO(data), name)["voxels"], name), size, name), True
+        return fitted(
+            _only_grid(read_npz(io.BytesIO(data), name, columns=(), limit=MAX_GRID)["voxels"], name), size, name
+        ), True
     return _cached_mesh(data, name, suffix, size, ("z" if suffix in Z_UP else "y") if up == "auto" else up)
 
 
 def read_binvox(data: bytes, name: str) -> np.ndarray:
     """bool (S, S, S) of a binvox file: a text header, then run lengths, y fastest, then z, then x."""
-    header = HEADER.match(data[:4096])
-    if header is None:
-        raise GanzooError(f"{name} is no binvox file of version 1.")
-    sides = [int(side) for side in header.groups()]
+    sides, start = _binvox_header(data, name)
     if len(set(sides)) != 1 or not 1 < sides[0] <= MAX_SIDE:
         shown = " x ".join(map(str, sides))
         raise GanzooError(f"{name} is a grid of {shown}; cubes of 2 to {MAX_SIDE} voxels a side are read.")
-    runs = np.frombuffer(data, np.uint8, offset=header.end())
+    runs = np.frombuffer(data, np.uint8, offset=start)
     values, counts = runs[0::2], runs[1::2].astype(np.int64)
     if len(runs) % 2 or counts.sum() != sides[0] ** 3 or values.max(initial=0) > 1:
         raise GanzooError(f"{name} is a damaged binvox file: its runs hold {counts.sum()} of {sides[0] ** 3} voxels.")
     return np.repeat(values, counts).astype(bool).reshape([sides[0]] * 3).transpose(0, 2, 1)
 
 
-def read_npz(file, name: str) -> dict[str, np.ndarray]:
-    """The arrays of an npz file (a path or a stream), the grids among them as `voxels`: the only array may have any name.
+def _binvox_header(data: bytes, name: str) -> tuple[list[int], int]:
+    """(the three sides, where the runs begin). Lines in any order: dim, translate and scale, which are not needed here,
+    and others, such as comments, up to the line "data"."""
+    sides, start = None, 0
+    while start < min(len(data), MAX_HEADER):
+        end = data.find(b"\n", start, MAX_HEADER)
+        if end < 0:
+            break
+        line, first, start = data[start:end].strip(), start == 0, end + 1
+        if first and line.split() != [b"#binvox", b"1"]:
+            break
+        if match := DIM.fullmatch(line):
+            sides = [int(side) for side in match.groups()]
+        if line == b"data":
+            if sides is None:
+                raise GanzooError(f'{name} is a binvox file without a line "dim", which says how large its grid is.')
+            return sides, start
+    raise GanzooError(f"{name} is no binvox file of version 1.")
+
+
+def read_npz(
+    file, name: str, *, columns: tuple[str, ...] = ("split", "label"), limit: int = MAX_GRIDS
+) -> dict[str, np.ndarray]:
+    """The grids of an npz file (a path or a stream) as `voxels`, and those of its `columns` that are there; no other array
+    is read. If it holds one array only, its name does not matter.
 
     Grids are (S, S, S), (n, S, S, S), either with a last axis of one channel, or bits (n, S^3 / 8) of `np.packbits`.
+
+    Raises:
+        GanzooError: no such file, grids of another form, or more than `limit` bytes of them, which are then not unpacked.
     """
     try:
+        if not zipfile.is_zipfile(file):
+            raise GanzooError(f"{name} cannot be read as npz: it is no zip file.")
         with np.load(file, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise GanzooError(f"{name} cannot be read as npz: {str(error).rstrip('.')}.") from error
-    if len(arrays) == 1:
-        arrays = {"voxels": next(iter(arrays.values()))}
+            held = stored.files
+            keys = {"voxels": held[0] if len(held) == 1 else "voxels"} | {key: key for key in columns}
+            arrays = {key: _array(stored, place, name, limit) for key, place in keys.items() if place in held}
+    except GanzooError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy fail in many ways on damaged files; each is a bad file
+        why = str(error).rstrip(".") or type(error).__name__
+        raise GanzooError(f"{name} cannot be read as npz: {why}.") from error
     if "voxels" not in arrays:
-        raise GanzooError(f'{name} holds no array "voxels"; it has {", ".join(arrays) or "none"}.')
+        raise GanzooError(f'{name} holds no array "voxels"; it has {", ".join(held)[:80] or "none"}.')
     grids = arrays["voxels"]
     grids = grids[..., 0] if grids.ndim in (4, 5) and grids.shape[-1] == 1 else grids
     if grids.ndim == 2 and grids.dtype == np.uint8:
@@ -92,6 +130,20 @@ def read_npz(file, name: str) -> dict[str, np.ndarray]:
     if grids.dtype.kind == "f" and not np.isfinite(grids).all():
         raise GanzooError(f"The voxels of {name} hold NaN or infinity.")
     return arrays | {"voxels": grids > (0.5 if grids.dtype.kind == "f" else 0)}
+
+
+def _array(stored: np.lib.npyio.NpzFile, key: str, name: str, limit: int) -> np.ndarray:
+    """One array of an npz file, whose header is read first: numpy makes room for as much as that claims."""
+    form = np.lib.format
+    with stored.zip.open(f"{key}.npy") as member:
+        version = form.read_magic(member)
+        shape, _, dtype = (form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0)(member)
+    size = math.prod(shape) * dtype.itemsize
+    if size > limit:
+        raise GanzooError(f'"{key}" of {name} has {size:,} bytes; at most {limit:,} are read.')
+    if size > stored.zip.getinfo(f"{key}.npy").file_size:
+        raise GanzooError(f'"{key}" of {name} is truncated: its header says that it has {size:,} bytes.')
+    return stored[key]
 
 
 def fitted(grids: np.ndarray, size: int, name: str) -> np.ndarray:
@@ -147,6 +199,8 @@ def read_mesh(data: bytes, name: str, suffix: str) -> tuple[np.ndarray, np.ndarr
         import trimesh
     except ImportError:
         raise missing_extra("trimesh", "3d") from None
+    if suffix == ".glb":
+        check_glb(data, name)
     try:
         mesh = trimesh.load(io.BytesIO(data), file_type=suffix[1:], force="mesh", process=False, skip_materials=True)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
@@ -163,6 +217,41 @@ def read_mesh(data: bytes, name: str, suffix: str) -> tuple[np.ndarray, np.ndarr
     if faces.min() < 0 or faces.max() >= len(vertices) or not np.isfinite(vertices[faces]).all():
         raise GanzooError(f"{name} is a damaged mesh: a face names a vertex that is missing or not finite.")
     return vertices, faces
+
+
+def check_glb(data: bytes, name: str) -> None:
+    """Refuses a binary glTF file that says to hold far more than it does: a loader would believe it.
+
+    An accessor without a buffer stands for as many zeros as it claims, several may lie on the same bytes, and each node
+    draws its mesh once more.
+    """
+    if len(data) < 20 or data[:4] != b"glTF" or data[16:20] != b"JSON":
+        raise GanzooError(f"{name} is no binary glTF file.")
+    scene = parse_json(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]], name)
+    try:
+        accessors = scene.get("accessors", [])
+        counts = [one["count"] for one in accessors]
+        if not all(isinstance(count, int) and count >= 0 for count in counts):
+            raise TypeError
+        size = sum(
+            count * WIDTHS[one["type"]] * BYTES[one["componentType"]]
+            for count, one in zip(counts, accessors, strict=True)
+        )
+        drawn = [
+            sum(counts[part.get("indices", part["attributes"]["POSITION"])] for part in mesh["primitives"])
+            for mesh in scene.get("meshes", [])
+        ]
+        drawn += [drawn[node["mesh"]] for node in scene.get("nodes", []) if "mesh" in node]
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        raise GanzooError(f"{name} cannot be read as a mesh: its lists of parts are damaged.") from error
+    if size > 4 * len(data) + 2**20:
+        raise GanzooError(
+            f"{name} has {len(data):,} bytes and says to hold {size:,}: it is damaged, or compressed by an extension."
+        )
+    if sum(drawn) > 6 * MAX_FACES:
+        raise GanzooError(
+            f"{name} draws {sum(drawn) // 3:,} faces; at most {MAX_FACES:,} are read. Simplify the mesh first."
+        )
 
 
 def voxelise(vertices: np.ndarray, faces: np.ndarray, size: int, name: str = "the mesh") -> np.ndarray:

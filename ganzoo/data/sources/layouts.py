@@ -1,10 +1,17 @@
 """Which files of a folder are pictures, and of which split. Works on names only.
 
-Splits: a top folder `train/`, `val/` or `test/` (also `training`, `valid`, `validation`, `testing`; also inside `A/` and
-`B/`). Without any, all files are "train"; with one, files outside the split folders are left out. Enclosing folders around
-everything are ignored.
+Splits are folders called train, val or test (also training, valid, validation, testing; `test_images`, `val2017`), at the
+top or below a class or domain (`cat/test/`, `A/testA/`), so that no test picture is ever trained on:
+
+    train/ and others     are splits; pictures outside them are left out
+    test/ or val/ alone   hold pictures back, and all beside them are "train"
+    train/ alone          is a split; beside other folders with pictures of the same depth it is a class that has this name
+
+Where the folders inside a train/, val/ or test/ are splits again, it is a class of that name too. Without any split all files are "train". Enclosing
+folders around everything are ignored.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -19,8 +26,13 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
+SPLIT_FOLDER = re.compile(
+    rf"({'|'.join(SPLITS)})(?:[-_ ]?([ab])|[-_ ]?(?:images?|imgs?|set|data|split)|[-_]?(?:19|20)\d\d)?"
+)
 SIDES = ("a", "b")
-UNREAD = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".ppm", ".pgm", ".tga", ".ico")
+MAX_LEVELS = 16  # of folders in which splits are looked for
+OUTSIDE = "lies outside train/, val/ and test/"
+UNREAD = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".ppm", ".pgm", ".tga", ".ico")
 
 
 @dataclass
@@ -43,9 +55,9 @@ class Layout:
 
     @property
     def groups(self) -> list[str]:
-        """Names of the classes of all splits, sorted; none unless every item has one and there are two or more."""
-        found = {item.group for item in self.items}
-        return [] if None in found or len(found) < 2 else sorted(found)
+        """Names of the classes of all splits, sorted; none if there is only one."""
+        found = {item.group for item in self.items} - {None}
+        return sorted(found) if len(found) > 1 else []
 
     @property
     def splits(self) -> list[str]:
@@ -63,13 +75,104 @@ def place(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[tuple[str,
             pictures.append(name)
         elif suffix in UNREAD:
             problems.append((name, "corrupt", f"{suffix[1:]} files are not read; convert it to PNG or JPEG"))
-    root = _common_root(pictures)
-    placed = {name: _split_of(name[len(root) :]) for name in pictures}
-    if any(split for split, _ in placed.values()):
-        outside = [name for name, (split, _) in placed.items() if split is None]
-        problems += [(name, "unmatched", "lies outside train/, val/ and test/") for name in outside]
-        placed = {name: found for name, found in placed.items() if found[0] is not None}
-    return {name: (split or "train", rest) for name, (split, rest) in placed.items()}, problems
+    placed = split_names(pictures)
+    problems += [(name, "unmatched", OUTSIDE) for name in pictures if placed[name] is None]
+    placed = {name: found for name, found in placed.items() if found is not None}
+    root = _common_root([rest for _, rest in placed.values()])
+    return {name: (split, rest[len(root) :]) for name, (split, rest) in placed.items()}, problems
+
+
+def split_names(names: list[str]) -> dict[str, tuple[str, str] | None]:
+    """{file: (split, path without the split folder), or None for a file outside the split folders}.
+
+    A folder of a split and a side, such as trainA/, leaves its side in the path.
+    """
+    folders = _Folders(names)
+    split = {name: _split_of(name, folders) for name in names}
+    if any(split.values()):
+        return split
+    return {name: ("train", name) for name in names}
+
+
+class _Folders:
+    """What lies in each folder: its folders, and how deep the files in those lie."""
+
+    def __init__(self, names: list[str]):
+        self.inner: dict[str, dict[str, set[int]]] = {}
+        self.known: dict[str, bool] = {}
+        for name in names:
+            parts = name.split("/")
+            for level in range(min(len(parts) - 1, MAX_LEVELS)):
+                folder = self.inner.setdefault("/".join(parts[:level]), {})
+                folder.setdefault(parts[level], set()).add(len(parts))
+
+    def split(self, folder: str) -> bool:
+        """Whether folders in this one are splits of it."""
+        if folder not in self.known:
+            self.known[folder] = self._split(folder, self.inner.get(folder, {}))
+        return self.known[folder]
+
+    def holds_train(self, folder: str) -> bool:
+        return any(kind_of_split(name) == "train" for name in self.inner[folder])
+
+    def _split(self, folder: str, inner: dict[str, set[int]]) -> bool:
+        kinds = {kind_of_split(name) for name in inner} - {None}
+        others = [depths for name, depths in inner.items() if kind_of_split(name) is None]
+        if not kinds or (len(kinds) > 1 and not others):
+            return bool(kinds)
+        if all(self.split(f"{folder}/{name}".lstrip("/")) for name in inner):
+            return False  # the splits lie below, and these are classes
+        if kinds != {"train"} or not others:
+            return True
+        own = {depth for name, depths in inner.items() if kind_of_split(name) for depth in depths}
+        return not any(own & depths for depths in others)
+
+
+def kind_of_split(folder: str) -> str | None:
+    """ "train", "val" or "test" for the name of a folder that can be a split."""
+    match = SPLIT_FOLDER.fullmatch(folder.lower())
+    return SPLITS[match[1]] if match else None
+
+
+def split_remark(names: list[str]) -> str | None:
+    """What is worth a sentence on how folders called train, val or test are understood, where it could be otherwise."""
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    folders = _Folders(pictures)
+    splits = sorted({found[0] for name in pictures if (found := _split_of(name, folders))})
+    called = {kind_of_split(part) for name in pictures for part in name.split("/")[:-1][:MAX_LEVELS]} - {None}
+    held = [split for split in splits if split != "train"]
+    if "train" in splits and "train" not in called:
+        what = " and ".join(f"{split}/" for split in held)
+        return (
+            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all beside {'it' if len(held) == 1 else 'them'} are for "
+            'training. If it is a class of that name, take all with data.split = "all".'
+        )
+    if not splits and called:
+        what = " and ".join(f"{split}/" for split in sorted(called))
+        return f"{what} is taken for a class of that name, since other folders with pictures lie beside it."
+    return None
+
+
+def has_sided_splits(names: list[str]) -> bool:
+    """Whether folders are called trainA/ and so on, as the two sets of unpaired data are."""
+    folders = {part.lower() for name in names for part in name.split("/")[:-1][:MAX_LEVELS]}
+    return any((match := SPLIT_FOLDER.fullmatch(folder)) and match[2] for folder in folders)
+
+
+def _split_of(name: str, folders: _Folders) -> tuple[str, str] | None:
+    parts = name.split("/")
+    for level in range(min(len(parts), MAX_LEVELS)):
+        above = "/".join(parts[:level])
+        if not folders.split(above):
+            continue
+        kind = kind_of_split(parts[level]) if level < len(parts) - 1 else None
+        if kind is None:
+            return None if folders.holds_train(above) else ("train", name)
+        side = SPLIT_FOLDER.fullmatch(parts[level].lower())[2]
+        # In A/ a folder trainA/ says nothing new.
+        side = [side.upper()] if side and (not level or parts[level - 1].lower() != side) else []
+        return kind, "/".join(parts[:level] + side + parts[level + 1 :])
+    return None
 
 
 def stem(path: str) -> str:
@@ -78,22 +181,12 @@ def stem(path: str) -> str:
 
 
 def _common_root(names: list[str]) -> str:
-    """The folders around all names that say nothing about split or side, such as "facades/"; or ""."""
+    """The folders around all names that say nothing about the side, such as "facades/"; or ""."""
     root = ""
     while names:
         heads = {name[len(root) :].partition("/")[0:2] for name in names}
         head, slash = next(iter(heads))
-        if len(heads) > 1 or not slash or head.lower() in SPLITS or head.lower() in SIDES:
+        if len(heads) > 1 or not slash or head.lower() in SIDES:
             break
         root += head + slash
     return root
-
-
-def _split_of(name: str) -> tuple[str | None, str]:
-    """(split or None, the path without the split folder)."""
-    parts = name.split("/")
-    for position in (0, 1):
-        above_is_side = position == 0 or parts[0].lower() in SIDES
-        if len(parts) > position + 1 and parts[position].lower() in SPLITS and above_is_side:
-            return SPLITS[parts[position].lower()], "/".join(parts[:position] + parts[position + 1 :])
-    return None, name

@@ -1,7 +1,6 @@
 """One string names a bundled set, a folder, a zip file or `tfds:NAME`: which one, and open it."""
 
 import os
-from pathlib import Path
 
 from ganzoo.data.bundled import bundled_names, bundled_records, canonical
 from ganzoo.data.sources.files import file_records
@@ -10,6 +9,7 @@ from ganzoo.data.sources.tfds import tfds_records
 from ganzoo.data.sources.trees import open_tree
 from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import given_path, kind_of, shown
 
 
 def open_records(source: str | os.PathLike, split: str, shape: TaskShape) -> Records:
@@ -20,11 +20,11 @@ def open_records(source: str | os.PathLike, split: str, shape: TaskShape) -> Rec
     name = canonical(text)
     if name:
         return bundled_records(name, split, shape.name)
-    path = Path(text).expanduser()
-    if path.exists():
+    path = given_path(text)
+    if kind_of(path):
         return file_records(open_tree(path), text, split, shape)
     if "/" in text or os.sep in text:
-        raise GanzooError(f"There is no folder or zip file {text}.")
+        raise GanzooError(f"There is no folder or zip file {shown(text)}.")
     raise GanzooError(
-        f'There is no data "{text}": no bundled set, folder or zip file has this name.{nearest(text, bundled_names())}'
+        f'There is no data "{shown(text)}": no bundled set, folder or zip file has this name.{nearest(text, bundled_names())}'
     )

@@ -1,6 +1,7 @@
 """`tfds:NAME` or `tfds:NAME/CONFIG`: a prepared TensorFlow Datasets set as `Records`. Nothing is downloaded here."""
 
 import os
+import re
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError
 from ganzoo.media.images import read_image
 
+NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_.-]+)?(:\d+\.\d+\.\d+)?")
 TEXTS = (
     "captions",
     "caption",
@@ -74,6 +76,10 @@ def _builder(tfds, name: str):
     """The builder by name, from code or from prepared files. Never asks the network."""
     from ganzoo.data.builders import builder_name
 
+    if not NAME.fullmatch(name):  # "huggingface:..." and the like make tfds ask the network, a path makes it run code
+        raise GanzooError(
+            f'A set of TensorFlow Datasets is named tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:1.0.0; received "tfds:{name}".'
+        )
     name = builder_name(name) or name
     try:
         return tfds.builder(name, try_gcs=False, data_dir=os.environ.get("TFDS_DATA_DIR"))

@@ -1,0 +1,204 @@
+"""What a paper says of itself: all that the rest of ganzoo asks of a model, and what holds where a paper says nothing.
+
+A paper sets a name in its class body; where it depends on the constructor's arguments, in the constructor or as a property.
+Nothing is guessed from anything else: two papers may have an argument of the same name that means two things.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganzoo.base import rows
+from ganzoo.errors import GanzooError
+
+Endpoint = tuple[Callable, dict[str, tf.TensorSpec]]  # a function of tensors to a dict of them, its inputs by name
+
+
+@dataclasses.dataclass(frozen=True)
+class Checks:
+    """How a paper is tried in seconds (`ganzoo doctor`, tests). Options are those of `presets.run_config`, by dotted key.
+
+    Args:
+        small: over the default preset: a run of a few seconds on bundled data. Nothing: the preset's own size.
+        state: over `small`, to prove that a resumed run goes on as it was: what else may be carried from step to step.
+        mixes: what looks at several rows of a batch, beside batch norm, so that replicas differ from one device; "" for nothing.
+        unmixed: over `small`, what switches that off.
+        singular: ends of the keys of `state()` that begin where a gradient is rounding noise; replicas begin elsewhere.
+    """
+
+    small: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    mixes: str = ""
+    unmixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    singular: tuple[str, ...] = ()
+
+
+class Declared:
+    """The declarations of a paper, of which `BaseGAN` is made.
+
+    What it makes:
+        task: "latent" (generate(n, seed=)), "image" (generate(images, seed=)) or "text" (generate(texts, seed=)).
+        makes: "pictures", uint8 (n, H, W, C); or "voxels", float32 (n, S, S, S, 1), of which `pictures` makes pictures.
+        image_size: side of the pictures that it makes of noise or text, or takes; None for any size.
+        channels: of the pictures that it makes of noise or text.
+
+    What it takes:
+        latent_dim, latent_distribution: width of z, and its prior: "normal", whose mass lies on a sphere, or "uniform".
+        classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
+        has_styles: whether z becomes styles w first, with the methods named below.
+        reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
+        directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
+        stride: the pictures of an image model are best of sides that are a multiple of it.
+        train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
+        batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
+            rows are a multiple of it; "" for none.
+
+    How it is measured, stored and tried:
+        evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
+        own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
+        feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
+        float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
+        takes_channels, makes_channels: beginnings of the names of layers that take and make the channels of pictures, beside
+            the first layer of D (and of G from pictures) and the last one of G: those of other sizes.
+        class_axes: name of a layer -> the axis of its variables with an entry for each class.
+        checks: how it is tried in seconds.
+    """
+
+    task: str
+    makes: str = "pictures"
+    image_size: int | None = None
+    channels: int
+
+    latent_dim: int
+    latent_distribution: str = "normal"
+    classes: int = 0
+    has_styles: bool = False
+    reads_pictures: bool = False
+    directions: tuple[str, ...] = ()
+    stride: int = 1
+    train_options: tuple[str, ...] = ()
+    batch_unit: str = ""
+
+    evaluation_kwargs: ClassVar[dict] = {}
+    own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
+    feature_layers: str = ""
+    float32_keys: str = ""
+    takes_channels: tuple[str, ...] = ()
+    makes_channels: tuple[str, ...] = ()
+    class_axes: ClassVar[Mapping[str, int]] = {}
+    checks: Checks = Checks()
+
+    # ---- of every paper ------------------------------------------------------------------------------------------
+    def batch_signature(self) -> dict[str, tf.TensorSpec]:
+        """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
+        raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
+
+    def generate(self, *args, seed: int = 0, **options) -> np.ndarray:
+        """Samples, as `task` and `makes` say; sample i depends on (seed, i) and its own input only."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it samples")
+
+    def serving_signature(self) -> dict[str, Endpoint]:
+        """The endpoints of a SavedModel, "serving_default" first: of strings, PNG bytes and seeds; "tensors" of floats."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it is served")
+
+    def portable_signature(self) -> dict[str, Endpoint]:
+        """What formats beside SavedModel (ONNX, LiteRT) hold, in the form of `serving_signature`: its endpoints without
+        strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
+        return {
+            name: (function, inputs)
+            for name, (function, inputs) in self.serving_signature().items()
+            if "seed" not in inputs and all(spec.dtype != tf.string for spec in inputs.values())
+        }
+
+    def pictures(self, samples):
+        """uint8 pictures (n, H, W, C) that show samples of `generate`: themselves, where these are pictures."""
+        return samples
+
+    def examples(self, n: int, seed: int, **options):
+        """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
+        return self.generate(n, seed=seed, **options)
+
+    def init_from_data(self, source) -> None:
+        """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
+
+    def finalize(self) -> None:
+        """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+
+    # ---- a web page, which has neither TensorFlow's random numbers nor its strings and PNG -------------------------
+    def page_networks(self, size: int) -> dict[str, Endpoint]:
+        """The networks that a page runs, of float32 tensors; `size` is the side of its pictures.
+
+        By name: each of `directions`, or "network", makes samples; "encode" makes embeddings of one-hot characters.
+        Inputs are what `page_noise` has, and "images" (1, size, size, C), "embedding" or "truncation_psi".
+
+        Raises:
+            GanzooError: this model has no page.
+        """
+        own, (first, *others) = self.portable_signature(), self.directions or ("network",)
+        names = {first: "tensors"} | {name: f"{name}_tensors" for name in others}
+        if not own.keys() >= set(names.values()):
+            raise GanzooError(
+                f"{self.paper} has no web page: what it draws is no input of its networks (`page_networks`)."
+            )
+        return {name: own[endpoint] for name, endpoint in names.items()}
+
+    def page_noise(self, size: int, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The inputs of the networks that belong to a seed, for int32 seeds (N, 2), in their order; {} if nothing is drawn."""
+        return {} if self.task == "image" else {"latents": rows.latents_of(self, seeds)}
+
+    # ---- of papers with latents (text-to-image has them, too) ----------------------------------------------------
+    def latents(self, seeds: tf.Tensor) -> tf.Tensor:
+        """float32 (N, latent_dim): rows of z for int32 seeds (N, 2)."""
+        raise NotImplementedError
+
+    def images_of(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
+        """float32 images (N, H, W, C) in [-1, 1] of z and labels or embeddings: what a gradient can flow through."""
+        raise NotImplementedError
+
+    # ---- of papers with styles -----------------------------------------------------------------------------------
+    w_dim: int
+    num_layers: int
+
+    def styles(self, n: int = 16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
+        """w of each layer, float32 (n, num_layers, w_dim), that `generate` shows with the same arguments."""
+        raise NotImplementedError
+
+    def images_of_styles(self, w: tf.Tensor) -> tf.Tensor:
+        """float32 images (N, H, W, C), about [-1, 1], of styles (N, num_layers, w_dim)."""
+        raise NotImplementedError
+
+    def checked_truncation(self, psi, cutoff) -> tuple[tf.Tensor, tf.Tensor]:
+        """Both as tensors, a cutoff of None as all layers. Raises GanzooError for others than the model takes."""
+        raise NotImplementedError
+
+    def truncated(self, w: np.ndarray, psi: float, cutoff: int | None) -> np.ndarray:
+        """Styles (N, num_layers, w_dim) moved towards their average in the layers before `cutoff`: 1 leaves them, 0 is it."""
+        raise NotImplementedError
+
+    def style_weights(self, layer: int) -> np.ndarray:
+        """float32 (w_dim, units): what a layer makes of its style."""
+        raise NotImplementedError
+
+    # ---- of papers that read text --------------------------------------------------------------------------------
+    text_length: int  # characters that are read
+    alphabet: str = ""  # the symbols of one-hot characters
+
+    def embed(self, texts: tf.Tensor) -> tf.Tensor:
+        """float32 embeddings (N, E) of strings (N,), inside a graph."""
+        raise NotImplementedError
+
+    def embeddings(self, texts) -> tf.Tensor:
+        """float32 embeddings (n, E) of one text or a list of them, checked."""
+        raise NotImplementedError
+
+    def characters(self, texts: tf.Tensor) -> tf.Tensor:
+        """One-hot float32 (N, text_length, symbols) of strings (N,), as a page's "encode" takes them."""
+        raise NotImplementedError
+
+    def style_encoder(self, width: int) -> keras.Model:
+        """An untrained network from images (N, H, W, C) in [-1, 1] to z, which `ganzoo.explore` trains."""
+        raise NotImplementedError

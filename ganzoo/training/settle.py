@@ -1,0 +1,92 @@
+"""What a run is settled to before anything of it is built: its options, its data, and why it has them."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganzoo import data, presets
+from ganzoo.base import BaseGAN
+from ganzoo.base.segments import Segment
+from ganzoo.data import Source
+from ganzoo.devices import precision
+from ganzoo.presets import RunConfig
+from ganzoo.training import finetune_recipe, loop
+from ganzoo.training.finetune_recipe import Choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """The options of a run with all that its data, its machine and its beginning decide; the opened data; and what a recipe
+    chose, with its reasons. (`train.freeze_d` may still be a share: the model says of how many layers.)"""
+
+    config: RunConfig
+    source: Source
+    reasons: tuple[Choice, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run: its folder `out`, and what it trains.
+
+    init, folder: what its weights come from, as in `ganzoo.train`, and the model folder that was named. changed: sentences
+    on settings and data that are not those it was begun with. reasons: as `Settled`, with the values that it came to.
+    """
+
+    out: Path
+    config: RunConfig
+    source: Source
+    model: BaseGAN
+    segments: list[Segment]
+    resume: bool
+    init: str | Path | None
+    folder: Path | None
+    reasons: tuple[Choice, ...]
+    changed: tuple[str, ...]
+
+
+def begun_with(out: Path) -> RunConfig:
+    """The options in the config.toml of a run folder."""
+    return presets.run_config(out / "config.toml")
+
+
+def settle(
+    asked: str | Path | RunConfig,
+    options: Mapping[str, Any],
+    *,
+    recipe: str = "none",
+    fine_tuned: bool = False,
+    before: RunConfig | None = None,
+) -> Settled:
+    """Settles a run: the one place where training reads options, and where it opens the training data.
+
+    Args:
+        asked: a preset, a file or folder, or resolved options.
+        options: overrides by key.
+        recipe: "none" or "auto" (`ganzoo.training.finetune_recipe`).
+        fine_tuned: the run starts from given weights.
+        before: the options that a run to resume was begun with.
+
+    Raises:
+        GanzooError: bad options or data, or another recipe.
+    """
+    config = presets.run_config(asked, options)
+    source = data.open_source(config.data)
+    reasons = []
+    for choice in finetune_recipe.choices(recipe, config, options, len(source)):
+        # What was found out when the run began stands: it goes on in the same numbers.
+        reasons.append(choice if before is None else choice.of(before))
+    found = {choice.key: choice.value for choice in reasons}
+    if before is not None and isinstance(config.train.freeze_d, float):  # a share, which was so many layers
+        found["train.freeze_d"] = before.train.freeze_d
+    if fine_tuned and config.train.encoder_steps:
+        # The weights bring a trained text encoder; another one would not be that of the generator.
+        found["train.encoder_steps"] = 0
+    number = config.train.precision
+    if before is not None:
+        found["train.jit_compile"] = config.train.jit_compile and before.train.jit_compile
+        number = before.train.precision if number == "auto" else number
+    found["train.precision"], why = precision.resolve(number)
+    if why:
+        loop.say(why)
+    return Settled(presets.run_config(config, found), source, tuple(reasons))
