@@ -306,7 +306,7 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     if not model.directions:
         return [first, model.generate(first, seed=seed), second]
     columns, (a2b, b2a) = [], model.directions
-    for shown, there, back in ((first, a2b, b2a), (second, b2a, a2b)):
-        made = model.generate(shown, direction=there)
-        columns += [shown, made, model.generate(made, direction=back)]
+    for given, there, back in ((first, a2b, b2a), (second, b2a, a2b)):
+        made = model.generate(given, direction=there)
+        columns += [given, made, model.generate(made, direction=back)]
     return columns

@@ -278,6 +278,9 @@ class Discriminator(_Network):
         whole, fade = _lod(lod, fade, len(self.levels))
         images = images if native else _halved(images, 2**whole)
         last = self.levels[-1] - whole
+        if not tf.TensorShape([None, 2**last, 2**last, None]).is_compatible_with(images.shape):
+            # The reshape below would make one row of four small pictures.
+            raise GanzooError(f"D takes pictures of {2**last} px here; received {images.shape[1]} x {images.shape[2]}.")
         x = self._features(images, last)
         for level in range(last, 2, -1):
             convolution, down = self.blocks[str(level)]

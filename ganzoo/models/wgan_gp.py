@@ -115,16 +115,7 @@ class WGANGP(LatentGAN):
     )
 
     def __init__(
-        self,
-        *,
-        image_size=32,
-        channels=3,
-        latent_dim=128,
-        ngf=128,
-        ndf=128,
-        n_critic=5,
-        gp_weight=10.0,
-        ema_decay=0.0,
+        self, *, image_size=32, channels=3, latent_dim=128, ngf=128, ndf=128, n_critic=5, gp_weight=10.0, ema_decay=0.0
     ):
         super().__init__(locals())
         if n_critic < 1:

@@ -88,8 +88,9 @@ class DataConfig(Record):
 class OptimizerConfig(Record):
     """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
-    and stops at `learning_rate_min`. `halve_every`: the rate halves after so many updates (Reed et al. 2016). `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
-    fall every `epoch_steps` if given (its PyTorch code)."""
+    and stops at `learning_rate_min`. `halve_every`: the rate halves after so many updates (Reed et al. 2016).
+    `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one fall every `epoch_steps` if given
+    (its PyTorch code). All of these count the updates of this player; a step may hold several."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat

@@ -50,12 +50,15 @@ def train(
         progress: show a progress line on stderr.
         strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.devices.strategies.choose`. Of several workers
             the chief alone writes to `out`; it need not exist for the others.
-        accept_changes: go on under other settings; the state must fit the model. `changes.jsonl` in `out` says which.
+        accept_changes: go on under other settings or on other data; the state must fit the model. `changes.jsonl` in `out`
+            says which.
         recipe: "auto" chooses settings by the number of training images (`ganzoo.training.finetune_recipe`), but for those given here.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
-        GanzooError: bad options, data or folder; another process trains in `out`.
+        GanzooError: bad options, data or folder; data of another size than the model's; steps past the end of a schedule;
+            another process trains in `out`.
+        ganzoo.runs.folder.Gone: the folder was deleted or moved while the run was training.
         TrainingDiverged: a loss or gradient is not finite, also after three rollbacks (`ganzoo.training.divergence`); the run folder
             has its report, and no model.
         OSError: the disk is full; the message names the file, and the last checkpoint is whole.

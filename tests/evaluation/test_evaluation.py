@@ -198,11 +198,11 @@ def test_a_bare_name_takes_the_presets_extractor_and_a_full_name_sets_all(clothe
 
 
 def test_other_data_take_the_tasks_metrics(clothes, painter):
-    assert evaluation.choice.defaults(clothes, clothes.run_config.data)[0] == "fid_fashion-cnn"
+    assert evaluation.selection.defaults(clothes, clothes.run_config.data)[0] == "fid_fashion-cnn"
     other = clothes.run_config.data.model_copy(update={"source": "lorelei_64"})
-    assert evaluation.choice.defaults(clothes, other)[0] == "fid"
+    assert evaluation.selection.defaults(clothes, other)[0] == "fid"
     other = painter.run_config.data.model_copy(update={"source": "fluent_edges_128"})
-    assert evaluation.choice.defaults(painter, other)[0] == "l1"
+    assert evaluation.selection.defaults(painter, other)[0] == "l1"
 
 
 def test_a_model_that_was_trained_on_is_named_by_its_live_weights(tmp_path):

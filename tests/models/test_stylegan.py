@@ -245,6 +245,13 @@ def test_the_half_life_of_the_average_is_ten_thousand_images():
     assert config.model["ema_decay"] == pytest.approx(0.5 ** (config.train.batch_size / 10_000), abs=1e-4)
 
 
+@pytest.mark.parametrize(("rows", "size"), [(4, 8), (2, 32)])
+def test_a_discriminator_makes_no_row_of_several_pictures(rows, size, model):
+    assert model.discriminator(np.zeros((rows, 16, 16, 1), "float32")).shape == (rows, 1)
+    with pytest.raises(GanzooError, match=rf"D takes pictures of 16 px here; received {size} x {size}"):
+        model.discriminator(np.zeros((rows, size, size, 1), "float32"))
+
+
 def test_the_average_s_half_life_counts_images_whatever_the_batch():
     """100 images are 25 steps of 4, or 50 of 2: after either half of the start is left."""
     for rows_, steps in ((4, 25), (2, 50)):
