@@ -39,8 +39,22 @@ VARIANTS = {
         {"norm": "none", "dropout": 0.0},
     ],
     "stylegan-lite": [
-        {"classes": 3, "r1_interval": 2, "fresh_latents": False, "mixing": 1.0, "noise_inputs": False},
-        {"growing": True, "augment": "color,cutout", "ada_target": 0.6, "ada_images": 400},
+        {
+            "classes": 3,
+            "r1_interval": 2,
+            "fresh_latents": False,
+            "mixing": 1.0,
+            "noise_inputs": False,
+            "mixing_per_sample": True,
+        },
+        {
+            "growing": True,
+            "truncation_cutoff": 3,
+            "ema_images": 100,
+            "augment": "color,cutout",
+            "ada_target": 0.6,
+            "ada_images": 400,
+        },
     ],
     "text-to-image": [
         {"script": "main_cls_int", "beta": 0.25, "interpolation_weight": 0.5, "cls_weight": 0.25, "words": 0},

@@ -9,11 +9,13 @@ import inspect
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
+from ganzoo import schedules
 from ganzoo.base import habits
 from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
@@ -49,10 +51,10 @@ class BaseGAN(Declared, keras.Model):
     ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
-    def __init__(self, arguments: dict):
+    def __init__(self, arguments: Mapping = MappingProxyType({})):
         """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
         super().__init__()
-        for name in self.defaults():
+        for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
             raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
@@ -126,6 +128,13 @@ class BaseGAN(Declared, keras.Model):
             setattr(self, key, optimizer)
         self.optimizer = habits.Rates(self)
         self.guard = Guard(self.players)
+        gated = [player for player in self.players if self.due(player) is not True]
+        for leader in [player for player in self.players if player not in gated][:1]:
+            for player in gated:
+                # Its schedule counts the run's steps: one that rested for most of them would else stay at its first rate.
+                schedules.follow(
+                    getattr(self, player), getattr(self, leader), (self.updates[player], self.updates[leader])
+                )
 
     def get_compile_config(self):
         return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}

@@ -1,5 +1,7 @@
 """The mechanics of BaseGAN on a model of two numbers, where every step can be worked out by hand."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -177,8 +179,34 @@ def test_synthetic_batches_fit_the_signature():
 
 
 def test_a_base_without_a_paper_says_what_is_missing():
+    class Bare(BaseGAN):
+        def __init__(self):
+            super().__init__(locals())
+
     with pytest.raises(NotImplementedError, match="must say what data it trains on"):
-        BaseGAN().batch_signature()
+        Bare().batch_signature()
+
+
+def test_a_builder_takes_the_constructor_s_arguments_by_name():
+    def network(*, width, height=2):
+        x = keras.Input((1,))
+        return keras.Model(x, layers.Dense(width * height, name="w")(x))
+
+    class Wide(BaseGAN):
+        def __init__(self, *, width=3, ema_decay=0.5):
+            super().__init__(locals())
+            double = functools.partial(network, height=4)
+            self.register_networks(generator=network, discriminator=double)
+
+    model = Wide(width=5)
+    assert Wide.defaults() == {"width": 3, "ema_decay": 0.5}
+    assert model.get_config() == {"width": 5, "ema_decay": 0.5}
+    assert [network.output_shape[1] for network in model.networks().values()] == [10, 20, 10]
+    assert model.network_names == ("generator", "discriminator", "ema_generator")
+    np.testing.assert_array_equal(model.ema_generator.weights[0], model.generator.weights[0])
+    assert list(Wide(ema_decay=0.0).networks()) == ["generator", "discriminator"]
+    with pytest.raises(GanzooError, match="the paper's constructor has no argument depth"):
+        model.register_networks(generator=lambda width, depth: None)
 
 
 def test_kept_views_are_made_once_and_not_tracked():

@@ -534,3 +534,25 @@ def test_data_check_finds_captions_and_looks_into_them(tmp_path, beside):
     assert [row.file for row in found.rows if row.status == "corrupt"] == ["metadata.csv"]
     (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat\n1.png,A cat.\n2.png,a cat\n")
     assert any("no picture can stand as a wrong one" in text for text in check(folder).advice)
+
+
+def test_wrong_pictures_are_of_another_class(tmp_path):
+    """Two classes of three pictures each, all sentences unlike: without classes two of five others would be of one's own."""
+    folder = tmp_path / "set"
+    for i in range(N):
+        kind = folder / ("even" if i % 2 == 0 else "odd")
+        kind.mkdir(parents=True, exist_ok=True)
+        images.write_png(kind / f"{i}.png", np.full((8, 8, 3), 20 * i, np.uint8))
+        (kind / f"{i}.txt").write_text(f"picture {i}")
+    found = rows(data.open_source(config(folder)), steps=40)
+    assert all(picture % 2 != wrong % 2 for picture, _, wrong in found)
+    assert {(picture, wrong) for picture, _, wrong in found} == {
+        (i, j) for i in range(N) for j in range(N) if (i + j) % 2
+    }
+
+
+def test_one_class_for_all_is_no_class(tmp_path):
+    folder = pictures(tmp_path / "set" / "birds")
+    for i in range(N):
+        (folder / f"{i}.txt").write_text(f"picture {i}")
+    assert all(picture != wrong for picture, _, wrong in rows(data.open_source(config(tmp_path / "set"))))

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo import data
+from ganzoo import data, presets
 from ganzoo.data import bundled, pipeline
 from ganzoo.data import pictures as reader
 from ganzoo.data.recipes import bundle, fluent_edges_128
@@ -764,3 +764,43 @@ def test_single_photos_are_no_portrait_pairs(tmp_path):
     write(tmp_path, **{str(i): picture[4:] for i, picture in enumerate(singles)})
     with pytest.raises(GanzooError, match="64 x 60: no two pictures side by side"):
         data.open_source(config(tmp_path, "paired"))
+
+
+def test_a_split_may_be_rows_of_one():
+    settings = {"shape": "images", "source": "fashion", "size": 28, "channels": 1}
+    whole = data.open_source(DataConfig(**settings), "test")
+    kept, held = (data.open_source(DataConfig(**settings, split=split)) for split in ("test[:1500]", "test[1500:]"))
+    assert [len(kept), len(held)] == [1_500, len(whole) - 1_500]
+    np.testing.assert_array_equal(held.take(3)["image"], whole.take(1503)["image"][1500:])
+    np.testing.assert_array_equal(held.labels, whole.labels[1500:])
+    assert len({source.fingerprint for source in (whole, kept, held)}) == 3
+    with pytest.raises(GanzooError, match=r'no items in "test\[20000:\]": there are'):
+        data.open_source(DataConfig(**settings), "test[20000:]")
+    with pytest.raises(GanzooError, match='no split "tset"'):
+        data.open_source(DataConfig(**settings), "tset[:5]")
+    paper = presets.run_config("gan/mnist-28").data
+    assert (paper.split, paper.val_split, paper.test_split) == ("train[:50000]", "train[50000:]", "test")
+
+
+def test_pictures_are_resized_as_the_code_does():
+    """`facades-256` and `horse2zebra-256`: both sides stretched, by PIL's bicubic kernel as in the PyTorch code."""
+    picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(picture).resize((20, 20), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(images.fit_image(picture, 20, "stretch", "bicubic"), expected)
+    assert (images.fit_image(picture, 20, "stretch") != expected).any(), "Lanczos is another kernel"
+    for name in ("pix2pix/facades-256", "cyclegan/horse2zebra-256", "cyclegan/horse2zebra-128"):
+        config = presets.run_config(name).data
+        assert (config.fit, config.resample, config.fitting) == ("stretch", "bicubic", "stretch bicubic")
+    birds = presets.run_config("text-to-image/birds-64").data
+    assert (birds.fit, birds.fitting) == ("stretch", "stretch")
+
+
+def test_the_kernel_reaches_the_batches(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for name in ("a", "b"):
+        images.write_png(tmp_path / f"{name}.png", picture)
+    shown = [
+        data.open_source(config(tmp_path, size=8, resample=kernel)).take(1)["image"]
+        for kernel in ("lanczos", "bicubic")
+    ]
+    assert (shown[0] != shown[1]).any()
