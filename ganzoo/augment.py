@@ -117,14 +117,15 @@ def diff_augment(images: tf.Tensor, numbers: tf.Tensor, policy: str, p=1.0) -> t
 
 
 def adjusted(p, sign, images, *, target=0.6, span=500_000) -> tf.Tensor:
-    """ADA's p after `images` more images: a fixed step up if `sign` is above the target, down if below; in [0, 1].
+    """ADA's p after `images` more images: a fixed step up if `sign` is above the target, down if below, not below
+    0. Above 1, where all transformations are certain, it goes on, as in the official code: the way back is as long.
 
     Args:
         sign: r_t = mean sign(D(real)), 1 where D knows every training image, 0 where it knows nothing.
         span: images in which p goes from 0 to 1 at most.
     """
     step = tf.cast(images, tf.float32) / span
-    return tf.clip_by_value(p + tf.sign(sign - target) * step, 0.0, 1.0)
+    return tf.maximum(p + tf.sign(sign - target) * step, 0.0)
 
 
 class Augmenter:

@@ -58,6 +58,21 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("ganzoo")
+class Halved(keras.optimizers.schedules.LearningRateSchedule):
+    """The initial rate, halved after every `every` steps (Reed et al. 2016: every 100 epochs)."""
+
+    def __init__(self, initial, every):
+        self.initial, self.every = initial, every
+
+    def __call__(self, step):
+        times = ops.floor_divide(ops.cast(step, "int64"), self.every)
+        return self.initial * ops.power(0.5, ops.cast(times, "float32"))
+
+    def get_config(self):
+        return {"initial": self.initial, "every": self.every}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
 class RisingMomentumSGD(keras.optimizers.SGD):
     """SGD whose momentum rises linearly from `momentum` to `momentum_end` over `momentum_steps` updates."""
 
@@ -121,6 +136,8 @@ def learning_rate(config: OptimizerConfig, factor: float = 1.0):
         return DividedToFloor(rate, config.decay, factor * config.learning_rate_min)
     if config.decay_steps:
         return ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
+    if config.halve_every:
+        return Halved(rate, config.halve_every)
     return rate
 
 
@@ -135,6 +152,31 @@ def optimizer(config: OptimizerConfig, name: str) -> keras.optimizers.Optimizer:
             learning_rate=rate, momentum=config.momentum, momentum_end=end, momentum_steps=steps, name=name
         )
     return keras.optimizers.SGD(rate, config.momentum, name=name)
+
+
+def follow(
+    optimizer: keras.optimizers.Optimizer, leader: keras.optimizers.Optimizer, updates: tuple[int, int] = (1, 1)
+) -> None:
+    """The optimizer's schedule goes on with the leader's updates, not its own: it belongs to a player that sits steps out.
+
+    Args:
+        updates: of both in a step.
+    """
+    optimizer, leader = (getattr(one, "inner_optimizer", one) for one in (optimizer, leader))
+    plain = optimizer._get_current_learning_rate
+
+    def rate():
+        scheduled = isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+        return optimizer._learning_rate(optimizer.place()) if scheduled else plain()
+
+    optimizer.place = lambda: leader.iterations * updates[0] // updates[1]
+    optimizer._get_current_learning_rate = rate
+
+
+def place_of(optimizer: keras.optimizers.Optimizer) -> int:
+    """How far in its schedule an optimizer is: its updates, or those of the one that it follows."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return int(ops.convert_to_numpy(inner.place() if hasattr(inner, "place") else inner.iterations))
 
 
 def restart(optimizer: keras.optimizers.Optimizer) -> None:

@@ -24,10 +24,20 @@ def test_constant_then_linear():
     np.testing.assert_allclose([float(rate(step)) for step in steps], expected, rtol=1e-5, atol=1e-12)
 
 
+def test_halved_after_every_so_many_steps():
+    rate = schedules.Halved(2e-4, 13_900)
+    steps = [0, 13_899, 13_900, 27_799, 27_800, 83_399]
+    expected = [2e-4, 2e-4, 1e-4, 1e-4, 5e-5, 2e-4 / 32]
+    np.testing.assert_allclose([float(rate(step)) for step in steps], expected, rtol=1e-6)
+    birds = presets.run_config("text-to-image/birds-64").train
+    for table in (birds.g_optimizer, birds.d_optimizer):
+        assert float(schedules.learning_rate(table)(100 * 139)) == pytest.approx(1e-4), "after 100 epochs of 8,855 / 64"
+
+
 @pytest.mark.parametrize(
     "schedule",
-    [schedules.DividedToFloor(0.3, 1.5, 0.01), schedules.ConstantThenLinear(0.3, 2, 5)],
-    ids=["divided", "linear"],
+    [schedules.DividedToFloor(0.3, 1.5, 0.01), schedules.ConstantThenLinear(0.3, 2, 5), schedules.Halved(0.3, 4)],
+    ids=["divided", "linear", "halved"],
 )
 def test_schedules_work_in_a_graph_and_round_trip(schedule):
     in_graph = tf.function(lambda step: schedule(step))

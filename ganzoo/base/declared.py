@@ -172,7 +172,7 @@ class Declared:
         raise NotImplementedError
 
     def checked_truncation(self, psi, cutoff) -> tuple[tf.Tensor, tf.Tensor]:
-        """Both as tensors, a cutoff of None as all layers. Raises GanzooError for others than the model takes."""
+        """Both as tensors, a cutoff of None as the model's own. Raises GanzooError for others than the model takes."""
         raise NotImplementedError
 
     def truncated(self, w: np.ndarray, psi: float, cutoff: int | None) -> np.ndarray:

@@ -6,13 +6,16 @@ It knows no objective: each paper writes its own `train_step` from `noise`, `min
 
 import collections
 import inspect
+import re
 import zlib
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
+from ganzoo import schedules
 from ganzoo.base import habits
 from ganzoo.base.declared import Declared
 from ganzoo.base.guard import Guard
@@ -48,10 +51,10 @@ class BaseGAN(Declared, keras.Model):
     ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
-    def __init__(self, arguments: dict):
+    def __init__(self, arguments: Mapping = MappingProxyType({})):
         """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
         super().__init__()
-        for name in self.defaults():
+        for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
             raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
@@ -125,6 +128,13 @@ class BaseGAN(Declared, keras.Model):
             setattr(self, key, optimizer)
         self.optimizer = habits.Rates(self)
         self.guard = Guard(self.players)
+        gated = [player for player in self.players if self.due(player) is not True]
+        for leader in [player for player in self.players if player not in gated][:1]:
+            for player in gated:
+                # Its schedule counts the run's steps: one that rested for most of them would else stay at its first rate.
+                schedules.follow(
+                    getattr(self, player), getattr(self, leader), (self.updates[player], self.updates[leader])
+                )
 
     def get_compile_config(self):
         return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}
@@ -315,9 +325,16 @@ class BaseGAN(Declared, keras.Model):
         try:
             return super().fit(*args, callbacks=callbacks, **kwargs)
         except tf.errors.InvalidArgumentError as error:
-            if NO_ROWS in str(error):
-                raise GanzooError(NO_ROWS) from None
-            raise
+            raise (self._said(str(error).replace('\\"', '"')) or error) from None
+
+    def _said(self, error: str) -> GanzooError | None:
+        """Our sentence in TensorFlow's error of a batch that was looked at when it came."""
+        if NO_ROWS in error:
+            return GanzooError(NO_ROWS)
+        for text in map(self._misfit, self.batch_signature()):
+            if found := re.search(rf"{re.escape(text)}[^\n]*?\[([\d ]+)\]", error):
+                return GanzooError(text + shape_text(found[1].split()))
+        return None
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
@@ -378,17 +395,26 @@ class BaseGAN(Declared, keras.Model):
         return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
 
     def _checked(self, name: str, value) -> tf.Tensor:
-        """A tensor of a batch, which has the shape that `batch_signature` says."""
-        value = tf.convert_to_tensor(value)
+        """A tensor of a batch, which has the shape that `batch_signature` says, and rows."""
+        value, shape = tf.convert_to_tensor(value), self.batch_signature()[name].shape
         if not self.fits(name, value.shape[1:]):
-            raise GanzooError(
-                f'{self.full_name} trains on batches of "{name}" of {self.wants(name)} each; received {shape_text(value.shape[1:])}.'
-            )
+            raise GanzooError(self._misfit(name) + shape_text(value.shape[1:]))
+        checks = []
+        if len(shape) > 3 and not value.shape[1:].is_fully_defined():
+            # Keras relaxes what it has traced before, and so what comes is known when it comes.
+            found = tf.shape(value)
+            sides = [found[i] % self.stride == 0 if n is None else found[i] == n for i, n in enumerate(shape) if i]
+            checks.append(tf.debugging.Assert(tf.reduce_all(sides), [self._misfit(name), found[1:]]))
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
-            with tf.control_dependencies([tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS)]):
+            checks.append(tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS))
+        if checks:
+            with tf.control_dependencies(checks):
                 value = tf.identity(value)
-        return _signed(value)
+        return _signed(tf.ensure_shape(value, shape) if len(shape) > 3 else value)
+
+    def _misfit(self, name: str) -> str:
+        return f'{self.full_name} trains on batches of "{name}" of {self.wants(name)} each; received '
 
     def wants(self, name: str) -> str:
         """The shape of an item of a column, for a sentence."""

@@ -4,6 +4,8 @@ import warnings
 
 import keras
 
+from ganzoo import schedules
+
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
     """The learning rate of the next update."""
@@ -37,7 +39,7 @@ class RateIsZero(keras.callbacks.Callback):
         for player in self.model.players:
             optimizer = getattr(self.model, player)
             end = end_of(optimizer)
-            done = int(keras.ops.convert_to_numpy(optimizer.iterations))
+            done = schedules.place_of(optimizer)
             if end is not None and steps and done + steps * self.model.updates[player] > end:
                 left = max(end - done, 0) // self.model.updates[player]
                 warnings.warn(

@@ -1,4 +1,4 @@
-"""Sentences as users give them, checked, and text encoders from outside."""
+"""Sentences as users give them, checked, text encoders from outside, and what is served of a model that reads text."""
 
 import os
 import warnings
@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from ganzoo.base import pixels, rows
 from ganzoo.errors import GanzooError
 
 
@@ -86,3 +87,37 @@ def checked(texts, length: int | None = None, alphabet: str = "") -> list[str]:
             )
     # Lone surrogates (bytes of a command line that are no UTF-8) become unknown characters.
     return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def endpoints(model, reads_text: bool = True) -> dict:
+    """`serving_signature` of papers that make pictures of text, or of its embeddings where `reads_text` is false."""
+
+    def pictures(text, seed):
+        images = model.images_of(model.latents(rows.seeds_of(seed)), text)
+        return {"image_bytes": pixels.png_rows(pixels.to_uint8(images))}
+
+    def serve(text, seed):
+        """Strings (N,) and int64 seeds (N,) -> PNG bytes (N,); row i is `generate(text[i], seed=seed[i])`."""
+        return pictures(model.embed(text), seed)
+
+    def serve_embedding(embedding, seed):
+        """Embeddings (N, text_dim) and int64 seeds (N,) -> PNG bytes (N,)."""
+        return pictures(embedding, seed)
+
+    def tensors(latents, embedding):
+        """float32 latents (N, latent_dim) and embeddings (N, text_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
+        return {"images": model.images_of(latents, embedding)}
+
+    def embedded(text):
+        """Strings (N,) -> float32 embeddings (N, text_dim)."""
+        return {"embedding": model.embed(text)}
+
+    seed = tf.TensorSpec([None], tf.int64, name="seed")
+    text = tf.TensorSpec([None], tf.string, name="text")
+    embedding = tf.TensorSpec([None, model.text_dim], tf.float32, name="embedding")
+    latents = tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")
+    of_tensors = {"tensors": (tensors, {"latents": latents, "embedding": embedding})}
+    if not reads_text:
+        return {"serving_default": (serve_embedding, {"embedding": embedding, "seed": seed})} | of_tensors
+    of_text = {"serving_default": (serve, {"text": text, "seed": seed})}
+    return of_text | of_tensors | {"embed": (embedded, {"text": text})}

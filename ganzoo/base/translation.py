@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.base import pixels, rows
+from ganzoo.base import pixels, rows, views
 from ganzoo.base.model import BaseGAN
 
 
@@ -56,3 +57,15 @@ def endpoints(translate: Callable, channels: int) -> tuple[tuple, tuple]:
     seed = tf.TensorSpec([None], tf.int64, name="seed")
     image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
     return (serve, {"image_bytes": image_bytes, "seed": seed}), (tensors, {"images": image, "seed": seed})
+
+
+def with_noise_of_seed_0(network: keras.Model, translate: Callable, size: int, channels: int) -> tuple:
+    """An endpoint of floats of one size: `translate(network, images, seeds)` with the noise of seed 0 as constants."""
+    seeds = rows.row_seeds(0, 1)
+    fixed = views.per_image_with_noise_of(network, seeds, keras.Input((size, size, channels), name="images"))
+
+    def tensors(images):
+        """float32 images (N, size, size, C) in [-1, 1] -> float32 images in [-1, 1]."""
+        return {"images": translate(fixed, images, tf.tile(seeds, [tf.shape(images)[0], 1]))}
+
+    return tensors, {"images": tf.TensorSpec([None, size, size, channels], tf.float32, name="images")}

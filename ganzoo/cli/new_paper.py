@@ -48,14 +48,14 @@ def write(name: str, clone: Path = CLONE) -> list[Path]:
             f'The name of a paper is small letters and digits, with hyphens between, such as wgan-gp; received "{name}".'
         )
     module = name.replace("-", "_")
-    model, options = clone / "ganzoo" / "models" / f"{module}.py", clone / "zoo_configs" / f"{name}.toml"
-    if presets.is_paper(name) or model.exists() or options.exists():
+    code, options = clone / "ganzoo" / "models" / f"{module}.py", clone / "zoo_configs" / f"{name}.toml"
+    if presets.is_paper(name) or code.exists() or options.exists():
         raise GanzooError(f'"{name}" is taken: ganzoo list shows which papers there are.')
     lines = table.read_text("utf-8").splitlines(keepends=True)
     start = lines.index("TINY = {\n") + 1
     place = next(i for i in range(start, len(lines)) if not (line := TINY.match(lines[i])) or line["name"] > name)
     lines.insert(place, Template(LINE).substitute(names))
-    for path, template in ((model, "paper.py.txt"), (options, "paper.toml")):
+    for path, template in ((code, "paper.py.txt"), (options, "paper.toml")):
         path.write_text(Template((templates / template).read_text("utf-8")).substitute(names), "utf-8")
     table.write_text("".join(lines), "utf-8")
-    return [model, options, table]
+    return [code, options, table]

@@ -36,7 +36,10 @@ Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything that i
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")]
 AcceptChanges = Annotated[
     bool,
-    typer.Option("--accept-changes", help="Resume also under other settings; what changed stands in changes.jsonl."),
+    typer.Option(
+        "--accept-changes",
+        help="Resume also under other settings or on other data; what changed stands in changes.jsonl.",
+    ),
 ]
 Strategy = Annotated[
     str,
@@ -116,7 +119,7 @@ def check_run_folder(out: str, resume: bool) -> None:
 def run(
     config: str, out: str, *, chosen: dict[str, Any], as_json: bool, ray: bool, workers: int | None, **options: Any
 ) -> None:
-    """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C ended it."""
+    """Trains, reports where everything lies, and leaves with code 130 where Ctrl-C or SIGTERM ended it."""
     if workers and not ray:
         raise GanzooError("--workers counts the workers that Ray starts: add --ray, or start each process yourself.")
     if ray:
@@ -207,8 +210,8 @@ def train(
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     if config is None and not resume:
@@ -248,8 +251,8 @@ def finetune(
 ) -> None:
     """Train on from a model's weights, with your own data.
 
-    Ctrl-C saves the state and leaves with exit code 130; the same command with --resume continues, also after a kill or
-    a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
+    Ctrl-C (or SIGTERM) saves the state and leaves with exit code 130; the same command with --resume continues, also after
+    a kill or a power cut, and ends with the weights of a run that nothing happened to (`ganzoo doctor resume` proves it).
     """
     check_run_folder(out, resume)
     chosen = overrides(

@@ -6,7 +6,8 @@
     TFDS      a set with a text feature beside its image: "captions", "caption", "text", ..., or the first one
     bundled   `lorelei_64`: five sentences a picture
 
-Every epoch takes one of a picture's sentences. "wrong" is another picture, none of whose sentences is one of this picture's.
+Every epoch takes one of a picture's sentences. "wrong" is another picture, none of whose sentences is one of this picture's;
+where the pictures have classes (sub-folders, labels of a TFDS set), one of another class.
 For models that ask for it, "foil" is the sentence with one word exchanged, so that it describes the picture no more.
 """
 
@@ -248,20 +249,23 @@ class Texts:
     Attributes:
         strings: UTF-8 bytes (n, k), rows filled up with b"". counts: int64 (n,), sentences of each.
         embeddings: float32 (n, k, d) beside them, or None.
-        ids: int64 (n, k), equal for equal normalised sentences; -1 beyond the count.
-        apart: int64 (n,), for each picture one that shares no sentence with it.
+        ids: int64 (n, k + 1), equal for equal normalised sentences, -1 beyond the count; then a number of the picture's class,
+            -1 without classes. Pictures that share an id are no wrong partners of each other.
+        apart: int64 (n,), for each picture one that shares none with it.
     """
 
-    def __init__(self, described: list[Described], source: str):
+    def __init__(self, described: list[Described], source: str, labels: np.ndarray | None = None):
         width = max(len(one.texts) for one in described)
         self.counts = np.array([len(one.texts) for one in described], np.int64)
         rows = [[text.encode("utf-8", "replace") for text in one.texts] for one in described]
         self.strings = np.array([row + [b""] * (width - len(row)) for row in rows], object)
         numbers: dict[str, int] = {}
-        self.ids = np.full((len(described), width), -1, np.int64)
+        self.ids = np.full((len(described), width + 1), -1, np.int64)
         for place, one in enumerate(described):
             ids = [numbers.setdefault(normalised(text), len(numbers)) for text in one.texts]
             self.ids[place, : len(ids)] = ids
+        if labels is not None and len(set(labels)) > 1:
+            self.ids[:, -1] = len(numbers) + labels
         self.embeddings = None
         if all(one.embeddings is not None for one in described):
             size = described[0].embeddings.shape[1]
@@ -305,7 +309,7 @@ class Texts:
                 return found
         text = self.strings[left[0], 0].decode("utf-8", "replace")
         raise GanzooError(
-            f'{source}: no picture can stand as a wrong one for "{text:.80}", since all share a sentence with it. '
+            f'{source}: no picture can stand as a wrong one for "{text:.80}", since all share a sentence or its class with it. '
             "Text-to-image learns from mismatched pairs: give the pictures different sentences."
         )
 

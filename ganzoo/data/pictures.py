@@ -106,7 +106,7 @@ class PictureSource(Source):
         """The sentences of all items, of the shape "captions"."""
         if self.records.described is None:
             return None
-        return Texts([self.records.described[row] for row in self._usable], self.config.source)
+        return Texts([self.records.described[row] for row in self._usable], self.config.source, self.labels)
 
     def sentences(self, n: int) -> list[str]:
         """The first sentence of `n` items, from the start again after the last."""
@@ -130,7 +130,7 @@ class PictureSource(Source):
             "size": self.size,
             "load_size": self.load_size,
             "channels": list(self.channels),
-            "fit": config.fit,
+            "fit": config.fitting,
             "mirror": config.mirror,
             "fingerprint": self.fingerprint,
             **self.records.about,
@@ -138,7 +138,7 @@ class PictureSource(Source):
 
     def _decode(self, row: int, size: int) -> tuple[np.ndarray, ...]:
         parts = self.shape.arrange(self.records.read(row, self.config.fit), self.config)
-        fitted = (fit_image(part, size, self.config.fit) for part in parts)
+        fitted = (fit_image(part, size, self.config.fit, self.config.resample) for part in parts)
         return tuple(to_channels(part, c) for part, c in zip(fitted, self.channels, strict=True))
 
     def _too_few(self) -> str:

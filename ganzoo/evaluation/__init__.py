@@ -171,7 +171,7 @@ def _described(config: presets.DataConfig) -> str:
     """The size of what is measured, for records: numbers of other sizes are of other pictures."""
     if config.shape == "voxels":
         return f"{config.size}x{config.size}x{config.size} voxels"
-    return f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fit}"
+    return f"{config.size} px, {config.channels} channel{'s' * (config.channels > 1)}, {config.fitting}"
 
 
 def _count(n):

@@ -3,7 +3,7 @@
 | of | metric | protocol |
 |---|---|---|
 | pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input in the place of the output |
-| gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 training images |
+| gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 images, held out (`data.val_split`) or of training |
 | dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
@@ -74,8 +74,7 @@ def parzen(subject: Subject, which: str, name: str, n: int | None) -> Measured:
         drawn = pictures.generated(model, samples, subject.seed)
     if drawn is None:
         return None
-    train = subject.train
-    validation = pictures.of_source(train, "image", np.arange(len(train))[-1000:])
+    validation = pictures.of_source(subject.held_out, "image", subject.held_out_rows(1000))
     test = pictures.of_source(subject.test, "image", np.arange(len(subject.test))[:n])
     flat = [p.array().reshape(p.count, -1) / 255.0 for p in (drawn, test, validation)]
     mean, error, sigma = metrics.parzen_log_likelihood(flat[0], flat[1], validation=flat[2])

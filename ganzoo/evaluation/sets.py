@@ -179,6 +179,16 @@ class Subject:
         """What the model was trained on, if the data are its own."""
         return self._opened(self.config.split, self.column)
 
+    @cached_property
+    def held_out(self):
+        """Pictures on which a metric chooses what it needs: `data.val_split`, or else the training set."""
+        return data_layer.open_source(self.config, self.config.val_split) if self.config.val_split else self.train
+
+    def held_out_rows(self, n: int) -> np.ndarray:
+        """Up to `n` of them: the first held-out ones, or the last of the training set."""
+        rows = np.arange(len(self.held_out))
+        return rows[:n] if self.config.val_split else rows[-n:]
+
     @property
     def train_labels(self) -> np.ndarray | None:
         """int64 classes of the training pictures, of which those of a conditional model's samples are drawn; else None."""
@@ -231,7 +241,7 @@ class Subject:
             "column": self.column,
             "channels": source.channels[source.columns.index(self.column)],
             "size": config.size,
-            "fit": config.fit,
+            "fit": config.fitting,
             "direction": config.direction,
             "rows": rows,
         }

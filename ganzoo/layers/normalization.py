@@ -89,7 +89,7 @@ class BatchNorm(keras.layers.Layer):
             # The variance within each replica and the one between them: E[x^2] - E[x]^2 would cancel.
             variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, variance + tf.square(own - mean))
             rows *= context.num_replicas_in_sync
-        self._remember(mean, variance * rows / (rows - 1))
+        self._remember(mean, variance * rows / tf.maximum(rows - 1, 1))
         y = tf.nn.batch_normalization(x, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
         return tf.cast(y, inputs.dtype)
 

@@ -231,3 +231,14 @@ def embeddings(model, texts) -> tf.Tensor:
     chunk = rows.CHUNK  # of one size, filled up: a text's embedding must not depend on its neighbours
     padded = texts + [" "] * (-len(texts) % chunk)
     return tf.concat([run(padded[i : i + chunk]) for i in range(0, len(padded), chunk)], axis=0)[: len(texts)]
+
+
+def encode_endpoint(model) -> tuple:
+    """The text encoder as an endpoint without strings."""
+
+    def encode(characters):
+        """One-hot characters (N, text_length, 70) -> float32 embeddings (N, text_dim)."""
+        return {"embedding": model.text_encoder(characters, training=False)}
+
+    shape = [None, model.text_length, len(ALPHABET)]
+    return encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")}

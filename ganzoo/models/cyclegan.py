@@ -18,17 +18,18 @@ D minimises E (D(y) - 1)^2 + E D(G(x))^2.
 | L_identity (section 5.2) | `identity_weight`, 0.5, times lambda; 0 for none |
 | history of 50 images (section 4) | `pool_a`, `pool_b`: `pool_size` |
 
-Training (section 4, appendix 7.1): Adam at 2e-4, beta_1 0.5, beta_2 0.999, batches of 1; 100 epochs at this rate and 100 in which it
-falls to zero; weights N(0, 0.02). An epoch has as many steps as the larger domain has images; the other domain's are drawn
-at random. The codes resize to 286 x 286, crop 256 x 256 and mirror, each domain by itself. Preset `horse2zebra-256` has
-these numbers, `horse2zebra-128` the network for that size; `fluent2noto-64` smaller nets and 67 epochs.
+Training (section 4, appendix 7.1): Adam at 2e-4, beta_1 0.5, beta_2 0.999, batches of 1; 100 epochs at this rate and
+100 in which it falls to zero; weights N(0, 0.02). An epoch has as many steps as the larger domain has images; the
+other domain's are drawn at random. The codes resize to 286 x 286, crop 256 x 256 and mirror, each domain by itself.
+Preset `horse2zebra-256` has these numbers, `horse2zebra-128` the network for that size; `fluent2noto-64` smaller nets
+and 67 epochs.
 
-Deviations: the identity loss is on by default as in both codes; the paper has it for painting -> photo only. The update
-order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does not). The
-instance norms have no gains and offsets, as in the PyTorch code (Lua's do); a convolution's bias before one, which the norm
-subtracts again, stays at zero. The rate falls epoch by epoch as in the PyTorch code, not quite to zero. `norm="batch"`,
-`affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints import. Samples take batch
-norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
+Deviations: the identity loss is on by default as in both codes; the paper has it for painting -> photo only. The
+update order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does
+not). The instance norms have no gains and offsets, as in the PyTorch code (Lua's do); a convolution's bias before
+one, which the norm subtracts again, stays at zero. The rate falls epoch by epoch as in the PyTorch code, not quite to
+zero. `norm="batch"`, `affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints
+import. Samples take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
 """
 
 import functools

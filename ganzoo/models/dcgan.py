@@ -13,16 +13,16 @@ Objective: min_G max_D  E_x[log D(x)] + E_z[log(1 - D(G(z)))], G trained by max 
 | discriminator | `down1` ... `downK`, stride 2, leaky slope 0.2, then `logit` |
 
 Training (section 4): Adam at 2e-4, beta_1 0.5; batches of 128; weights N(0, 0.02), gains N(1, 0.02); images scaled to
-[-1, 1] and not augmented; LSUN's 3 million bedrooms for one and for five epochs (figures 2 and 3). Preset `lsun-64` has these
-numbers with five epochs, `pytorch-64` the example's, batches of 64.
+[-1, 1] and not augmented; LSUN's 3 million bedrooms for one and for five epochs (figures 2 and 3). Preset `lsun-64`
+has these numbers with five epochs, `pytorch-64` the example's, batches of 64.
 
-Deviations: none in the networks of the two paper-size presets. `pytorch-64` is the PyTorch example (kernel 4, z normal, batch
-norm by channel after the projection); `lsun-64` the paper's figure 1 and faces script (kernel 5, widths 1024 ... 128, z
-uniform, batch norm by *unit* after the projection, epsilon 1e-8), without the script's weight decay, which the paper does not
-mention, and without the removal of near duplicates from LSUN (section 4.1.1). Both networks move in every step, D first, on
-one z; the script moves them in turn, each on a z of its own. Sampling uses standing statistics (recomputed after training),
-so that an image depends on its own z alone; the official script samples with batch statistics. Other sizes follow the same
-rule: one stride-2 layer for a doubling.
+Deviations: none in the networks of the two paper-size presets. `pytorch-64` is the PyTorch example (kernel 4, z
+normal, batch norm by channel after the projection); `lsun-64` the paper's figure 1 and faces script (kernel 5, widths
+1024 ... 128, z uniform, batch norm by *unit* after the projection, epsilon 1e-8), without the script's weight decay,
+which the paper does not mention, and without the removal of near duplicates from LSUN (section 4.1.1). Both networks
+move in every step, D first, on one z; the script moves them in turn, each on a z of its own. Sampling uses standing
+statistics (recomputed after training), so that an image depends on its own z alone; the official script samples with
+batch statistics. Other sizes follow the same rule: one stride-2 layer for a doubling.
 """
 
 import keras

@@ -15,15 +15,17 @@ Objective (equation 1): L_3D-GAN = E_x[log D(x)] + E_z[log(1 - D(G(z)))], G trai
 | E(y), five convolutions (section 3.2) | `encoder`, there is one if `encoder_size` is not 0 |
 | a_1 = 5, a_2 = 1e-4 | `kl_weight`, `reconstruction_weight` |
 
-Training (section 3.1): Adam, beta_1 0.5, at 0.0025 for G and 1e-5 for D; batches of 100; one network for each category of
-ShapeNet in 64^3 voxels, without augmentation; length and initialisation are not given. Preset `shapenet-64` has these
-numbers and 25,000 steps; `furniture-32` and `furniture-vae-32` (3D-VAE-GAN) have smaller nets and nearer rates.
+Training (section 3.1): Adam, beta_1 0.5, at 0.0025 for G and 1e-5 for D; batches of 100; one network for each
+category of ShapeNet in 64^3 voxels, without augmentation; length and initialisation are not given. Presets
+`shapenet-64` and, for 3D-VAE-GAN with pictures of 256 pixels, `shapenet-vae-64` have these numbers and 25,000 steps;
+`furniture-32` and `furniture-vae-32` have smaller nets and nearer rates.
 
-Deviations: G takes the non-saturating loss for the formula's log(1 - D(G(z))). Convolutions before a batch norm have no
-bias (the release zeroes them). Sampling uses standing statistics (recomputed after training), so that a shape depends on
-its own z alone. Weights start at N(0, 0.02), as DCGAN's. Other grids follow the same rule, one stride-2 layer for a doubling;
-other pictures have a last encoder layer as wide as the map that is left, 8 at the paper's 256 pixels. The encoder's paddings
-are not given: they leave 64, 32, 16, 8 and 1 pixels. The rates of E are not given either.
+Deviations: G takes the non-saturating loss for the formula's log(1 - D(G(z))). Convolutions before a batch norm have
+no bias (the release zeroes them). Sampling uses standing statistics (recomputed after training), so that a shape
+depends on its own z alone. Weights start at N(0, 0.02), as DCGAN's. Other grids follow the same rule, one stride-2
+layer for a doubling; other pictures have a last encoder layer as wide as the map that is left, 8 at the paper's 256
+pixels. The encoder's paddings are not given: they leave 64, 32, 16, 8 and 1 pixels. The rates of E are not given
+either.
 """
 
 import keras

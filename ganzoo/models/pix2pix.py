@@ -13,17 +13,18 @@ Objective (equation 4):  G* = arg min_G max_D  E[log D(x, y)] + E[log(1 - D(x, G
 | Ck, CDk (appendix 6.1) | `downN_conv/_norm`, `upN_conv/_norm/_dropout`; N counts from the image inwards |
 | lambda | `l1_weight`, 100 |
 
-Training (section 3.3, appendix 6.2): Adam at 2e-4, beta_1 0.5, beta_2 0.999, the rate constant in the Lua code (the PyTorch code
-lets it fall to zero over the second half); batches of 1 to 10; lambda = 100; weights N(0, 0.02), gains N(1, 0.02). Pairs are
-resized to 286 x 286, cropped to 256 at one random place for both and mirrored at random. Facades: 400 pairs, 200 epochs,
-batches of 1, which is preset `facades-256`. `lines2colour-64` and `edges2emoji-128` have smaller nets and falling rates.
+Training (section 3.3, appendix 6.2): Adam at 2e-4, beta_1 0.5, beta_2 0.999, the rate constant in the Lua code (the
+PyTorch code lets it fall to zero over the second half); batches of 1 to 10; lambda = 100; weights N(0, 0.02), gains
+N(1, 0.02). Pairs are resized to 286 x 286 (bicubic in PyTorch), cropped to 256 at one random place for both and
+mirrored at random. Facades: 400 pairs, 200 epochs, batches of 1, which is preset `facades-256`. `lines2colour-64` and
+`edges2emoji-128` have smaller nets and falling rates.
 
 Deviations: dropout sits on the three innermost decoder layers, as in the paper and its Lua code;
 `dropout_placement="pytorch"` moves it to the middle blocks of the PyTorch code. The bottleneck has no norm: the first
-arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D move on
-one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own statistics, as in
-the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"` trains at any batch size with
-the statistics that test time has anyway; the small presets use it.
+arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D
+move on one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own
+statistics, as in the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"`
+trains at any batch size with the statistics that test time has anyway; the small presets use it.
 """
 
 import functools
@@ -33,7 +34,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, Checks, masks, pixels, rows, translation, views
+from ganzoo.base import BaseGAN, Checks, masks, pixels, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
 from ganzoo.registry import register
@@ -43,12 +44,12 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D):
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D, **more):
     """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
 
     `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
     constraint = Zeroed() if bias and normed else None
-    options = {"use_bias": bias, "bias_constraint": constraint, "kernel_initializer": _init(), "name": name}
+    options = {"use_bias": bias, "bias_constraint": constraint, "kernel_initializer": _init(), "name": name} | more
     return layer(filters, kernel_size, strides, padding=padding, **options)
 
 
@@ -100,9 +101,7 @@ def build_generator(
             x = MaskedDropout(dropout, name=f"up{level}_dropout")([x, noise])
         x = layers.Concatenate(name=f"up{level}_skip")([skips[level - 2], x])  # skip first, as the PyTorch code
     x = layers.ReLU(name="up1_relu")(x)
-    x = layers.Conv2DTranspose(
-        output_channels, 4, 2, padding="same", kernel_initializer=_init(), name="up1_conv", dtype="float32"
-    )(x)
+    x = _conv(output_channels, "up1_conv", bias=True, normed=False, layer=layers.Conv2DTranspose, dtype="float32")(x)
     x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
     return keras.Model([image, seeds] if dropped else image, x, name="generator")
 
@@ -121,9 +120,8 @@ def build_discriminator(*, channels, ndf, n_layers, norm) -> keras.Model:
     Args:
         channels: of x and y together.
         n_layers: stride-2 layers; the patch is 16, 34, 70, 142, 286, 574 px for 1 ... 6, and 1 px for 0 (PixelGAN).
-        norm: as for the generator.
     """
-    image = keras.Input((None, None, channels), name="image")
+    image = x = keras.Input((None, None, channels), name="image")
     bias = norm == "instance"  # of a normed layer; layers without a norm have one
     if n_layers == 0:  # 1x1 convolutions only; the last one has no bias under batch norm (PyTorch code)
         x = _conv(ndf, "conv1", bias=True, normed=False, kernel_size=1, strides=1)(image)
@@ -132,14 +130,12 @@ def build_discriminator(*, channels, ndf, n_layers, norm) -> keras.Model:
         x = layers.LeakyReLU(0.2, name="lrelu2")(_norm(norm, "norm2")(x))
         logits = layers.Conv2D(1, 1, use_bias=bias, kernel_initializer=_init(), name="logits", dtype="float32")
         return keras.Model(image, logits(x), name="discriminator")
-    x = image
     for layer in range(1, n_layers + 2):
         # Torch's padding 1: `same` would keep the size in the last two layers (stride 1), which shrink it by one, and
         # would round odd sizes up (286 -> 143 -> 71) in the others.
         x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
         width = ndf * min(2 ** (layer - 1), 8)
-        strides = 2 if layer <= n_layers else 1
-        normed = layer > 1
+        strides, normed = 2 if layer <= n_layers else 1, layer > 1
         x = _conv(width, f"conv{layer}", bias=bias or not normed, normed=normed, strides=strides, padding="valid")(x)
         if normed:
             x = _norm(norm, f"norm{layer}")(x)
@@ -255,14 +251,11 @@ class Pix2Pix(BaseGAN):
         return translation.padded(lambda x: self.translate(generator, x, seeds), images, self.stride)
 
     def generate(self, images, *, seed=0):
-        """Translates images of any size, padded to the stride and cropped back.
+        """uint8 (N, H, W, output_channels) of images of any size, padded to the stride and cropped back.
 
         Args:
             images: uint8 (N, H, W, C) 0..255, or floats in [-1, 1]; C gray or RGB is converted to `input_channels`.
             seed: of the dropout masks; image i depends on (seed, i) and its own pixels only.
-
-        Returns:
-            uint8 (N, H, W, output_channels).
         """
         x = pixels.images_in(images, self.input_channels)
         return translation.one_by_one(self, "generate", self.translated, x, seed)
@@ -271,16 +264,7 @@ class Pix2Pix(BaseGAN):
     def portable_signature(self):
         """`tensors` of one size, that of the training images, with the dropout masks of seed 0 as constants."""
         size = self.run_config.data.size if self.run_config else max(64, self.stride)
-        seeds = rows.row_seeds(0, 1)
-        image = keras.Input((size, size, self.input_channels), name="images")
-        generator = views.per_image_with_noise_of(self.sampler, seeds, image)
-
-        def tensors(images):
-            """float32 images (N, size, size, C) in [-1, 1] -> float32 images in [-1, 1]."""
-            return {"images": self.translate(generator, images, tf.tile(seeds, [tf.shape(images)[0], 1]))}
-
-        shape = [None, size, size, self.input_channels]
-        return {"tensors": (tensors, {"images": tf.TensorSpec(shape, tf.float32, name="images")})}
+        return {"tensors": translation.with_noise_of_seed_0(self.sampler, self.translate, size, self.input_channels)}
 
     def page_networks(self, size):
         """(image, one mask for each dropout layer) -> image; every norm takes the image's own statistics."""

@@ -12,25 +12,29 @@ G: min E[softplus(-D(G(z)))] (non-saturating logistic loss).
 | A, B, AdaIN | `StyleEpilogue` after each convolution: noise, bias, leaky ReLU, norm, style |
 | D | `discriminator`; `from_rgb_8`, `res8_conv`, `res8_down`, ..., minibatch deviation at 4x4 |
 | mixing regularisation (section 3.1) | `mixing`: a batch's layers from a random one on take a second w |
-| w bar, psi (appendix B) | `generator.w_avg`, `truncation_psi`; layers from `cutoff` on stay untruncated |
+| w bar, psi (appendix B) | `generator.w_avg`, `truncation_psi`; layers from `truncation_cutoff` on stay as they are |
 | R1, gamma | `r1_gamma`, every `r1_interval` steps (1 in the paper; lazy: gamma times the interval) |
 | lod (progressive growing, 1710.10196) | `lod`: how often the full size is halved; its fraction fades the next size in |
 | training schedule (appendix C) | `segments`, of the table `train.growth`; without it all steps are of the full size |
 
-Training (appendix C; train.py of the code): Adam, beta_1 0, beta_2 0.99, epsilon 1e-8, at 1e-3 (1.5e-3 at 128 px, 2e-3 at 256, 3e-3
-from 512 on); R1 with gamma = 10 at every step; batches of 256 at 8 px, 128, 64, then 32 (8 GPUs); from 8x8 on 600,000
-images at each size and 600,000 while the next one fades in, 25 million in all, Adam anew at each size; FFHQ mirrored. G is
-averaged with a half-life of 10,000 images. All weights N(0, 1) times the equalised scale, biases 0, the constant 1, the
-styles' scales 1, noise strengths 0. Preset `ffhq-1024` has these numbers; `lorelei-64` and `fluent-128` are small, of one size.
+Training (appendix C; train.py of the code): Adam, beta_1 0, beta_2 0.99, epsilon 1e-8, at 1e-3 (1.5e-3 at 128 px,
+2e-3 at 256, 3e-3 from 512 on); R1 with gamma = 10 at every step, of pictures in the full size at every lod; batches
+of 256 at 8 px, 128, 64, then 32 (8 GPUs); from 8x8 on 600,000 images at each size and 600,000 while the next one
+fades in, 25 million in all, Adam anew at each size; FFHQ mirrored. G is averaged with a half-life of 10,000 images
+(`ema_images`); psi = 0.7 on the first 8 layers. All weights N(0, 1) times the equalised scale, biases 0, the constant
+1, the styles' scales 1, noise strengths 0. Preset `ffhq-1024` has these numbers; `lorelei-64` and `fluent-128` are
+small, of one size.
 
 Deviations: none in the networks. The official code moves the schedule every fourth step, this one every step; a layer
-whose size is not reached has no update instead of one by a zero gradient. Fakes take the labels of the batch instead of
-others from the training set. `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows, and
-saves a forward pass (the paper draws again). A doubling or halving convolution of any size runs as one 4x4 convolution
-of stride 2, which the official code does from 128 px on ("fused"): the numbers are the same. Samples use each layer's
-stored noise, so that an image is a function of its latent; the official code draws it anew by default. CelebA-HQ's loss
-(WGAN-GP) is left out. Not of this paper are `augment` (DiffAugment, 2006.10738) and `ada_target` (ADA's controller,
-2006.06676), both off by default, and lazy R1 (`r1_interval`, StyleGAN2's).
+whose size is not reached has no update instead of one by a zero gradient. Fakes take the labels of the batch instead
+of others from the training set. `fresh_latents = False` shows D and G the same fakes, as the 2014 algorithm allows,
+and saves a forward pass (the paper draws again). A doubling or halving convolution of any size runs as one 4x4
+convolution of stride 2, which the official code does from 128 px on ("fused"): the numbers are the same. Samples use
+each layer's stored noise, so that an image is a function of its latent; the official code draws it anew by default.
+CelebA-HQ's loss (WGAN-GP) is left out. R1 is taken at the size that trains, and scaled to what it is at the full one.
+Small presets truncate all layers. `mixing_per_sample` mixes each sample by itself. Not of this paper are `augment`
+(DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default, and lazy R1
+(`r1_interval`, StyleGAN2's).
 """
 
 import inspect
@@ -274,6 +278,9 @@ class Discriminator(_Network):
         whole, fade = _lod(lod, fade, len(self.levels))
         images = images if native else _halved(images, 2**whole)
         last = self.levels[-1] - whole
+        if not tf.TensorShape([None, 2**last, 2**last, None]).is_compatible_with(images.shape):
+            # The reshape below would make one row of four small pictures.
+            raise GanzooError(f"D takes pictures of {2**last} px here; received {images.shape[1]} x {images.shape[2]}.")
         x = self._features(images, last)
         for level in range(last, 2, -1):
             convolution, down = self.blocks[str(level)]
@@ -360,13 +367,18 @@ class StyleGAN(LatentGAN):
         growing: progressive growing: a layer to and from RGB for every size.
         noise_inputs: a noise map for each layer (section 2); False is the generator before configuration E of table 1.
         mixing: share of batches with style mixing (section 3.1).
+        mixing_per_sample: each sample mixes by itself, at a layer of its own; the official code draws both for the batch.
         w_decay: of the running mean of w.
+        truncation_cutoff: so many layers are truncated where samples are asked for without `cutoff`, 8 in the paper (psi on
+            4x4 to 32x32); 0 for all.
         r1_gamma: weight (half of it) of R1 (appendix C).
         r1_interval: R1 every so many steps with so many times its weight; 1 in the paper.
         stddev_group: images a group of the minibatch deviation.
         fresh_latents: draw z again for G's step, as the paper; False saves a forward pass.
-        ema_decay: of the averaged generator: half-life of 10,000 images, 0.5 ** (batch / 10_000); sizes with another
-            batch size than `train.batch_size` have the same half-life in images.
+        ema_decay: of the averaged generator, at batches of `train.batch_size`; sizes that grow with another one have the same
+            half-life in images.
+        ema_images: this half-life in images, 10,000 in the paper, whatever the batch: a step's decay is then 0.5 ** (batch /
+            ema_images), and `ema_decay` only says that there is an average; 0 to go by `ema_decay`.
         augment: what D sees is augmented (`ganzoo.augment`): "color,translation,cutout" or a part of it; "" for nothing.
         ada_target: of mean sign(D(real)), 0.6 in 2006.06676: the chance of each transformation follows it, from 0 on. 0:
             every image has every transformation (DiffAugment).
@@ -413,17 +425,25 @@ class StyleGAN(LatentGAN):
         growing=True,
         noise_inputs=True,
         mixing=0.9,
+        mixing_per_sample=False,
         w_decay=0.995,
+        truncation_cutoff=0,
         r1_gamma=10.0,
         r1_interval=1,
         stddev_group=4,
         fresh_latents=True,
         ema_decay=0.9978,
+        ema_images=0,
         augment="",
         ada_target=0.0,
         ada_images=500_000,
     ):
         super().__init__(locals())
+        if truncation_cutoff < 0 or ema_images < 0:
+            raise GanzooError(
+                "truncation_cutoff (a number of layers) and ema_images (images) are at least 0, which is all layers and "
+                f"`ema_decay`; received {truncation_cutoff} and {ema_images}."
+            )
         if not (0 <= mixing <= 1 and 0 <= w_decay < 1 and r1_gamma >= 0 and r1_interval >= 1 and stddev_group >= 1):
             raise GanzooError(
                 "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
@@ -439,6 +459,11 @@ class StyleGAN(LatentGAN):
     def num_layers(self) -> int:
         """Layers that take a style: two a size."""
         return self.generator.synthesis.num_layers
+
+    @property
+    def default_cutoff(self) -> int:
+        """Layers that truncation reaches where nothing else is asked for."""
+        return min(self.truncation_cutoff or self.num_layers, self.num_layers)
 
     def training_state(self):
         return super().training_state() | self.augmenter.state()
@@ -519,11 +544,15 @@ class StyleGAN(LatentGAN):
         return self.generator.mapping([z, tf.tile(labels, [repeats])] if self.classes else z)
 
     def mixed(self, w, other, active, stream):
-        """(N, layers, w_dim): in `mixing` of the batches the layers from a random one on take the other w."""
-        chance, place = tf.unstack(tf.random.stateless_uniform([2], self.stream_seed(f"mixing {stream}")))
-        crossover = 1 + tf.cast(place * (active - 1), tf.int32)  # in [1, active), one for the whole batch
+        """(N, layers, w_dim): in `mixing` of the batches (or samples) the layers from a random one on take the other w."""
+        if self.mixing_per_sample:
+            drawn = self.noise(tf.random.stateless_uniform, f"mixing {stream}", tf.shape(w)[0], [2])
+        else:
+            drawn = tf.random.stateless_uniform([1, 2], self.stream_seed(f"mixing {stream}"))
+        chance, place = tf.unstack(drawn, axis=1)
+        crossover = 1 + tf.cast(place * (active - 1), tf.int32)  # in [1, active)
         crossover = tf.where(chance < self.mixing, crossover, active)
-        first = (tf.range(self.num_layers) < crossover)[None, :, None]
+        first = (tf.range(self.num_layers) < crossover[:, None])[..., None]
         return tf.where(first, w[:, None], other[:, None])
 
     def judge(self, images, labels):
@@ -533,14 +562,20 @@ class StyleGAN(LatentGAN):
 
     def judge_real(self, real, labels):
         """Logits of the reals and, at its interval, R1 from the same forward pass (else 0); R1 is of the reals as they
-        come, through the augmentation."""
+        come, through the augmentation.
+
+        The paper's D takes pictures of the full size at every lod, each pixel repeated 2^lod times both ways. The slope at
+        such a pixel is 4^-lod of that at ours, and there are 4^lod of them.
+        """
+        full = 4.0 ** -self.stage()[0]
         view = self.view("real", real)
 
         def critic(images):
             return self.judge(view(images), labels)
 
         def penalised():
-            return penalties.logits_and_r1(critic, real)
+            logits, r1 = penalties.logits_and_r1(critic, real)
+            return logits, full * r1
 
         if self.r1_interval == 1:
             return penalised()
@@ -579,10 +614,18 @@ class StyleGAN(LatentGAN):
         whole, fade = self.stage()
         if fade is not None:
             self.generator.lod.assign(whole + fade)
-        self.update_ema(self.ema_decay ** (self.segment.pace if self.segment else 1.0))
+        self.update_ema(self.decay_of(rows))
         if self.ada_target:
             judgement["augment_p"] = self.augmenter.p.value
         return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement)
+
+    def decay_of(self, rows):
+        """The average's decay in this step, of batches of `rows` on each replica."""
+        if not self.ema_images:
+            return self.ema_decay ** (self.segment.pace if self.segment else 1.0)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        images = self.segment.batch_size if self.segment else rows * replicas
+        return 0.5 ** (tf.cast(images, tf.float32) / self.ema_images)
 
     def batch_signature(self):
         """Images of the size that trains now: the full one, but in a segment of progressive growing."""
@@ -595,7 +638,7 @@ class StyleGAN(LatentGAN):
         """float32 (N, layers, w_dim) of latents (N, latent_dim) [and labels]; psi a number or (N,)."""
         generator = self.sampler
         w = generator.spread(generator.mapping([latents, labels] if self.classes else latents))
-        return generator.truncated(w, truncation_psi, self.num_layers if cutoff is None else cutoff)
+        return generator.truncated(w, truncation_psi, self.default_cutoff if cutoff is None else cutoff)
 
     def images_of_styles(self, w):
         """float32 images (N, H, W, C) of w (N, layers, w_dim); not clipped. While a model grows: of the lod that it has
@@ -655,7 +698,7 @@ class StyleGAN(LatentGAN):
             w: (n, w_dim) or (n, layers, w_dim), in the place of seed; taken as it is, without truncation.
             labels: of a model with classes: one for all, or (n,).
             truncation_psi: -1 to 1; 1 is G as trained, 0 the average image.
-            cutoff: only the first so many layers are truncated (the paper: 8); all by default.
+            cutoff: only the first so many layers are truncated; None for `truncation_cutoff` of them.
         """
         if w is None:
             options = {"labels": labels, "truncation_psi": truncation_psi, "cutoff": cutoff}
@@ -678,9 +721,10 @@ class StyleGAN(LatentGAN):
         if not isinstance(psi, int | float | np.number) or not -1 <= psi <= 1:
             raise GanzooError(f"truncation_psi lies in [-1, 1]; received {psi!r}.")
         layers = self.num_layers
-        if cutoff is not None and (not isinstance(cutoff, int | np.integer) or not 0 <= cutoff <= layers):
+        cutoff = self.default_cutoff if cutoff is None else cutoff
+        if not isinstance(cutoff, int | np.integer) or not 0 <= cutoff <= layers:
             raise GanzooError(f"cutoff is a number of layers, 0 to {layers}; received {cutoff!r}.")
-        return tf.constant(psi, tf.float32), tf.constant(layers if cutoff is None else cutoff, tf.int32)
+        return tf.constant(psi, tf.float32), tf.constant(cutoff, tf.int32)
 
     # ---- serving -------------------------------------------------------------------------------------------------
     def serving_signature(self):

@@ -18,19 +18,23 @@ L_G = log s_f.  GAN-INT (equation 5) adds to G alone:  log D(G(z, b phi(t1) + (1
 | beta, weight of interpolated texts | `beta`, `interpolation_weight`; `interpolate` = false is GAN-CLS alone |
 | S, style encoder (section 4.4) | `build_style_encoder`, trained by `ganzoo.explore.train_style_encoder` |
 
-Training (section 5, scripts/train_cub.sh): Adam at 2e-4, beta_1 0.5, the rate halved every 100 epochs; batches of 64, 600 epochs of
-CUB's 8,855 training birds; c = 1/2, weight of interpolated texts 1; the mean of 4 of an image's 10 captions. Weights N(0,
-0.02), gains N(1, 0.02), linear layers as torch begins them. Images are resized to 76 x 76, cropped to 64 at random and
-mirrored. Preset `birds-64` has these numbers after 10,000 steps of the encoder; `lorelei-64` is a quarter as wide.
+Training (section 5, scripts/train_cub.sh): Adam at 2e-4, beta_1 0.5, the rate halved every 100 epochs; batches of 64,
+600 epochs of CUB's 8,855 training birds; c = 1/2, weight of interpolated texts 1; the mean of 4 of an image's 10
+captions. Weights N(0, 0.02), gains N(1, 0.02), linear layers as torch begins them. Images are resized to 76 x 76,
+cropped to 64 at random and mirrored. Preset `birds-64` has these numbers after 10,000 steps of the encoder;
+`lorelei-64` is a quarter as wide.
 
-Deviations: none in networks, losses and updates of the two scripts, main_cls.lua and main_cls_int.lua. The biases that both
-zero before each update are constrained to zero. Image and text encoder of the joint embedding are trained from scratch in the
-first `train.encoder_steps` steps of a run (the paper had GoogLeNet features and a pretrained encoder), and frozen then;
-negatives are the other texts of the batch, where the paper had other classes. Options of ours, off by default: `words`,
-`match_weight` and `encoder_noise` (_text_encoder.py), and R1 at matching pairs (`r1_gamma`; Mescheder et al. 2018, arXiv
-1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865), without which D of our small widths wins for good. The
-scripts' second interpolation, which extrapolates, is left out. Sampling uses standing statistics, so that an image depends on
-its own z and text alone. Other sizes than 64 pixels follow the same rule: one stride-2 layer for a doubling.
+Deviations: none in networks, losses and updates of the two scripts, main_cls.lua and main_cls_int.lua. The biases that
+both zero before each update are constrained to zero. Image and text encoder of the joint embedding are trained from
+scratch in the first `train.encoder_steps` steps of a run (the paper had GoogLeNet features and a pretrained encoder),
+and frozen then; negatives are the other texts of the batch, where the paper had other classes. Wrong pictures are of
+another class, as in the code; of data without classes, such as share no sentence. Of an image's captions four follow
+each other from a random one; the script draws each. It halves the rates before epochs 100, 200, ..., this after them.
+Options of ours, off by default: `words`, `match_weight` and `encoder_noise` (_text_encoder.py), and R1 at matching
+pairs (`r1_gamma`; Mescheder et al. 2018, arXiv 1801.04406; of matching pairs only as DF-GAN, arXiv 2008.05865), without
+which D of our small widths wins for good. The scripts' second interpolation, which extrapolates, is left out. Sampling
+uses standing statistics, so that an image depends on its own z and text alone. Other sizes than 64 pixels follow the
+same rule: one stride-2 layer for a doubling.
 """
 
 import keras
@@ -44,7 +48,6 @@ from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed, normalization
 from ganzoo.models import _text_encoder
-from ganzoo.models._text_encoder import ALPHABET, stages_of
 from ganzoo.registry import register
 
 SCRIPTS = ("main_cls", "main_cls_int")
@@ -88,9 +91,10 @@ def _bottleneck(x, name, activation):
 
 
 def _project(text, units):
-    """Compressed text before its activation; torch's default initial values for a linear layer."""
-    uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-    return layers.Dense(units, kernel_initializer=uniform, name="text_project")(text)
+    """Compressed text before its activation; torch's initial values for a linear layer, +-1 / sqrt(fan-in) for all."""
+    limit = text.shape[-1] ** -0.5
+    uniform = keras.initializers.RandomUniform(-limit, limit)
+    return layers.Dense(units, kernel_initializer=uniform, bias_initializer=uniform, name="text_project")(text)
 
 
 def build_generator(*, image_size, channels, latent_dim, text_dim, text_projection, ngf) -> keras.Model:
@@ -100,7 +104,7 @@ def build_generator(*, image_size, channels, latent_dim, text_dim, text_projecti
         text_projection: width to which G compresses the text, 128.
         ngf: width of the last hidden layer; doubles towards z: 1024-512-256-128 at 64 px.
     """
-    stages = stages_of(image_size)
+    stages = _text_encoder.stages_of(image_size)
     z, text = keras.Input((latent_dim,), name="latents"), keras.Input((text_dim,), name="text")
     x = layers.Concatenate(name="z_text")([z, _lrelu(_project(text, text_projection), "text")])
     x = layers.Reshape((1, 1, latent_dim + text_projection), name="z_text_1x1")(x)
@@ -120,7 +124,7 @@ def build_discriminator(*, image_size, channels, text_dim, text_projection, ndf,
         script: "main_cls", or "main_cls_int": batch norm on the compressed text, and no activation after the third
             convolution (of 64 px; the last but one).
     """
-    stages = stages_of(image_size)
+    stages = _text_encoder.stages_of(image_size)
     image, text = keras.Input((image_size, image_size, channels), name="image"), keras.Input((text_dim,), name="text")
     x = image
     for stage in range(1, stages + 1):
@@ -192,7 +196,7 @@ class TextToImage(BaseGAN):
     """
 
     task = "text"
-    alphabet = ALPHABET
+    alphabet = _text_encoder.ALPHABET
     train_options = ("encoder_steps",)
     own_metrics = {  # noqa: RUF012  (as in the base)
         "text-hair-colour": "hair colour as asked",
@@ -411,11 +415,8 @@ class TextToImage(BaseGAN):
         z = rows.latent_rows(self, len(text), seed, latents)
         if len(z) != len(text):
             raise GanzooError(f"{len(text)} images need as many latents; received {len(z)}.")
-
-        def traced():
-            return tf.function(lambda z, text: pixels.to_uint8(self.images_of(z, text)))
-
-        return rows.in_chunks(self.cached("generate", traced), z, text)
+        show = self.cached("generate", lambda: tf.function(lambda z, text: pixels.to_uint8(self.images_of(z, text))))
+        return rows.in_chunks(show, z, text)
 
     def finalize(self):
         """Standing statistics over 32 batches of 64 latents, on texts of recent steps."""
@@ -431,16 +432,8 @@ class TextToImage(BaseGAN):
 
     def portable_signature(self):
         """`tensors`, and the text encoder from one-hot characters (`characters`), if the model has its own."""
-        endpoints = super().portable_signature()
-        if self.encoder == "char-cnn-rnn":
-            shape = [None, self.text_length, len(ALPHABET)]
-
-            def encode(characters):
-                """One-hot characters (N, text_length, 70) -> float32 embeddings (N, text_dim)."""
-                return {"embedding": self.text_encoder(characters, training=False)}
-
-            endpoints["encode"] = (encode, {"characters": tf.TensorSpec(shape, tf.float32, name="characters")})
-        return endpoints
+        own = {"encode": _text_encoder.encode_endpoint(self)} if self.encoder == "char-cnn-rnn" else {}
+        return super().portable_signature() | own
 
     def page_networks(self, size):
         """G, and the text encoder, which a page needs."""
@@ -451,39 +444,4 @@ class TextToImage(BaseGAN):
         return super().page_networks(size) | {"encode": self.portable_signature()["encode"]}
 
     def serving_signature(self):
-        def pictures(text, seed):
-            return {
-                "image_bytes": pixels.png_rows(pixels.to_uint8(self.images_of(self.latents(rows.seeds_of(seed)), text)))
-            }
-
-        def serve(text, seed):
-            """Strings (N,) and int64 seeds (N,) -> PNG bytes (N,); row i is `generate(text[i], seed=seed[i])`."""
-            return pictures(self.embed(text), seed)
-
-        def serve_embedding(embedding, seed):
-            """Embeddings (N, text_dim) and int64 seeds (N,) -> PNG bytes (N,)."""
-            return pictures(embedding, seed)
-
-        def tensors(latents, embedding):
-            """float32 latents (N, latent_dim) and embeddings (N, text_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
-            return {"images": self.images_of(latents, embedding)}
-
-        def embedded(text):
-            """Strings (N,) -> float32 embeddings (N, text_dim)."""
-            return {"embedding": self.embed(text)}
-
-        seed = tf.TensorSpec([None], tf.int64, name="seed")
-        text = tf.TensorSpec([None], tf.string, name="text")
-        embedding = tf.TensorSpec([None, self.text_dim], tf.float32, name="embedding")
-        latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
-        both = {"latents": latents, "embedding": embedding}
-        if self.encoder == "embedding":
-            return {
-                "serving_default": (serve_embedding, {"embedding": embedding, "seed": seed}),
-                "tensors": (tensors, both),
-            }
-        return {
-            "serving_default": (serve, {"text": text, "seed": seed}),
-            "tensors": (tensors, both),
-            "embed": (embedded, {"text": text}),
-        }
+        return sentences.endpoints(self, reads_text=self.encoder != "embedding")

@@ -17,15 +17,15 @@ with x_hat = eps x + (1 - eps) G(z), one eps ~ U[0, 1] for each sample.
 | m, 64 | a batch of the data holds n_critic * m pictures: the real pictures of one step |
 | -L without the penalty | `wasserstein` in the log, E[D(x)] - E[D(G(z))]: an estimate of the distance, up to the critic's slope |
 
-Training (Algorithm 1): Adam at 1e-4, beta_1 0, beta_2 0.9; n_critic = 5, lambda = 10, m = 64. gan_cifar.py has beta_1 0.5
-and 200,000 updates of G, the rate constant, CIFAR-10's 50,000 pictures without augmentation; its convolutions start uniform
-with the variance 4 / (fan-in + fan-out), its linear layers as Glorot's. Preset `cifar-32` is this script; `fashion-32` is a
-third as wide with m = 32, its rates are twice as high and fall to zero, and it averages G.
+Training (Algorithm 1): Adam at 1e-4, beta_1 0, beta_2 0.9; n_critic = 5, lambda = 10, m = 64. gan_cifar.py has beta_1
+0.5 and 200,000 updates of G, the rate constant, CIFAR-10's 50,000 pictures without augmentation; its convolutions
+start uniform with the variance 4 / (fan-in + fan-out), its linear layers as Glorot's. Preset `cifar-32` is this
+script; `fashion-32` is a third as wide with m = 32, its rates are twice as high and fall to zero, and it averages G.
 
-Deviations: none of `cifar-32` while it trains. The biases before a batch norm, which subtracts them again, stay at zero.
-Sampling uses standing statistics (recomputed after training), so that an image depends on its own z alone; the official
-script samples with batch statistics. It updates G before D in a step, and not in the first: the same order of updates.
-Other sizes follow the same rule: one stride-2 layer for a doubling.
+Deviations: none of `cifar-32` while it trains. The biases before a batch norm, which subtracts them again, stay at
+zero. Sampling uses standing statistics (recomputed after training), so that an image depends on its own z alone; the
+official script samples with batch statistics. It updates G before D in a step, and not in the first: the same order
+of updates. Other sizes follow the same rule: one stride-2 layer for a doubling.
 """
 
 import functools
@@ -115,16 +115,7 @@ class WGANGP(LatentGAN):
     )
 
     def __init__(
-        self,
-        *,
-        image_size=32,
-        channels=3,
-        latent_dim=128,
-        ngf=128,
-        ndf=128,
-        n_critic=5,
-        gp_weight=10.0,
-        ema_decay=0.0,
+        self, *, image_size=32, channels=3, latent_dim=128, ngf=128, ndf=128, n_critic=5, gp_weight=10.0, ema_decay=0.0
     ):
         super().__init__(locals())
         if n_critic < 1:

@@ -70,6 +70,7 @@ def _forget_splits(tables: dict, source: Any) -> None:
     if source is not None and source != data.get("source"):
         data.pop("split", None)
         data.pop("test_split", None)
+        data.pop("val_split", None)
 
 
 def _merge(base: dict, own: dict) -> dict:

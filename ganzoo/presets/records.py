@@ -31,11 +31,13 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired", "voxels" or "captions". source: bundled name, folder, zip or "tfds:NAME". split:
-    of the source. size: side in pixels. channels: of the image (the target of a pair, domain B). input_channels: of a pair's input, of
-    domain A. fit: how odd sizes become square. mirror: random left-right flips. load_size: resize to this, then crop
-    `size` at random, one offset for both of a pair. direction: which side of a pair is the input; "b2a" exchanges
-    unpaired domains. captions: how many texts of an image a batch holds (their embeddings are averaged).
+    shape: "images", "paired", "unpaired", "voxels" or "captions". source: bundled name, folder, zip or "tfds:NAME". split,
+    test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split: held-out rows on
+    which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
+    of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
+    kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
+    for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
+    texts of an image a batch holds (their embeddings are averaged).
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
@@ -46,10 +48,12 @@ class DataConfig(Record):
     source: str
     split: str = "train"
     test_split: str = "test"
+    val_split: str = ""
     size: pydantic.PositiveInt
     channels: Literal[1, 3] = 3
     input_channels: Literal[1, 3] = 3
     fit: Literal["crop", "pad", "stretch"] = "crop"
+    resample: Literal["lanczos", "bicubic"] = "lanczos"
     mirror: bool = False
     load_size: pydantic.PositiveInt | None = None
     direction: Literal["a2b", "b2a"] = "a2b"
@@ -59,6 +63,11 @@ class DataConfig(Record):
     up: Literal["auto", "y", "z"] = "auto"
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
+
+    @property
+    def fitting(self) -> str:
+        """How pictures become square, for records: numbers of other pixels are of other pictures."""
+        return self.fit if self.resample == "lanczos" else f"{self.fit} {self.resample}"
 
     @pydantic.model_validator(mode="after")
     def _crop_fits(self):
@@ -79,8 +88,9 @@ class DataConfig(Record):
 class OptimizerConfig(Record):
     """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
-    and stops at `learning_rate_min`. `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one
-    fall every `epoch_steps` if given (its PyTorch code)."""
+    and stops at `learning_rate_min`. `halve_every`: the rate halves after so many updates (Reed et al. 2016).
+    `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one fall every `epoch_steps` if given
+    (its PyTorch code). All of these count the updates of this player; a step may hold several."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
@@ -95,13 +105,14 @@ class OptimizerConfig(Record):
     constant_steps: pydantic.NonNegativeInt | None = None
     decay_steps: pydantic.PositiveInt | None = None
     epoch_steps: pydantic.PositiveInt | None = None
+    halve_every: pydantic.PositiveInt | None = None
 
     @pydantic.model_validator(mode="after")
     def _nothing_ignored(self):
         if self.name == "adam" and (self.momentum or self.momentum_end is not None):
             raise ValueError('momentum and momentum_end are for name = "sgd"; adam has beta_1')
-        if self.decay > 1 and self.decay_steps:
-            raise ValueError("decay and decay_steps are two schedules: set one of them")
+        if (self.decay > 1) + bool(self.decay_steps) + bool(self.halve_every) > 1:
+            raise ValueError("decay, decay_steps and halve_every are three schedules: set one of them")
         if self.constant_steps is not None and self.decay_steps is None:
             raise ValueError("constant_steps needs decay_steps")
         if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
@@ -200,8 +211,10 @@ class TrainConfig(Record):
             raise ValueError("stop.patience counts evaluations: set metric_every too")
         if self.stop.d_wins and not self.health_every:
             raise ValueError("stop.d_wins is for health to see: health_every must not be 0")
-        if self.growth and any(o.decay > 1 or o.decay_steps for o in (self.g_optimizer, self.d_optimizer)):
-            raise ValueError("growth sets the learning rate of each size: leave decay and decay_steps out")
+        if self.growth and any(
+            o.decay > 1 or o.decay_steps or o.halve_every for o in (self.g_optimizer, self.d_optimizer)
+        ):
+            raise ValueError("growth sets the learning rate of each size: leave decay, decay_steps and halve_every out")
         return self
 
     @pydantic.model_validator(mode="after")

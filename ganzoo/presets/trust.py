@@ -35,8 +35,8 @@ def check(tables: dict, where: str) -> None:
     Raises:
         GanzooError: the sentence says what would be loaded, and how to allow it.
     """
-    model = tables.get("model")
-    for key, value in model.items() if isinstance(model, dict) else ():
+    arguments = tables.get("model")
+    for key, value in arguments.items() if isinstance(arguments, dict) else ():
         if not isinstance(value, str) or not value.startswith(CODE):
             continue
         path = value.removeprefix(CODE)

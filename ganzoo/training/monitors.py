@@ -234,7 +234,7 @@ class MetricEvery(Watch):
             "direction": source.config.direction,
             "size": source.size,
             "channels": source.channels[-1],
-            "fit": source.config.fit,
+            "fit": source.config.fitting,
             "rows": count,
             "extractor": self.extractor.tag,
             "sha256": self.extractor.sha256,

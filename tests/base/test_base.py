@@ -1,61 +1,18 @@
 """The mechanics of BaseGAN on a model of two numbers, where every step can be worked out by hand."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from support.line import COLUMN, Line, line, weight
 
 from ganzoo import data
 from ganzoo.base import BaseGAN
 from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
-
-
-def network(name):
-    x = keras.Input((1,))
-    return keras.Model(x, layers.Dense(1, use_bias=False, kernel_initializer="ones", name=name)(x))
-
-
-@keras.saving.register_keras_serializable("tests")
-class Line(BaseGAN):
-    """G(z) = w z and D(x) = v x; the losses are mean G and mean D. `noisy` adds noise of the global batch."""
-
-    task = "latent"
-    paper = "line"
-
-    def __init__(self, *, noisy=False, ema_decay=0.0):
-        super().__init__(locals())
-        self.register_networks(generator=lambda: network("g"), discriminator=lambda: network("d"))
-
-    def train_step(self, batch):
-        (x,) = self.unpack(batch)
-        if self.noisy:
-            x = x + self.noise(tf.random.stateless_normal, "x", tf.shape(x)[0], [1])
-        with tf.GradientTape() as tape:
-            g_loss = tf.reduce_mean(self.generator(x))
-        self.minimize(tape, g_loss, "g_optimizer")
-        with tf.GradientTape() as tape:
-            d_loss = 10 * tf.reduce_mean(self.discriminator(x))
-        self.minimize(tape, d_loss, "d_optimizer")
-        self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, fooled=tf.constant(0.5))
-
-    def batch_signature(self):
-        return {"image": tf.TensorSpec([None, 1], tf.float32)}
-
-
-def line(rate=0.1, **kwargs):
-    model = Line(**kwargs)
-    model.compile(g_optimizer=keras.optimizers.SGD(rate), d_optimizer=keras.optimizers.SGD(rate))
-    return model
-
-
-def weight(network):
-    return float(network.weights[0].value[0, 0])
-
-
-COLUMN = np.array([[1.0], [2.0], [3.0], [6.0]], "float32")
 
 
 # ---- one step --------------------------------------------------------------------------------------------------------
@@ -222,8 +179,34 @@ def test_synthetic_batches_fit_the_signature():
 
 
 def test_a_base_without_a_paper_says_what_is_missing():
+    class Bare(BaseGAN):
+        def __init__(self):
+            super().__init__(locals())
+
     with pytest.raises(NotImplementedError, match="must say what data it trains on"):
-        BaseGAN().batch_signature()
+        Bare().batch_signature()
+
+
+def test_a_builder_takes_the_constructor_s_arguments_by_name():
+    def network(*, width, height=2):
+        x = keras.Input((1,))
+        return keras.Model(x, layers.Dense(width * height, name="w")(x))
+
+    class Wide(BaseGAN):
+        def __init__(self, *, width=3, ema_decay=0.5):
+            super().__init__(locals())
+            double = functools.partial(network, height=4)
+            self.register_networks(generator=network, discriminator=double)
+
+    model = Wide(width=5)
+    assert Wide.defaults() == {"width": 3, "ema_decay": 0.5}
+    assert model.get_config() == {"width": 5, "ema_decay": 0.5}
+    assert [network.output_shape[1] for network in model.networks().values()] == [10, 20, 10]
+    assert model.network_names == ("generator", "discriminator", "ema_generator")
+    np.testing.assert_array_equal(model.ema_generator.weights[0], model.generator.weights[0])
+    assert list(Wide(ema_decay=0.0).networks()) == ["generator", "discriminator"]
+    with pytest.raises(GanzooError, match="the paper's constructor has no argument depth"):
+        model.register_networks(generator=lambda width, depth: None)
 
 
 def test_kept_views_are_made_once_and_not_tracked():

@@ -491,3 +491,39 @@ def test_data_build(tmp_path):
     assert value["splits"] == {"train": 679, "test": 69}
     assert list(Path(value["path"]).glob("*.tfrecord*"))
     assert 'Did you mean "lorelei_64"?' in refused("data", "build", "lorely_64", "-o", tmp_path)
+
+
+def test_inputs_of_sub_folders_keep_their_places_and_all_others_are_named(pix2pix, tmp_path):
+    place = tmp_path / "photos"
+    for name in ("a.png", "sub/a.png", "sub/deeper/b.jpg", "c.tif"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 24, 3), 90, np.uint8)).save(place / name)
+    (place / "notes.txt").write_text("no picture")
+    (place / "sub" / "bad.png").write_bytes(b"x")
+    (place / "sub" / ".hidden.png").write_bytes(b"x")
+    (place / "loop").symlink_to(place)
+    for out in (tmp_path / "out", place / "out", place / "out"):  # the third call finds the results of the second
+        result = run("sample", pix2pix, "--input", place, "-o", out, "--json")
+        value = json.loads(result.stdout)
+        made = sorted(str(Path(name).relative_to(out)) for name in value["files"])
+        assert made == ["a.png", "c.png", "sub/a.png", "sub/deeper/b.png"]
+        assert [Path(name).name for name, _ in value["skipped"]] == ["bad.png"]
+        named = {str(Path(name).relative_to(place)): why for name, why in value["no_pictures"]}
+        assert named.items() >= {"notes.txt": "is no picture by its name", "sub/.hidden.png": "is hidden"}.items()
+        for name in ("notes.txt", "bad.png", ".hidden.png"):
+            assert name in result.stderr
+    assert named["out/sub/a.png"] == "lies in the folder of the outputs"
+
+
+def test_inputs_that_are_no_files(pix2pix, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "no regular file" in refused("sample", pix2pix, "--input", tmp_path / "pipe.png", "-o", tmp_path / "x.png")
+    for name in ("~nobody_of_this_name/x", "n" * 5000):
+        assert refused("sample", pix2pix, "--input", name, "-o", tmp_path / "x.png")
+
+
+def test_a_config_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "bom.toml").write_bytes(b'\xef\xbb\xbfextends = "dcgan/fashion-32"\r\n[train]\r\nsteps = -1\r\n')
+    assert "steps" in refused(
+        "train", tmp_path / "bom.toml", "-o", tmp_path / "out"
+    )  # read, and refused for what it says

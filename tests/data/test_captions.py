@@ -2,6 +2,8 @@
 
 import csv
 import json
+import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
@@ -348,3 +350,209 @@ def test_data_check_names_pictures_without_sentences(beside):
     assert unmatched == [("2.png", "has no 2.txt with text")]
     (beside / "metadata.jsonl").write_text("{")
     assert any("no JSON" in text for text in check(beside, shape="captions").advice)
+
+
+# what people bring
+
+
+def said(folder):
+    return [one.texts for one in data.open_source(config(folder)).records.described]
+
+
+def written(folder, names, file="metadata.csv"):
+    """A metadata file with a sentence for each name; its place may be in another folder."""
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"file_name": name, "text": f"word {i}"} for i, name in enumerate(names)]
+    with (folder / file).open("w", newline="", encoding="utf-8") as out:
+        if file.endswith("csv"):
+            writer = csv.DictWriter(out, ["file_name", "text"])
+            writer.writeheader()
+            writer.writerows(rows)
+        else:
+            out.write("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("0.png,a girl, smiling", "Row 1 of metadata.csv has 3 fields, the first line has 2.*quotes"),
+        ("0.png", "Row 1 of metadata.csv has 1 fields, the first line has 2"),
+        ('0.png,"a girl', "cannot be read as CSV"),
+        ('0.png,"a girl" smiling', "cannot be read as CSV"),
+    ],
+)
+def test_a_csv_that_would_cut_a_sentence_is_refused(tmp_path, row, sentence):
+    folder = pictures(tmp_path / "set")
+    (folder / "metadata.csv").write_text(f"file_name,text\n{row}\n1.png,a boy\n")
+    with pytest.raises(GanzooError, match=sentence):
+        said(folder)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    folder = pictures(tmp_path / "set")
+    (folder / "metadata.csv").write_text("file_name,text,text\n0.png,a,b\n")
+    with pytest.raises(GanzooError, match="two columns of one name"):
+        said(folder)
+
+
+def test_quoted_commas_lines_and_spaces_are_whole(tmp_path):
+    folder = pictures(tmp_path / "set", 2)
+    (folder / "metadata.csv").write_bytes(
+        b'\xef\xbb\xbffile_name, text\r\n0.png, "a girl, smiling"\r\n1.png,"two\r\nlines"\r\n\r\n'
+    )
+    assert said(folder) == [("a girl, smiling",), ("two\r\nlines",)]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x1c", "\x0b", "\x0c"])
+def test_only_line_ends_end_lines(tmp_path, mark):
+    folder = pictures(tmp_path / "rows", 2)
+    rows = [{"file_name": f"{i}.png", "text": f"word{i}{mark}more"} for i in range(2)]
+    (folder / "metadata.jsonl").write_text("\r\n".join(json.dumps(r, ensure_ascii=False) for r in rows), "utf-8")
+    assert said(folder) == [(f"word0{mark}more",), (f"word1{mark}more",)]
+    folder = pictures(tmp_path / "texts", 2)
+    for i in range(2):
+        (folder / f"{i}.txt").write_bytes(f"\ufeffword{i}{mark}more\r\nsecond\rthird\n".encode())
+    assert said(folder) == [(f"word{i}{mark}more", "second", "third") for i in range(2)]
+
+
+NAMES = {
+    "plain": ("images/{}.png", ""),
+    "dot": ("./images/{}.png", ""),
+    "backslash": ("images\\{}.png", ""),
+    "dot and backslash": (".\\images\\{}.png", ""),
+    "above": ("../images/{}.png", "meta/"),
+    "above in Windows": ("..\\images\\{}.png", "meta/"),
+    "from the root": ("images/{}.png", "meta/"),
+    "round about": ("images/../images/{}.png", ""),
+    "doubled": ("images//{}.png", ""),
+    "spaces": (" images/{}.png ", ""),
+    "case": ("Images/{}.PNG", ""),
+    "absolute": ("ROOT/images/{}.png", ""),
+    "absolute, below": ("ROOT/images/{}.png", "meta/"),
+    "absolute, round about": ("ROOT/meta/../images/{}.png", ""),
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", NAMES)
+def test_names_that_mean_an_existing_file(tmp_path, form, kind):
+    name, place = NAMES[form]
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    pictures(tmp_path / "real" / "images", 3)
+    for root in ("real", "linked"):
+        names = [name.format(i).replace("ROOT", str(tmp_path / root)) for i in range(3)]
+        written(tmp_path / "real", names, f"{place}metadata.{kind}")
+        for folder in ("real", "linked") if root == "real" else ("linked",):
+            assert said(tmp_path / folder) == [("word 0",), ("word 1",), ("word 2",)], (root, folder)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_unicode_forms_of_names(tmp_path, forms):
+    folder = pictures(tmp_path, 2)
+    here, there = (unicodedata.normalize(form, "caf\u00e9") for form in forms)
+    for i in range(2):
+        (folder / f"{i}.png").rename(folder / f"{here}{i}.png")
+    written(folder, [f"{there}{i}.png" for i in range(2)])
+    assert said(folder) == [("word 0",), ("word 1",)]
+    (folder / "metadata.csv").unlink()
+    for i in range(2):
+        (folder / f"{there}{i}.txt").write_text(f"beside {i}")
+    assert said(folder) == [("beside 0",), ("beside 1",)]
+
+
+def test_names_in_a_zip_file(tmp_path):
+    pictures(tmp_path / "set" / "images", 3)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for i in range(3):
+            file.write(tmp_path / "set" / "images" / f"{i}.png", f"./images/{i}.png")
+        rows = "\n".join(f"{form}{i}.png,word {i}" for i, form in enumerate(["/images/", "images\\", "./images/"]))
+        file.writestr("metadata.csv", f"file_name,text\n{rows}")
+    assert said(tmp_path / "x.zip") == [("word 0",), ("word 1",), ("word 2",)]
+
+
+def test_rows_that_name_nothing_are_said(tmp_path):
+    folder = pictures(tmp_path / "set", 2)
+    images.write_png(tmp_path / "secret.png", np.zeros((8, 8, 3), np.uint8))
+    written(folder, ["0.png", "1.png", "gone.png", "../secret.png", "/etc/passwd", "a\0b.png"])
+    skipped = dict(data.open_source(config(folder)).skipped)
+    assert set(skipped) == {"gone.png", "../secret.png", "/etc/passwd", "a\0b.png"}
+    assert set(skipped.values()) == {"is named in metadata.csv, but is not there"}
+    lost = [row for row in check(folder).rows if row.file == "../secret.png"]
+    assert [(row.status, row.thumbnail) for row in lost] == [("unmatched", None)]  # nothing outside is ever shown
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ('{"file_name": "0.png", "text": ' + "[" * 5000 + "]" * 5000 + "}", "nests more than 100"),
+        ("[" * 100_000, "nests more than 100"),
+        ('{"file_name": "0.png", "text": ' + "9" * 5000 + "}", "is no JSON"),
+        ('{"file_name": "0.png", "text": ' + "9" * 50 + "}", "64 bits"),
+        ('{"file_name": "0.png", "text": "a", "embedding": [1e39]}', "all finite"),
+        ('{"file_name": "0.png", "text": "a", "embedding": [NaN]}', "all finite"),
+        ('{"file_name": "0.png", "text": "a", "embedding": [18446744073709551615, null]}', "all finite"),
+    ],
+)
+def test_hostile_rows_are_one_sentence(tmp_path, row, sentence):
+    folder = pictures(tmp_path / "set")
+    (folder / "metadata.jsonl").write_text(row)
+    with pytest.raises(GanzooError, match=sentence):
+        said(folder)
+
+
+def test_half_characters_are_replaced_and_brackets_are_text(tmp_path):
+    folder = pictures(tmp_path / "rows", 2)
+    rows = [
+        r'{"file_name": "0.png", "text": "a \ud800 b"}',
+        r'{"file_name": "1.png", "text": "c"}',
+        r'{"file_name": "\ud800.png", "text": "c"}',
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    source = data.open_source(config(folder))
+    assert source.records.described[0].texts == ("a ? b",)
+    assert source.skipped == [("?.png", "is named in metadata.jsonl, but is not there")]
+    folder = pictures(tmp_path / "csv", 2)
+    written(folder, ["0.png", "1.png"])
+    text = (folder / "metadata.csv").read_text().replace("word 0", "[" * 5000)
+    (folder / "metadata.csv").write_text(text)
+    assert said(folder)[0] == ("[" * 5000,)
+
+
+def test_data_check_finds_captions_and_looks_into_them(tmp_path, beside):
+    found = check(beside)
+    assert (found.shape, found.usable) == ("captions", N)
+    assert found.sentences == sum(len(one.texts) for one in data.open_source(config(beside)).records.described)
+    folder = pictures(tmp_path / "named", 3)
+    written(folder, ["0.png", "1.png", "gone.png"])
+    found = check(folder)
+    assert (found.shape, found.usable, found.sentences) == ("captions", 2, 2)
+    assert found.left_out == "2 files: is not in metadata.csv (1); is named in metadata.csv, but is not there (1)"
+    (folder / "metadata.csv").write_text("file_name,caption\n0.png,a\n")
+    found = check(folder)
+    assert (found.shape, found.usable, found.splits) == ("captions", 0, {"train": 0})
+    assert any('has no "text"' in text and "caption" in text for text in found.advice)
+    assert [row.file for row in found.rows if row.status == "corrupt"] == ["metadata.csv"]
+    (folder / "metadata.csv").write_text("file_name,text\n0.png,a cat\n1.png,A cat.\n2.png,a cat\n")
+    assert any("no picture can stand as a wrong one" in text for text in check(folder).advice)
+
+
+def test_wrong_pictures_are_of_another_class(tmp_path):
+    """Two classes of three pictures each, all sentences unlike: without classes two of five others would be of one's own."""
+    folder = tmp_path / "set"
+    for i in range(N):
+        kind = folder / ("even" if i % 2 == 0 else "odd")
+        kind.mkdir(parents=True, exist_ok=True)
+        images.write_png(kind / f"{i}.png", np.full((8, 8, 3), 20 * i, np.uint8))
+        (kind / f"{i}.txt").write_text(f"picture {i}")
+    found = rows(data.open_source(config(folder)), steps=40)
+    assert all(picture % 2 != wrong % 2 for picture, _, wrong in found)
+    assert {(picture, wrong) for picture, _, wrong in found} == {
+        (i, j) for i in range(N) for j in range(N) if (i + j) % 2
+    }
+
+
+def test_one_class_for_all_is_no_class(tmp_path):
+    folder = pictures(tmp_path / "set" / "birds")
+    for i in range(N):
+        (folder / f"{i}.txt").write_text(f"picture {i}")
+    assert all(picture != wrong for picture, _, wrong in rows(data.open_source(config(tmp_path / "set"))))

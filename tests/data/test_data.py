@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from ganzoo import data
+from ganzoo import data, presets
 from ganzoo.data import bundled, pipeline
 from ganzoo.data import pictures as reader
 from ganzoo.data.recipes import bundle, fluent_edges_128
@@ -608,3 +610,197 @@ def test_a_shape_is_registered_once():
         register(task_shape("images"))
     with pytest.raises(GanzooError, match=r'Unknown data shape "imagse". Did you mean "images"'):
         task_shape("imagse")
+
+
+# what people bring: splits below classes, names in other spellings, odd places
+
+
+TREES = {  # folders of two pictures each -> what each split then holds
+    "domains": (["A/trainA", "A/testA", "B/trainB", "B/testB"], {"train": 4, "test": 4}),
+    "classes": (["cat/train", "cat/test", "dog/train", "dog/test"], {"train": 4, "test": 4}),
+    "in a root": (["x/cat/train", "x/cat/test", "x/dog/train", "x/dog/test"], {"train": 4, "test": 4}),
+    "years": (["train2017", "val2017", "test_images"], {"train": 2, "val": 2, "test": 2}),
+    "test alone": (["cat", "dog", "test"], {"train": 4, "test": 2}),
+    "test as above": (["cat", "dog", "test/cat", "test/dog"], {"train": 4, "test": 4}),
+    "class train": (["bus", "car", "train"], {"train": 6}),
+    "class in a split": (["train/bus", "train/train", "test/bus", "test/train"], {"train": 4, "test": 4}),
+    "class above a split": (["bus/train", "bus/test", "test/train", "test/test"], {"train": 4, "test": 4}),
+    "set of that name": (["train/train", "train/test"], {"train": 2, "test": 2}),
+    "papers beside it": (["train/cat", "train/dog", "papers"], {"train": 4}),
+    "one class without": (["cat/train", "cat/test", "dog"], {"train": 2, "test": 2}),
+}
+CLASSES = {"class train": ["bus", "car", "train"], "class in a split": ["bus", "train"], "test alone": ["cat", "dog"],
+           "class above a split": ["bus", "test"], "classes": ["cat", "dog"]}  # fmt: skip
+
+
+def tree(place, folders, loose=()):
+    for folder in folders:
+        write(place / folder, **{str(i): noise(8, 8, 3) for i in range(2)})
+    for name in loose:
+        write(place, **{name: noise(8, 8, 3)})
+    return place
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_test_pictures_are_never_trained_on(tmp_path, kind):
+    folders, splits = TREES[kind]
+    opened = data.open_source(config(tree(tmp_path, folders)))
+    assert opened.records.about["splits"] == list(splits)
+    assert {split: len(data.open_source(config(tmp_path), split)) for split in splits} == splits
+    assert not any(
+        "test" in name.split("/")[-2] and kind not in ("class above a split",) for name in opened.records.ids
+    )
+    assert opened.records.about.get("classes", []) == CLASSES.get(kind, opened.records.about.get("classes", []))
+    if kind in CLASSES:
+        assert sorted(set(opened.labels.tolist())) == list(range(len(CLASSES[kind])))
+    assert len(opened.skipped) == (2 if kind in ("papers beside it", "one class without") else 0)
+
+
+@pytest.mark.parametrize("shape", ["unpaired", "paired"])
+def test_splits_below_domains(tmp_path, shape):
+    tree(tmp_path, ["A/trainA", "A/testA", "B/trainB", "B/testB"])
+    for split in ("train", "test"):
+        opened = data.open_source(config(tmp_path, shape), split)
+        assert len(opened) == 2
+        found = opened.sides["a"].records.ids if shape == "unpaired" else opened.records.ids
+        assert all(f"/{split}" in name for name in found)
+
+
+def test_remarks_say_what_is_not_used_and_why(tmp_path):
+    tree(tmp_path, ["train", "test"], loose=["a", "b", "c"])
+    (tmp_path / "train" / "bad.png").write_bytes(b"")
+    assert data.remarks(data.open_source(config(tmp_path))) == [
+        f"Left out of {tmp_path}: 4 files: lies outside train/, val/ and test/ (3); is empty (0 bytes) (1)."
+    ]
+    held = data.remarks(data.open_source(config(tree(tmp_path / "held", ["cat", "dog", "test"]))))
+    assert len(held) == 1
+    assert held[0].startswith("test/ holds pictures back")
+    named = data.remarks(data.open_source(config(tree(tmp_path / "named", ["bus", "car", "train"]))))
+    assert named == ["train/ is taken for a class of that name, since other folders with pictures lie beside it."]
+    assert data.remarks(data.open_source(config(tree(tmp_path / "plain", ["cat", "dog"])))) == []
+
+
+def test_links_that_name_a_folder_twice(tmp_path):
+    tree(tmp_path / "set", ["train", "test"])
+    (tmp_path / "set" / "val").symlink_to("test")
+    assert {s: len(data.open_source(config(tmp_path / "set"), s)) for s in ("train", "val", "test")} == {
+        "train": 2,
+        "val": 2,
+        "test": 2,
+    }
+    tree(tmp_path, ["store"])
+    (tmp_path / "pairs").mkdir()
+    for side in "AB":
+        (tmp_path / "pairs" / side).symlink_to(tmp_path / "store")
+    assert len(data.open_source(config(tmp_path / "pairs", "paired"))) == 2
+
+
+def test_zip_members_with_dots_and_slashes(tmp_path, pictures):
+    for number, form in enumerate(["./{}/{}.png", "/{}/{}.png", "{}//{}.png", ".\\{}\\{}.png", "x/./{}/{}.png"]):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as file:
+            for side in "AB":
+                for i in range(3):
+                    file.write(pictures / f"p{i:02d}.png", form.format(side, i))
+        assert len(data.open_source(config(tmp_path / f"{number}.zip", "paired"))) == 3, form
+
+
+def test_pairs_whose_names_a_person_calls_equal(tmp_path):
+    for i, (a, b) in enumerate([("caf\u00e9", "cafe\u0301"), ("Img1", "img1"), ("x", "x"), ("X", "X"), ("y", "Y")]):
+        write(tmp_path / "A", **{a: noise(8, 8, 3)})
+        write(tmp_path / "B", **{b: noise(8, 8, 3)})
+        assert len(list((tmp_path / "A").iterdir())) == i + 1
+    opened = data.open_source(config(tmp_path, "paired"))
+    assert (len(opened), opened.skipped) == (5, [])
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".tif", ".tiff"])
+def test_suffixes_of_pictures(tmp_path, suffix):
+    for i in range(2):
+        kind = "TIFF" if "tif" in suffix else "JPEG"
+        Image.fromarray(noise(8, 8, 3)).save(tmp_path / f"{i}{suffix}", kind)
+    assert len(data.open_source(config(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip", ".npz"])
+@pytest.mark.parametrize("shape", ["images", "voxels"])
+def test_pipes_devices_and_endless_links_are_refused_at_once(tmp_path, suffix, shape):
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
+    (tmp_path / f"loop{suffix}").symlink_to(f"loop{suffix}")
+    for name in ("pipe", "zero", "loop"):
+        with pytest.raises(GanzooError, match=r"neither a folder nor a zip file|There is no"):
+            data.open_source(config(tmp_path / f"{name}{suffix}", shape, channels=1 if shape == "voxels" else 3))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "n" * 5000, "~nobody_of_this_name/x", "./a\0"])
+def test_sources_that_no_file_can_be(name):
+    for shape, channels in (("images", 3), ("voxels", 1)):
+        with pytest.raises(GanzooError, match=r"There is no|names a user") as caught:
+            data.open_source(config(name, shape, channels=channels))
+        str(caught.value).encode()
+
+
+def narrow_pairs(place, shuffled=0):
+    """Drawings with their colours beside them, each half 40 wide and 64 high."""
+    found = data.open_source(config("adventurer_pairs_64", "paired", 64)).take(8)
+    for i in range(8):
+        parts = found["input"][i], found["target"][(i + shuffled) % 8]
+        write(place, **{str(i): np.hstack([part[:, 12:52] for part in parts])})
+    return found
+
+
+def test_portrait_pairs_side_by_side(tmp_path):
+    found = narrow_pairs(tmp_path / "pairs")
+    opened = data.open_source(config(tmp_path / "pairs", "paired", 40))
+    assert (len(opened), opened.skipped) == (8, [])
+    assert (opened.take(8)["target"] == found["target"][:, 12:52, 12:52]).all()
+    narrow_pairs(tmp_path / "others", shuffled=3)
+    with pytest.raises(GanzooError, match="no two pictures side by side"):
+        data.open_source(config(tmp_path / "others", "paired", 40))
+
+
+def test_single_photos_are_no_portrait_pairs(tmp_path):
+    singles = data.open_source(config("lorelei_64", size=64)).take(12)["image"]
+    write(tmp_path, **{str(i): picture[4:] for i, picture in enumerate(singles)})
+    with pytest.raises(GanzooError, match="64 x 60: no two pictures side by side"):
+        data.open_source(config(tmp_path, "paired"))
+
+
+def test_a_split_may_be_rows_of_one():
+    settings = {"shape": "images", "source": "fashion", "size": 28, "channels": 1}
+    whole = data.open_source(DataConfig(**settings), "test")
+    kept, held = (data.open_source(DataConfig(**settings, split=split)) for split in ("test[:1500]", "test[1500:]"))
+    assert [len(kept), len(held)] == [1_500, len(whole) - 1_500]
+    np.testing.assert_array_equal(held.take(3)["image"], whole.take(1503)["image"][1500:])
+    np.testing.assert_array_equal(held.labels, whole.labels[1500:])
+    assert len({source.fingerprint for source in (whole, kept, held)}) == 3
+    with pytest.raises(GanzooError, match=r'no items in "test\[20000:\]": there are'):
+        data.open_source(DataConfig(**settings), "test[20000:]")
+    with pytest.raises(GanzooError, match='no split "tset"'):
+        data.open_source(DataConfig(**settings), "tset[:5]")
+    paper = presets.run_config("gan/mnist-28").data
+    assert (paper.split, paper.val_split, paper.test_split) == ("train[:50000]", "train[50000:]", "test")
+
+
+def test_pictures_are_resized_as_the_code_does():
+    """`facades-256` and `horse2zebra-256`: both sides stretched, by PIL's bicubic kernel as in the PyTorch code."""
+    picture = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(picture).resize((20, 20), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(images.fit_image(picture, 20, "stretch", "bicubic"), expected)
+    assert (images.fit_image(picture, 20, "stretch") != expected).any(), "Lanczos is another kernel"
+    for name in ("pix2pix/facades-256", "cyclegan/horse2zebra-256", "cyclegan/horse2zebra-128"):
+        config = presets.run_config(name).data
+        assert (config.fit, config.resample, config.fitting) == ("stretch", "bicubic", "stretch bicubic")
+    birds = presets.run_config("text-to-image/birds-64").data
+    assert (birds.fit, birds.fitting) == ("stretch", "stretch")
+
+
+def test_the_kernel_reaches_the_batches(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for name in ("a", "b"):
+        images.write_png(tmp_path / f"{name}.png", picture)
+    shown = [
+        data.open_source(config(tmp_path, size=8, resample=kernel)).take(1)["image"]
+        for kernel in ("lanczos", "bicubic")
+    ]
+    assert (shown[0] != shown[1]).any()

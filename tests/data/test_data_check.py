@@ -215,3 +215,55 @@ def test_strange_names(tmp_path):
     json.dumps(result.to_dict(), ensure_ascii=False).encode()
     opened = data.open_source(DataConfig(shape="images", source=str(tmp_path), size=16))
     json.dumps(opened.summary(), ensure_ascii=False).encode()
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    for folder in ("train", "test", "extra"):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            (tmp_path / folder / f"{i}.png").write_bytes(png(noise(20, 20, 3)))
+    (tmp_path / "train" / "bad.png").write_bytes(b"")
+    (tmp_path / "train" / "photo.heic").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / ".hidden.png").write_bytes(b"x")
+    result = check(tmp_path)
+    assert result.splits == {"train": 3, "test": 3}
+    assert result.left_out == (
+        "5 files: lies outside train/, val/ and test/ (3); is empty (0 bytes) (1); heic files are not read; convert it to "
+        "PNG or JPEG (1)"
+    )
+    assert (result.other_files, result.other_kinds, result.hidden_files) == (1, {".txt": 1}, 1)
+    opened = data.open_source(DataConfig(shape="images", source=str(tmp_path), size=16))
+    assert len(opened.skipped) == 5
+
+
+def test_folders_that_can_be_meant_otherwise_are_explained(tmp_path):
+    for folder in ("cat", "dog", "test"):
+        (tmp_path / folder).mkdir()
+        for i in range(2):
+            (tmp_path / folder / f"{i}.png").write_bytes(png(noise(20, 20, 3)))
+    result = check(tmp_path)
+    assert result.splits == {"train": 4, "test": 2}
+    assert any(text.startswith("test/ holds pictures back") for text in result.advice)
+    (tmp_path / "test").rename(tmp_path / "train")
+    result = check(tmp_path)
+    assert result.splits == {"train": 6}
+    assert any("taken for a class of that name" in text for text in result.advice)
+
+
+def test_domains_with_splits_below(tmp_path):
+    for folder in ("A/trainA", "A/testA", "B/trainB", "B/testB"):
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(2):
+            (tmp_path / folder / f"{i}.png").write_bytes(png(noise(20, 20, 3)))
+    result = check(tmp_path)
+    assert (result.shape, result.splits) == ("unpaired", {"trainA": 2, "trainB": 2, "testA": 2, "testB": 2})
+
+
+def test_portrait_pairs_are_found_out(tmp_path):
+    found = data.open_source(DataConfig(shape="paired", source="adventurer_pairs_64", size=64)).take(6)
+    for i in range(6):
+        both = np.hstack([found["input"][i][:, 12:52], found["target"][i][:, 12:52]])
+        (tmp_path / f"{i}.png").write_bytes(png(both))
+    result = check(tmp_path)
+    assert (result.shape, result.layout, result.usable) == ("paired", "side-by-side", 6)

@@ -1,5 +1,9 @@
 """Voxel data from every kind of source, its augmentation, and the metrics of shapes on grids counted by hand."""
 
+import io
+import json
+import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -303,3 +307,157 @@ def test_iou_is_symmetric_bounded_and_one_for_itself(seed):
 def test_what_cannot_be_compared_is_said(first, second, word):
     with pytest.raises(GanzooError, match=word):
         metrics.voxel_iou(first, second)
+
+
+# ---- what people bring -----------------------------------------------------------------------------------------------
+HEADERS = {
+    "comments": "#binvox 1\n# made from data\ndim 4 4 4\n# data\ntranslate 0 0 0\nscale 1\ndata\n",
+    "without the rest": "#binvox 1\ndim 4 4 4\ndata\n",
+    "another order": "#binvox 1\nscale 1\ntranslate -1e-3 0 0\ndim 4 4 4\ndata\n",
+    "Windows": "#binvox 1\r\ndim 4 4 4\r\ntranslate 0 0 0\r\nscale 1\r\ndata\r\n",
+    "tabs and spaces": "#binvox  1 \n dim\t4  4 4 \ndata \n",
+    "other words": "#binvox 1\ncolour red\n\ndim 4 4 4\ndata\n",
+    "long": "#binvox 1\n" + "# comment\n" * 2000 + "dim 4 4 4\ndata\n",
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_binvox_headers_as_the_format_allows_them(kind):
+    grid = np.random.default_rng(0).random((4, 4, 4)) < 0.5
+    runs = binvox(grid).partition(b"data\n")[2]
+    np.testing.assert_array_equal(grids.read_binvox(HEADERS[kind].encode() + runs, "x.binvox"), grid)
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [
+        (b"#binvox 1\ndata\n", 'without a line "dim"'),
+        (b"#binvox 1\ndim 4 4 4\n", "no binvox file"),
+        (b"#binvox 1\ndim " + b"9" * 5000 + b" 4 4\ndata\n", 'without a line "dim"'),
+        (b"#binvox 1\ndim 999999999 999999999 999999999\ndata\n", "cubes of 2 to 512"),
+        (b"binvox 1\ndim 4 4 4\ndata\n", "no binvox file"),
+        (b"#binvox 1\n" + b"# \n" * 50_000 + b"dim 4 4 4\ndata\n", "no binvox file"),
+    ],
+)
+def test_headers_that_are_none(header, sentence):
+    with pytest.raises(GanzooError, match=sentence):
+        grids.read_binvox(header + b"\x01\x40", "x.binvox")
+
+
+def zeros_of(size):
+    """An npy file of so many zeros, whose header is right."""
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (size,)})
+    return out.getvalue() + bytes(size)
+
+
+def npz(path, **members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array):
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def test_only_what_is_needed_of_an_npz_is_read(tmp_path):
+    good = np.ones((2, 4, 4, 4), bool)
+    odd = npz(tmp_path / "x.npz", voxels=npy(good), junk=zeros_of(300_000_000), about=npy(np.array([{}], object)))
+    tracemalloc.start()
+    try:
+        assert len(data.open_source(config(odd, 4))) == 2
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({"voxels": zeros_of(200)[:-190]}, "truncated"),
+        ({"voxels": npy(np.array([{}], object))}, "cannot be read as npz"),
+        ({"other": npy(np.ones(3)), "junk": b""}, 'no array "voxels"; it has other, junk'),
+        ({"voxels": b"no array"}, "cannot be read as npz"),
+        ({}, 'no array "voxels"; it has none'),
+    ],
+)
+def test_npz_files_that_hold_no_grids(tmp_path, members, sentence):
+    with pytest.raises(GanzooError, match=sentence):
+        grids.read_npz(npz(tmp_path / "x.npz", **members), "x.npz")
+
+
+def test_arrays_that_claim_too_much_are_not_unpacked(tmp_path):
+    claims = npy(np.zeros((4, 4, 4), np.uint8)).replace(b"(4, 4, 4), }", b"(90000, 90000, 90000), }")[:128]
+    for content in (claims, zeros_of(grids.MAX_GRID + 1)):
+        data_of = npz(tmp_path / "x.npz", voxels=content).read_bytes()
+        with pytest.raises(GanzooError, match="at most 268,435,456 are read"):
+            grids.read_grid(data_of, "x.npz", 4)
+
+
+def glb(scene, payload=b""):
+    text = json.dumps(scene).encode()
+    text += b" " * (-len(text) % 4)
+    body = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(payload), b"BIN\0") + payload
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(body)) + body
+
+
+def scene_of(points=9, faces=9, **more):
+    parts = [{"attributes": {"POSITION": 0}, "indices": 1}]
+    accessors = [
+        {"componentType": 5126, "count": points, "type": "VEC3"},
+        {"componentType": 5125, "count": faces, "type": "SCALAR"},
+    ]
+    rest = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}]}
+    return rest | {"meshes": [{"primitives": parts}], "accessors": accessors, "bufferViews": []} | more
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (glb(scene_of(10**9, 3 * 10**8)), "says to hold 13,200,000,000"),
+        (glb(scene_of(accessors=[{"componentType": 5126, "count": 100_000, "type": "MAT4"}] * 9)), "says to hold"),
+        (glb(scene_of(nodes=[{"mesh": 0}] * 100_000, accessors=[{"componentType": 5121, "count": 900, "type": "VEC3"}] * 2)), "draws"),
+        (glb(scene_of(points=-1)), "damaged"),
+        (glb(scene_of(points=2**70)), "64 bits"),
+        (glb(scene_of(accessors=[])), "damaged"),
+        (glb(scene_of(meshes=3)), "damaged"),
+        (glb([1]), "damaged"),
+        (b"glTF" + bytes(20), "no binary glTF"),
+        (glb({})[:20] + b"[" * 5000, "nests more|no JSON"),
+    ],
+)  # fmt: skip
+def test_meshes_that_claim_too_much_are_refused_before_they_are_read(content, sentence):
+    tracemalloc.start()
+    try:
+        with pytest.raises(GanzooError, match=sentence):
+            grids.read_grid(content, "x.glb", 8)
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_grid_too_fine_is_refused():
+    with pytest.raises(GanzooError, match="4096 voxels a side; at most 512"):
+        data.open_source(config(size=4096))
+
+
+def test_a_class_called_train_and_files_outside(tmp_path):
+    grid = np.ones((4, 4, 4), bool)
+    for folder in ("bus", "car", "train"):
+        (tmp_path / "a" / folder).mkdir(parents=True)
+        for i in range(2):
+            (tmp_path / "a" / folder / f"{i}.binvox").write_bytes(binvox(grid))
+    opened = data.open_source(config(tmp_path / "a", 4))
+    assert (len(opened), opened.class_names) == (6, ["bus", "car", "train"])
+    for folder in ("bus/train", "bus/test", "loose"):
+        (tmp_path / "b" / folder).mkdir(parents=True)
+        for i in range(2):
+            (tmp_path / "b" / folder / f"{i}.binvox").write_bytes(binvox(grid))
+    opened = data.open_source(config(tmp_path / "b", 4))
+    assert len(opened) == 2
+    assert opened.skipped == [(f"loose/{i}.binvox", "lies outside train/, val/ and test/") for i in range(2)]
+    assert "lies outside train/, val/ and test/ (2)" in data.remarks(opened)[0]

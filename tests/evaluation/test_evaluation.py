@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import ganzoo
-from ganzoo import evaluation, metrics, presets, training
+from ganzoo import evaluation, metrics, presets, training, zoo
 from ganzoo.data import open_source
 from ganzoo.evaluation import path_length, pictures
 from ganzoo.evaluation.scores import fid_bias
+from ganzoo.evaluation.sets import Subject
 from ganzoo.media import images
 from ganzoo.metrics import features
 from ganzoo.models.gan import GAN
@@ -307,3 +308,16 @@ def test_folders_that_cannot_be_measured(tmp_path, count, options, sentence):
         evaluation.evaluate_folder(tmp_path / "a", write(tmp_path / "b", 9), **options)
     with pytest.raises(ganzoo.GanzooError, match=r"no folder or zip file|There is no data"):
         evaluation.evaluate_folder(tmp_path / "absent", tmp_path / "b")
+
+
+def test_parzen_s_sigma_is_chosen_on_held_out_pictures():
+    """The first 1,000 of `data.val_split`; without one the last of the training set."""
+    model = zoo.build(presets.run_config("gan", {f"model.{key}": 8 for key in ("hidden", "maxout_units")}))
+    config = model.run_config.data
+    held = Subject(model, config.model_copy(update={"val_split": "train[9000:]"}), n=10, split="test", seed=0)
+    assert len(held.held_out) == len(held.train) - 9_000
+    assert held.held_out_rows(300).tolist() == list(range(300))
+    np.testing.assert_array_equal(held.held_out.take(1)["image"][0], held.train.fetch(9_000, 28)[0])
+    plain = Subject(model, config, n=10, split="test", seed=0)
+    assert plain.held_out is plain.train
+    assert plain.held_out_rows(1_000).tolist() == list(range(len(plain.train) - 1_000, len(plain.train)))

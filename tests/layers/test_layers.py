@@ -223,6 +223,15 @@ def test_channels_are_converted_and_others_refused():
         pixels.to_channels(tf.zeros([1, 2, 2, 4]), 3)
 
 
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_batch_norm_of_one_row_has_no_variance_and_no_nan(synchronized):
+    layer = BatchNorm()
+    layer.build((None, 1))
+    layer.synchronized = synchronized
+    np.testing.assert_array_equal(layer(tf.constant([[3.0]]), training=True), [[0.0]])
+    np.testing.assert_allclose([layer.moving_mean.numpy(), layer.moving_variance.numpy()], [[0.3], [0.9]], rtol=1e-6)
+
+
 def test_synchronised_batch_norm_takes_the_rows_of_all_replicas():
     """Rows 0 and 2 on one replica, 4 and 10 on the other: mean 4, variance 14, unbiased 56 / 3; gradients too."""
     strategy = strategies.choose("mirrored")

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import tiny
 from support.cli_runs import refused, run, settings
+from support.golden import golden_state
 from support.papers import network
-from test_importers import golden_state
 
 import ganzoo
 from ganzoo import evaluation, explore, exporting, importers, presets, training, zoo
@@ -95,6 +95,34 @@ def test_an_update_through_the_gate_is_a_plain_update():
             model.train_step(tiny.batch(model, seed=seed))
     for key, value in gated.training_state().items():
         np.testing.assert_array_equal(np.array(value), np.array(plain.training_state()[key]), err_msg=key)
+
+
+def test_the_schedule_of_a_gated_d_follows_the_run():
+    """Of 40 steps 30 find D too good: its rate is that of step 40, as G's, and its Adam has counted 10 updates."""
+    falling = presets.OptimizerConfig(learning_rate=0.4, beta_1=0.5, decay_steps=80)
+    config = presets.run_config("3d-gan", {"data.size": 8})
+    train = config.train.model_copy(update={"g_optimizer": falling, "d_optimizer": falling})
+    model = zoo.build(
+        config.model_copy(update={"train": train, "model": tiny.TINY["3d-gan"] | {"accuracy_limit": 0.8}})
+    )
+    loss = tf.constant(1.0)
+    for step in range(40):
+        model.d_accuracy.assign(0.9 if step % 4 else 0.0)
+        for player in ("d_optimizer", "g_optimizer"):
+            model.update(player, loss, [tf.zeros_like(v.value) for v in model.trainable_of(player)])
+        model.step.assign_add(1)
+    assert [int(model.d_optimizer.iterations), int(model.g_optimizer.iterations)] == [10, 40]
+    assert float(model.d_optimizer.learning_rate) == pytest.approx(0.2)
+    assert float(model.g_optimizer.learning_rate) == pytest.approx(0.2)
+
+
+def test_the_full_size_encoder_preset_is_the_paper_s():
+    config = presets.run_config("3d-gan/shapenet-vae-64")
+    model = gan3d.GAN3D(**config.model)
+    assert (config.data.size, config.data.render_size, model.latent_dim) == (64, 256, 200)
+    assert count(model.encoder) == 17_434_512
+    specs = model.batch_signature()
+    assert [specs["image"].shape[1:], specs["voxels"].shape[1:]] == [(256, 256, 3), (64, 64, 64, 1)]
 
 
 def test_accuracy_is_the_share_of_right_judgements():

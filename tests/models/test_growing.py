@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo import data, presets, training, weights, zoo
+from ganzoo import data, penalties, presets, training, weights, zoo
 from ganzoo.base.segments import Segment, growing_segments, images_seen
 from ganzoo.errors import GanzooError
 from ganzoo.models.stylegan_lite import _doubled, _halved
@@ -149,6 +149,19 @@ def test_a_fade_at_0_and_1_is_one_of_the_two_sizes(model):
     np.testing.assert_allclose(
         judged[1], discriminator([_halved(x, 2), labels], lod=1, native=True), rtol=1e-4, atol=1e-5
     )
+
+
+def test_r1_of_a_small_size_is_that_of_the_full_one(model):
+    """The paper's D takes full pictures, whose pixels repeat those of the small ones: there each slope is 4^-lod of ours."""
+    small, labels = tf.random.stateless_uniform([4, 8, 8, 1], [3, 4], -1, 1), tf.constant([1, 0, 3, 2])
+    full = penalties.r1(lambda x: model.discriminator([x, labels], lod=1), _doubled(small, 2))
+    native = penalties.r1(lambda x: model.discriminator([x, labels], lod=1, native=True), small)
+    try:
+        model.start_segment(Segment(0, 10, 0, 4, size=8))
+        assert float(model.judge_real(small, labels)[1]) == pytest.approx(float(full), rel=1e-4)
+        assert float(full) == pytest.approx(float(native) / 4, rel=1e-4)
+    finally:
+        model.start_segment(Segment(0, 10, 0, 4, size=16))
 
 
 def test_reals_fade_as_the_generator_does(model):

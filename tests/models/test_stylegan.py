@@ -7,6 +7,7 @@ import tiny
 
 from ganzoo import penalties, presets
 from ganzoo.base import pixels, rows
+from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError
 from ganzoo.layers import MinibatchStddev
 from ganzoo.models.stylegan_lite import StyleGAN
@@ -62,6 +63,19 @@ def test_truncation_draws_w_towards_its_mean_up_to_the_cutoff(model):
 
 
 # ---- style mixing ----------------------------------------------------------------------------------------------------
+def test_truncation_ends_at_the_model_s_layer():
+    cut, whole = built(truncation_cutoff=4), built()
+    expected = whole.styles(3, truncation_psi=0.3, cutoff=4)
+    np.testing.assert_array_equal(cut.styles(3, truncation_psi=0.3), expected)
+    np.testing.assert_array_equal(cut.generate(3), whole.generate(3, cutoff=4))
+    serve, _ = cut.serving_signature()["tensors"]
+    z, psi = cut.latents(rows.row_seeds(0, 3)), tf.fill([3], 0.3)
+    served, shown = serve(z, psi)["images"], cut.images_of_styles(tf.constant(expected))
+    np.testing.assert_allclose(served, np.clip(shown, -1, 1), atol=1e-5)
+    assert built(truncation_cutoff=99).default_cutoff == whole.num_layers
+    assert presets.run_config("stylegan-lite/ffhq-1024").model["truncation_cutoff"] == 8, "4x4 to 32x32"
+
+
 def test_mixing_at_the_ends_gives_the_parents(model):
     w = model.styles(2, seed=8)
     coarse, fine = w[:1], w[1:]
@@ -94,6 +108,19 @@ def test_training_mixes_in_its_share_of_the_batches():
     assert counts[1:6].min() > 10
     model.mixing = 0.0
     assert (model.mixed(ones, zeros, model.num_layers, "d") == 1).numpy().all()
+
+
+def test_samples_may_mix_each_by_itself():
+    model = built(mixing=0.5, mixing_per_sample=True)
+    ones, zeros = tf.ones([600, model.w_dim]), tf.zeros([600, model.w_dim])
+    mixed = model.mixed(ones, zeros, model.num_layers, "d").numpy()
+    assert (mixed == mixed[:, :, :1]).all()
+    places = mixed[:, :, 0].sum(axis=1).astype(int)
+    assert all((row[:place] == 1).all() for row, place in zip(mixed[..., 0], places, strict=True))
+    counts = np.bincount(places, minlength=7)
+    assert counts[0] == 0
+    assert 0.4 < counts[6] / 600 < 0.6
+    assert counts[1:6].min() > 30, "layers 1 to 5, each for about 60 of the 300"
 
 
 # ---- training --------------------------------------------------------------------------------------------------------
@@ -216,3 +243,25 @@ def test_a_batch_that_the_group_does_not_divide(model):
 def test_the_half_life_of_the_average_is_ten_thousand_images():
     config = presets.run_config("stylegan-lite/lorelei-64")
     assert config.model["ema_decay"] == pytest.approx(0.5 ** (config.train.batch_size / 10_000), abs=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(4, 8), (2, 32)])
+def test_a_discriminator_makes_no_row_of_several_pictures(rows, size, model):
+    assert model.discriminator(np.zeros((rows, 16, 16, 1), "float32")).shape == (rows, 1)
+    with pytest.raises(GanzooError, match=rf"D takes pictures of 16 px here; received {size} x {size}"):
+        model.discriminator(np.zeros((rows, size, size, 1), "float32"))
+
+
+def test_the_average_s_half_life_counts_images_whatever_the_batch():
+    """100 images are 25 steps of 4, or 50 of 2: after either half of the start is left."""
+    for rows_, steps in ((4, 25), (2, 50)):
+        model = built(ema_images=100)
+        assert float(model.decay_of(tf.constant(rows_))) ** steps == pytest.approx(0.5, rel=1e-4)
+    model.start_segment(Segment(0, 10, 0, 20))
+    assert float(model.decay_of(tf.constant(5))) == pytest.approx(0.5**0.2), "the global batch, not that of a replica"
+    before = [np.array(v) for v in model.ema_generator.weights]
+    model.train_step(tiny.batch(model))
+    for old, shadow, weight in zip(before, model.ema_generator.weights, model.generator.weights, strict=True):
+        if not weight.trainable:
+            continue
+        np.testing.assert_allclose(shadow, 0.5**0.2 * old + (1 - 0.5**0.2) * np.array(weight), rtol=1e-4, atol=1e-6)

@@ -210,6 +210,16 @@ def test_main_cls_int_has_batch_norm_on_the_text():
     assert "down3_lrelu" in {layer.name for layer in network(paper.build_discriminator, ndf=4).layers}
 
 
+def test_the_text_projections_begin_as_torch_s():
+    """Kernel and bias uniform within 1 / sqrt(fan-in); a bias at 0 would be a network of another start."""
+    model = tiny.build("text-to-image", text_dim=16, text_projection=400)
+    for player in (model.generator, model.discriminator):
+        layer = player.get_layer("text_project")
+        for values in (np.array(layer.kernel), np.array(layer.bias)):
+            assert np.abs(values).max() <= 0.25
+            assert np.std(values) == pytest.approx(0.25 / 3**0.5, rel=0.15)
+
+
 # ---- generate --------------------------------------------------------------------------------------------------------
 def test_an_image_depends_on_its_text_seed_and_place_only(model):
     made = model.generate(TEXTS, seed=5, n_per_text=3)

@@ -1,6 +1,7 @@
 """One string names a bundled set, a folder, a zip file or `tfds:NAME`: which one, and open it."""
 
 import os
+import re
 
 from ganzoo.data.bundled import bundled_names, bundled_records, canonical
 from ganzoo.data.sources.files import file_records
@@ -11,10 +12,19 @@ from ganzoo.data.task_shapes import TaskShape
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, kind_of, shown
 
+ROWS = re.compile(r"(.+)\[(\d{0,12}):(\d{0,12})\]")
+
 
 def open_records(source: str | os.PathLike, split: str, shape: TaskShape) -> Records:
-    """Open `source` for a task shape; a bundled name comes before a folder of the same name (write ./NAME for that)."""
+    """Open `source` for a task shape; a bundled name comes before a folder of the same name (write ./NAME for that).
+
+    A split may be rows of one, in the manner of TFDS: "train[:50000]", "train[50000:]".
+    """
     text = os.fspath(source)
+    found = ROWS.fullmatch(split)
+    if found:
+        whole = open_records(source, found[1], shape)
+        return whole.rows(int(found[2] or 0), int(found[3] or len(whole)), split)
     if text.startswith("tfds:"):
         return tfds_records(text, split, shape)
     name = canonical(text)

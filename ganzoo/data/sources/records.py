@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,25 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rows(self, first: int, last: int, split: str) -> "Records":
+        """Items `first` to before `last`, as the records of `split`.
+
+        Raises:
+            GanzooError: there are none.
+        """
+        ids = self.ids[first:last]
+        if not ids:
+            raise GanzooError(f'{self.source} has no items in "{split}": there are {len(self):,}, counted from 0.')
+        return replace(
+            self,
+            split=split,
+            ids=ids,
+            read=lambda i, fit: self.read(first + i, fit),
+            content=lambda i: self.content(first + i),
+            labels=None if self.labels is None else self.labels[first:last],
+            described=None if self.described is None else self.described[first:last],
+        )
 
     def digest(self) -> str:
         """sha256 (hex) over ids and bytes of all items, in order; an item that cannot be read counts by its id."""
