@@ -147,8 +147,33 @@ def test_a_paper_stands_in_exactly_three_places():
     assert {cls.__module__ for cls in registry.models().values()} == {
         ".".join(module_of(path)) for path in (PACKAGE / "models").glob("[a-z]*.py")
     }
-    for table in (tiny.VARIANTS, tiny.SIZES, tiny.STILL, tiny.SINGULAR, tiny.MIXES, tiny.UNMIXED):
-        assert set(table) <= set(tiny.TINY)
+    exceptions = {key for key, table in vars(tiny).items() if key.isupper() and isinstance(table, dict)} - {"TINY"}
+    assert {"VARIANTS", "STILL", "SECOND"} <= exceptions
+    for key in exceptions:
+        assert set(vars(tiny)[key]) <= set(tiny.TINY), f"tiny.{key} has an exception for no paper"
+
+
+def test_no_test_file_imports_another():
+    """A file of tests may be moved, split or run alone; what several need stands in tests/support/ and tiny.py."""
+    files = sorted((REPO / "tests").rglob("test_*.py"))
+    stems = {path.stem for path in files}
+    assert Path(__file__).stem in stems
+    for path in [*files, *(REPO / "tests" / "support").glob("*.py")]:
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        named = [alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+        named += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert not stems & {part for name in named for part in name.split(".")}, f"{path.name} imports a test file"
+
+
+def test_every_folder_of_tests_is_a_room():
+    """tests/ mirrors the package: tests/training/ holds the tests of ganzoo/training/."""
+    folders = {path.name for path in (REPO / "tests").iterdir() if any(path.glob("test_*.py"))}
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if path.name != "__init__.py"}
+    assert rooms <= folders, f"rooms without tests: {sorted(rooms - folders)}"
+    beside = {path.name for path in REPO.iterdir() if path.is_dir()}  # tools, benchmarks
+    assert folders <= rooms | beside, f"no room of that name: {sorted(folders - rooms - beside)}"
+    loose = {path.stem.removeprefix("test_") for path in (REPO / "tests").glob("test_*.py")}
+    assert not loose & {name for name in ROW if (PACKAGE / name).is_dir()}, "a room's tests stand in its folder"
 
 
 # ---- a paper says what it can do; nothing outside base/ guesses it ----------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli_runs import refused, run
-from test_report import check_offline
+from support.offline import check_offline
 
 from ganzoo.errors import GanzooError
 from ganzoo.media import images

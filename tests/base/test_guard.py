@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_base import COLUMN, Line, weight
+from support.line import COLUMN, Line, weight
 
 from ganzoo.base.guard import NotFinite
 from ganzoo.devices import strategies

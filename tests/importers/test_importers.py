@@ -4,7 +4,6 @@ import contextlib
 import json
 import pickle
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,17 +11,11 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import numpy as safetensors
+from support.golden import golden_state
 
 import ganzoo
 from ganzoo import importers
 from ganzoo.errors import GanzooError
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-def golden_state(name):
-    stored = np.load(GOLDEN / f"{name}.npz", allow_pickle=False)
-    return {key[2:]: stored[key] for key in stored.files if key.startswith("w.")}
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 import tiny
 from support.cli_runs import refused, run, settings
+from support.golden import golden_state
 from support.papers import network
-from test_importers import golden_state
 
 import ganzoo
 from ganzoo import evaluation, explore, exporting, importers, presets, training, zoo
