@@ -98,10 +98,7 @@ SECOND = {
 WIDER = {"gan": 50.0}
 
 # What no gradient moves beside batch statistics, by the end of its key.
-FIXED = {"stylegan-lite": "w_avg|lod"}
-
-# Papers whose G ends in a linear layer, so that nothing bounds its pictures before they are cut to [-1, 1].
-UNBOUNDED = {"stylegan-lite": "toRGB is linear, as in the official code"}
+FIXED = {"stylegan-lite": "w_avg|lod|noise"}
 
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]

@@ -2,6 +2,7 @@
 
 import collections
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -175,9 +176,12 @@ def test_the_same_arguments_give_the_same_step(name, first):
 def test_players_move_in_the_order_of_the_rounds(name, replay):
     """Micro-batches are worked off by `rounds`: a step of the whole batch has the same order."""
     step = replay(name)
+    assert collections.Counter(step.players) == step.model.updates, (
+        "`updates` says how often each player moves in a step"
+    )
     place = {player: number for number, players in enumerate(step.model.rounds) for player in players}
     order = [place[player] for player in step.players]
-    assert step.model.why_not_accumulate() or order == sorted(order), (
+    assert order == sorted(order) or step.model.why_not_accumulate(), (
         f"rounds = {step.model.rounds}, but {step.players}"
     )
 
@@ -200,11 +204,11 @@ def test_a_second_minimize_of_an_update_is_refused_in_micro_batches(name, monkey
 @pytest.mark.parametrize("name", NAMES)
 def test_all_weights_train_but_statistics_and_averages(name):
     model = tiny.build(name)
-    kept = [key for key, variable in model.state().items() if not variable.trainable and not key.startswith("ema_")]
-    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, 'nothing')})$"
-    assert not [key for key in kept if not tf.strings.regex_full_match(key, f".*({fixed})")], (
-        "frozen by hand? tiny.FIXED"
-    )
+    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, '^$')})$"
+    kept = {
+        key for key, v in model.state().items() if not (v.trainable or key.startswith("ema_") or re.search(fixed, key))
+    }
+    assert not kept, f"frozen: {sorted(kept)}. What is no weight at all is named in tiny.FIXED"
 
 
 # ---- ranges ----------------------------------------------------------------------------------------------------------
@@ -234,10 +238,10 @@ def test_samples_fill_their_range_and_no_more(name):
     assert kind == {"pictures": "images", "voxels": "voxels"}[model.makes]
     low = {"images": -1.0, "voxels": 0.0}[kind]
     middle, reach = (low + 1) / 2, (1 - low) / 2
-    for made in (start, wide) if name not in tiny.UNBOUNDED else (start,):
+    for made in (start, wide):
         assert low <= made.min(), f"{kind} below {low}: what does G end in?"
         assert made.max() <= 1, f"{kind} above 1: what does G end in?"
-    assert np.mean(np.abs(start - middle) > 0.99 * reach) < 0.1, "G is saturated before it has learnt anything"
+    assert np.mean(np.abs(start - middle) > 0.99 * reach) < 0.5, "G is saturated before it has learnt anything"
     assert wide.min() < middle - 0.2 * reach, f"{kind} never leave the upper half of their range: what does G end in?"
     assert wide.max() > middle + 0.2 * reach, f"{kind} never leave the lower half of their range: what does G end in?"
 
