@@ -116,6 +116,39 @@ def train(
         return dataclasses.replace(result, run_dir=out if copier else run_dir)
 
 
+def finetune(
+    name: str | Path, *, out: str | Path, data: str | Path | None = None, resume: bool = False, **overrides: Any
+) -> RunResult:
+    """Trains on from a model's weights, as `ganzoo finetune`: `train` with init="default".
+
+    Args:
+        name: a preset with published weights, or a folder that training saved.
+        out: run folder; new or empty, unless `resume`.
+        data: a bundled set, a folder, a zip or "tfds:NAME"; instead of the model's own data.
+        resume: continue from the newest checkpoint in `out`.
+        overrides: what else `train` takes: `recipe="auto"`, `progress=True`, options by bare key (`steps=500`) and the like.
+
+    Raises:
+        GanzooError: no weights to start from, and all that `train` raises.
+    """
+    if not resume:
+        require_weights(name)
+    if data is not None:
+        overrides["overrides"] = {**overrides.get("overrides", {}), "data.source": str(data)}
+    return train(name, out=out, init="default", resume=resume, **overrides)
+
+
+def require_weights(name: str | Path) -> None:
+    """Refuses to fine-tune a preset without published weights, before a run folder is made."""
+    if zoo.model_folder(name) is None:
+        paper, preset = presets.resolve(name)
+        if presets.read(paper).presets[preset].weights is None:
+            full = f"{paper}/{preset}"
+            raise GanzooError(
+                f"{full} has no published weights to start from; train it first: ganzoo train {full} -o runs/{preset}"
+            )
+
+
 def _named(config: str | Path | RunConfig) -> tuple[str | Path | RunConfig, Path | None]:
     """What names the options of the run, and the saved model's folder if it is one that does."""
     source = str(config) if isinstance(config, Path) else config
