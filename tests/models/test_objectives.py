@@ -1,6 +1,5 @@
 """The harness, second half: what a registered model computes. Losses, arguments, ranges and updates, whatever the paper."""
 
-import inspect
 import re
 
 import numpy as np
@@ -18,8 +17,8 @@ NAMES = list(registry.models())
 ARGUMENTS = [
     (name, key)
     for name in NAMES
-    for key in inspect.signature(registry.models()[name].__init__).parameters
-    if key != "self"
+    for key in registry.models()[name].defaults()
+    if key not in tiny.ELSEWHERE.get(name, {})
 ]
 STEPS = 4  # after which an argument has shown what it does
 
