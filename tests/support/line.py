@@ -18,10 +18,8 @@ class Line(BaseGAN):
     paper = "line"
 
     def __init__(self, *, noisy=False, ema_decay=0.0):
-        super().__init__(ema_decay=ema_decay)
-        self.noisy = noisy
-        ema = {"ema_generator": self.network("g")} if ema_decay else {}
-        self.register_networks(generator=self.network("g"), discriminator=self.network("d"), **ema)
+        super().__init__(locals())
+        self.register_networks(generator=lambda: self.network("g"), discriminator=lambda: self.network("d"))
 
     @staticmethod
     def network(name):
