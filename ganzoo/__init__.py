@@ -18,6 +18,7 @@ _HOME = {
     "load": "ganzoo.zoo",
     "save": "ganzoo.zoo",
     "train": "ganzoo.training",
+    "finetune": "ganzoo.training",
     "evaluate": "ganzoo.evaluation",
     "export": "ganzoo.exporting",
     "GanzooError": "ganzoo.errors",

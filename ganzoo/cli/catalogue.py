@@ -1,13 +1,15 @@
 """`ganzoo list` and `ganzoo card`: what the zoo holds, from its TOML files alone."""
 
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ganzoo import presets
-from ganzoo.cli.output import console, report
+from ganzoo.cli.output import console, report, say
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
@@ -44,27 +46,32 @@ def _preset_row(name: str, record: presets.Preset) -> dict[str, Any]:
     }
 
 
-def list_models(as_json: Json = False) -> None:
+def list_models(
+    trained: Annotated[bool, typer.Option("--trained", help="Only presets that come with trained weights.")] = False,
+    as_json: Json = False,
+) -> None:
     """List the models, their presets, and which of them come with trained weights."""
     zoo = zoo_table()
+    if trained:
+        zoo = [paper | {"presets": [row for row in paper["presets"] if row["bundled"]]} for paper in zoo]
+        zoo = [paper for paper in zoo if paper["presets"]]
     if as_json:
         report(zoo, "", as_json=True)
         return
-    from rich.table import Table
+    rows = [row for paper in zoo for row in paper["presets"]]
+    name_width = max(len(row["name"]) for row in rows)
+    width = max(shutil.get_terminal_size().columns, name_width + 20)
+    print("\n".join(line for row in rows for line in _lines(row, name_width, width)))
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column, options in {
-        "model": {"no_wrap": True},
-        "weights": {"no_wrap": True},
-        "licence": {},
-        "about": {},
-    }.items():
-        table.add_column(column, **options)
-    for paper in zoo:
-        for row in paper["presets"]:
-            size = f"{row['weights_bytes'] / 1e6:.1f} MB" if row["bundled"] else "none"
-            table.add_row(row["name"], size, row["licence"] or "", row["about"])
-    console().print(table)
+
+def _lines(row: dict[str, Any], name_width: int, width: int) -> list[str]:
+    """A preset on a terminal: name, size of the weights and licence (cut to the line), and beneath them what it is."""
+    size = f"{row['weights_bytes'] / 1e6:.1f} MB" if row["bundled"] else "none"
+    head = f"{row['name']:<{name_width}}  {size:<7}  {row['licence'] or ''}".rstrip()
+    if len(head) > width:
+        head = head[: width - 1] + "…"
+    indent = {"initial_indent": "    ", "subsequent_indent": "    "}
+    return [head, *textwrap.wrap(row["about"], width, break_on_hyphens=False, **indent)]
 
 
 def card(
@@ -85,6 +92,7 @@ def card(
     elif sys.stdout.isatty():
         from rich.markdown import Markdown
 
-        console().print(Markdown(text))
+        console().print(Markdown(markdown(name, tables=False)))
+        say(f"Each result with its source, steps, images, hours, seed and note: ganzoo card {name} | less")
     else:
         print(text)

@@ -174,20 +174,6 @@ def _here(config, out, chosen, as_json, **options) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def require_weights(name: str) -> None:
-    """Refuses to fine-tune a preset without published weights, before a run folder is made."""
-    load_tensorflow(devices=False)
-    from ganzoo import presets, zoo
-
-    if zoo.model_folder(name) is None:
-        paper, preset = presets.resolve(name)
-        if presets.read(paper).presets[preset].weights is None:
-            full = f"{paper}/{preset}"
-            raise GanzooError(
-                f"{full} has no published weights to start from; train it first: ganzoo train {full} -o runs/{preset}"
-            )
-
-
 def train(
     out: Out,
     config: Annotated[
@@ -260,6 +246,9 @@ def finetune(
         {"precision": precision, "accumulate": accumulate, "steps_per_execution": steps_per_execution, "freeze_d": freeze_d},
     )  # fmt: skip
     if not resume:
+        load_tensorflow(devices=False)
+        from ganzoo.training.run import require_weights
+
         require_weights(name)
     options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "recipe": recipe}
     run(name, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, init="default", **options)

@@ -1,13 +1,15 @@
 """Model cards as Markdown, generated from the TOML files: no TensorFlow, nothing kept by hand."""
 
 from ganzoo import presets
-from ganzoo.presets import Paper, Preset
+from ganzoo.presets import Paper, Preset, Result
 
 SHOWN = 4  # results of a preset in the models' table, the first ones; its card has all
 
 
-def card(name: str) -> str:
+def card(name: str, *, tables: bool = True) -> str:
     """The card of a paper ("pix2pix", all presets) or of one preset ("pix2pix/edges2emoji-128").
+
+    Without `tables` the results are lists of value, floor and ceiling, for a terminal: ten columns do not fit there.
 
     Raises:
         GanzooError: unknown paper or preset.
@@ -16,7 +18,8 @@ def card(name: str) -> str:
     record = presets.read(paper)
     shown = {chosen: record.presets[chosen]} if "/" in str(name) else record.presets
     parts = [_facts(paper, record.paper)]
-    parts += [_preset(paper, key, preset, default=key == next(iter(record.presets))) for key, preset in shown.items()]
+    default = next(iter(record.presets))
+    parts += [_preset(paper, key, preset, tables, default=key == default) for key, preset in shown.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,7 +53,7 @@ def _facts(name: str, paper: Paper) -> str:
     )
 
 
-def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
+def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: bool) -> str:
     lines = [f"## {paper}/{name}" + (" (default)" if default else ""), "", f"{preset.about}.", ""]
     data, train = preset.data, preset.train
     lines.append(f"- Data: `{data.source}` ({data.split}), {_size(data)}, shape {data.shape}")
@@ -68,7 +71,7 @@ def _preset(paper: str, name: str, preset: Preset, *, default: bool) -> str:
     lines.append(f"- Licence of the weights: {weights.licence}")
     if weights.attribution:
         lines.append(f"- Attribution: {weights.attribution}")
-    return "\n".join([*lines, *_results(preset)])
+    return "\n".join([*lines, *_results(preset, tables)])
 
 
 def _size(data: presets.DataConfig) -> str:
@@ -77,17 +80,11 @@ def _size(data: presets.DataConfig) -> str:
     return f"{data.size} px, {data.channels} channel(s)"
 
 
-def _results(preset: Preset) -> list[str]:
-    """The table of results, and what looks for copies."""
+def _results(preset: Preset, tables: bool) -> list[str]:
+    """The results, and what looks for copies."""
     if not preset.results:
         return []
-    head = ("metric", "value", "floor", "ceiling", "source", "steps", "images", "hours", "seed", "note")
-    lines = ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for r in preset.results:
-        value = f"{r.value:g}" if r.std is None else f"{r.value:g} ± {r.std:g}"
-        limits = ("" if limit is None else f"{limit:g}" for limit in (r.floor, r.ceiling))
-        cells = (r.metric, value, *limits, r.source, r.steps, r.images, r.hours, r.seed, r.note)
-        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    lines = ["", *(_table(preset.results) if tables else ["Results:", "", *map(_item, preset.results)])]
     if any(r.floor is not None or r.ceiling is not None for r in preset.results):
         lines += [
             "",
@@ -108,3 +105,26 @@ def _results(preset: Preset) -> list[str]:
                 f"`ganzoo/assets/{r.sheet}`.",
             ]
     return lines
+
+
+def _table(results: tuple[Result, ...]) -> list[str]:
+    head = ("metric", "value", "floor", "ceiling", "source", "steps", "images", "hours", "seed", "note")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for r in results:
+        cells = (r.metric, _value(r), *_limits(r).values(), r.source, r.steps, r.images, r.hours, r.seed, r.note)
+        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+    return lines
+
+
+def _item(result: Result) -> str:
+    limits = ", ".join(f"{name} {limit}" for name, limit in _limits(result).items() if limit is not None)
+    return f"- {result.metric}: {_value(result)}" + (f" ({limits})" if limits else "")
+
+
+def _value(result: Result) -> str:
+    return f"{result.value:g}" if result.std is None else f"{result.value:g} ± {result.std:g}"
+
+
+def _limits(result: Result) -> dict[str, str | None]:
+    found = {"floor": result.floor, "ceiling": result.ceiling}
+    return {name: None if limit is None else f"{limit:g}" for name, limit in found.items()}

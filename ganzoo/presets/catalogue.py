@@ -23,9 +23,9 @@ def _files() -> dict[str, PaperFile]:
     }
 
 
-def list_models() -> list[str]:
-    """Canonical names of all papers in the zoo."""
-    return list(_files())
+def list_models(*, pretrained: bool = False) -> list[str]:
+    """Canonical names of all papers in the zoo; with `pretrained` of those that `ganzoo.load(name)` brings trained."""
+    return [name for name, file in _files().items() if not pretrained or next(iter(file.presets.values())).weights]
 
 
 def list_presets(name: str) -> list[str]:

@@ -1,9 +1,10 @@
-"""Training: from options to a run folder. `train` is imported when it is first used; `plan` and `on_ray` need no TensorFlow."""
+"""Training: from options to a run folder. `train` and `finetune` are imported when they are first used; `plan` and `on_ray` need no TensorFlow."""
 
 import importlib
 
 _HOME = {
     "train": "ganzoo.training.run",
+    "finetune": "ganzoo.training.run",
     "RunResult": "ganzoo.training.loop",
     "TrainingDiverged": "ganzoo.training.divergence",
 }

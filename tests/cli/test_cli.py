@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from ganzoo import __version__, presets
 from ganzoo.cli import app, output, quiet
+from ganzoo.cli.evaluate import shipped
 from ganzoo.cli.train import parse_setting
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
@@ -98,6 +100,50 @@ def test_list():
         for row in paper["presets"]:
             assert row["name"] in text
             assert not row["bundled"] or row["licence"]
+
+
+def test_list_of_the_trained():
+    data = json.loads(run("list", "--trained", "--json").stdout)
+    names = [row["name"] for paper in data for row in paper["presets"]]
+    assert names == shipped()
+    text = run("list", "--trained").stdout
+    assert [line.split()[0] for line in text.splitlines() if not line.startswith(" ")] == names
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_list_fits_the_terminal_and_cuts_no_description(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = run("list").stdout
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.split())
+    for paper in json.loads(run("list", "--json").stdout):
+        assert all(row["about"] in words for row in paper["presets"])
+
+
+def test_card_on_a_terminal_cuts_no_metric_and_no_number():
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ganzoo", "card", "pix2pix/lines2colour-64"]
+    env = {**os.environ, "TERM": "dumb", "COLUMNS": "80"}
+    done = subprocess.run(
+        command, stdout=theirs, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env, timeout=60, check=True
+    )
+    os.close(theirs)
+    text = b"".join(iter(lambda: read_or_end(ours), b"")).decode()
+    os.close(ours)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    words = " ".join(text.split())
+    for result in presets.read("pix2pix").presets["lines2colour-64"].results:
+        assert f"{result.metric}: {result.value:g}" in words
+        assert result.ceiling is None or f"ceiling {result.ceiling:g}" in words
+    assert "ganzoo card pix2pix/lines2colour-64 | less" in done.stderr
+
+
+def read_or_end(descriptor):
+    """What a closed terminal still holds; Linux answers its end with an error."""
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
 
 
 def test_card():

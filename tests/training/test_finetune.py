@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+import ganzoo
 from ganzoo import presets, training, weights, zoo
 from ganzoo.base import freezing
 from ganzoo.errors import GanzooError
@@ -247,3 +248,20 @@ def test_a_recipe_prints_its_reasons_yields_to_what_is_given_and_stands_in_the_r
     assert manifest["recipe"][0].startswith("recipe: train.freeze_d = 2")
     with pytest.raises(GanzooError, match='There is no recipe "atuo"'):
         training.train(str(gan_run), out=tmp_path / "other", init="default", recipe="atuo", overrides=options)
+
+
+# ---- from Python -----------------------------------------------------------------------------------------------------
+def test_finetune_from_python_starts_from_the_weights_on_the_data_that_are_named(gan_run, tmp_path):
+    tiny_rate = {"train.g_optimizer.learning_rate": 1e-12, "train.d_optimizer.learning_rate": 1e-12}
+    out = tmp_path / "on"
+    result = ganzoo.finetune(gan_run, out=out, data="fashion", steps=1, overrides=tiny_rate)
+    assert result.steps == 1
+    before, after = (weights.read(folder / "model/weights.safetensors")[0] for folder in (gan_run, out))
+    assert all(np.allclose(before[key], after[key], atol=1e-6) for key in before)
+    assert presets.run_config(out / "config.toml").data.source == "fashion"
+
+
+def test_finetune_from_python_needs_weights(tmp_path):
+    with pytest.raises(GanzooError, match="gan/mnist-28 has no published weights to start from; train it first"):
+        ganzoo.finetune("gan/mnist-28", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
