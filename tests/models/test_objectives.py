@@ -1,5 +1,6 @@
 """The harness, second half: what a registered model computes. Losses, arguments, ranges and updates, whatever the paper."""
 
+import collections
 import inspect
 import re
 
