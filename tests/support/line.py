@@ -21,10 +21,11 @@ class Line(BaseGAN):
 
     task = "latent"
     paper = "line"
+    network = staticmethod(network)
 
     def __init__(self, *, noisy=False, ema_decay=0.0):
         super().__init__(locals())
-        self.register_networks(generator=lambda: network("g"), discriminator=lambda: network("d"))
+        self.register_networks(generator=lambda: self.network("g"), discriminator=lambda: self.network("d"))
 
     def train_step(self, batch):
         (x,) = self.unpack(batch)
