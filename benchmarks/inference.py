@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import train_step
-from ganzoo.cli.quiet import environment
+from ganzoo.devices.quiet import environment
 
 PRESETS = ("dcgan/lorelei-64", "pix2pix/facades-256", "stylegan-lite/lorelei-64")
 SIDES = ("tensorflow", "onnx", "torch")

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import train_step
-from ganzoo.cli.quiet import environment
+from ganzoo.devices.quiet import environment
 
 GOAL = 0.8  # of twice one worker's images/s
 TRUSTED = 0.15  # how far the cost model may be off before it is believed

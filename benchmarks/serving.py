@@ -159,7 +159,7 @@ def bare(folder: Path, name: str, seconds: int, rows: int) -> dict:
 
 BARE = """
 import json, sys, time
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 load_tensorflow()
 import tensorflow as tf
 from benchmarks.serving import picture

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks import timing
 from ganzoo import presets
-from ganzoo.cli.quiet import environment
+from ganzoo.devices.quiet import environment
 
 PRESETS = (
     "3d-gan/furniture-32",

@@ -4,7 +4,8 @@
     model = ganzoo.load("pix2pix")          # a trained keras.Model, compiled
     pictures = model.generate(drawings)     # uint8
 
-Names are imported when they are first used (PEP 562): listing models and printing cards need no TensorFlow.
+Names are imported when they are first used (PEP 562): listing models and printing cards need no TensorFlow, and where
+one brings it in, its start-up lines are not shown (`ganzoo.devices.quiet`).
 """
 
 import importlib
@@ -28,6 +29,15 @@ __all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str):
+    if name.startswith("__"):  # of the import system, which asks while modules are loaded
+        raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
+    from ganzoo.devices import quiet
+
+    with quiet.imports():
+        return _found(name)
+
+
+def _found(name: str):
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     try:

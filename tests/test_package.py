@@ -1,6 +1,7 @@
 """What gets installed: every package, configs, weights and data, under 140 MB; nothing heavy at import."""
 
 import configparser
+import os
 import subprocess
 import sys
 import zipfile
@@ -34,6 +35,28 @@ def test_import_and_listing_need_no_tensorflow():
         "sys.exit(bool({'tensorflow', 'keras', 'tensorflow_datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def python(code, **environment):
+    """What plain Python writes on stderr: of somebody who set nothing."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=inherited | environment
+    ).stderr
+
+
+def test_plain_python_is_quiet_and_its_errors_are_not():
+    assert python("import ganzoo\nganzoo.load('gan', weights=None).generate(2)") == ""
+    heard = python("import ganzoo\nganzoo.load('gan')\nganzoo.load('gam')")
+    assert heard.startswith("Traceback")
+    assert 'There is no model "gam". Did you mean "gan"?' in heard
+
+
+def test_who_imported_tensorflow_hears_what_it_says():
+    assert "oneDNN" not in python("import ganzoo.devices.quiet")
+    own = "import os, tensorflow, ganzoo\nganzoo.load\nassert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
+    assert "AssertionError" not in python(own)
 
 
 def test_every_shipped_file_is_the_one_its_toml_names():

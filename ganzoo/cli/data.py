@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import console, printable, report, writable_file, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError, nearest
 
 app = typer.Typer(help="Check your pictures, prepare bundled sets.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import console, printable, report, say, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the samples and the fine-tuning.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import report, say
-from ganzoo.cli.quiet import environment
+from ganzoo.devices.quiet import environment
 from ganzoo.errors import GanzooError
 
 app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")

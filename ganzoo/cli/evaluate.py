@@ -7,7 +7,7 @@ import typer
 
 from ganzoo import presets
 from ganzoo.cli.output import console, report, say, writable_file
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 from ganzoo.presets import metric_names
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.cli.output import report, writable_file
-from ganzoo.cli.quiet import load_tensorflow
 from ganzoo.cli.sample import weights_choice
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 
 SUFFIXES = (".png", ".gif", ".mp4")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import report, say, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]

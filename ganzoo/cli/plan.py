@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import report
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.cli.output import report, say
 from ganzoo.cli.train import Accumulate, Data, Json, Precision, Settings, overrides
+from ganzoo.devices.quiet import load_tensorflow
 
 GIB = 2**30
 
@@ -28,7 +28,7 @@ def plan(
     from ganzoo import presets, zoo
     from ganzoo.training import plan as planning
 
-    found = planning.plan(zoo.complete(presets.run_config(name, chosen)))
+    found = planning.plan(zoo.complete(presets.run_config(name, chosen)), **({} if as_json else {"tell": say}))
     a, b = found.probes
     where = "GPU memory" if found.device != "cpu" else "RAM"
     text = (

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import report, say, writable_file, writable_folder
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 
 Name = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import say
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo.cli.output import report, say, writable_folder
-from ganzoo.cli.quiet import environment, load_tensorflow, without_noise
+from ganzoo.devices.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
 from ganzoo.runs import folder
 

@@ -62,7 +62,7 @@ def evaluate(
         anchors: measure floor and ceiling too, where they have a meaning.
         out: a file to which the records are appended as JSON lines.
         sheet: a PNG to write: the samples nearest to training pictures beside these, by the extractor of `near-copies`.
-        progress: show a progress bar on stderr.
+        progress: show on stderr how far it is.
 
     Returns:
         Dicts with metric (the protocol), value, [std, full, floor, ceiling, note], model, weights, weights_sha256, data,

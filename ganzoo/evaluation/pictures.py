@@ -20,12 +20,14 @@ class Pictures:
         count: how many are promised; a folder with unreadable files gives fewer.
         skipped: (name, reason) of those files, once they were met.
         shapes: shape (H, W, C) -> how many pictures of it were seen.
+        report: called while they are made, with how many there are and `count`.
     """
 
     def __init__(self, count: int, make: Callable[["Pictures"], Iterator[np.ndarray]]):
         self.count, self._make = count, make
         self.skipped: list[tuple[str, str]] = []
         self.shapes: dict[tuple, int] = {}
+        self.report: Callable[[int, int], None] | None = None
         self._kept: list[np.ndarray] | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -38,6 +40,8 @@ class Pictures:
         for batch in self._make(self):
             self.shapes[batch.shape[1:]] = self.shapes.get(batch.shape[1:], 0) + len(batch)
             size += batch.nbytes
+            if self.report:
+                self.report(sum(self.shapes.values()), self.count)
             if size <= KEEP:
                 kept.append(batch)
             else:

@@ -1,23 +1,29 @@
-"""A progress bar on standard error."""
+"""Progress on standard error: a bar on a terminal, elsewhere lines."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+EVERY = 30.0  # seconds between two lines where no bar can be drawn
 
 
 @contextmanager
 def bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """A function `report(what, done, total)` that draws one bar, the latest `what` in front of it; None if not `shown`.
 
-    Nothing is drawn where standard error is no terminal."""
+    Where standard error is no terminal it writes a line every 30 seconds."""
     if not shown:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         tasks: dict[str, int] = {}
 
         def report(what: str, done: int, total: int) -> None:
@@ -28,3 +34,15 @@ def bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
             progress.update(tasks[what], completed=done, total=total)
 
         yield report
+
+
+def _lines(now: Callable[[], float] = time.monotonic) -> Callable[[str, int, int], None]:
+    said = now()
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal said
+        if now() - said >= EVERY:
+            said = now()
+            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return report

@@ -1,5 +1,6 @@
 """The sets of pictures of one evaluation and their features: each set made once, features once for each extractor."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,8 @@ class Sets:
             raise GanzooError(f"This needs {name} pictures, and there are none: evaluate a model, not a folder.")
         if name not in self._pictures:
             self._pictures[name] = self.open[name]()
+            if self.report:
+                self._pictures[name].report = functools.partial(self.report, f"{name} pictures")
         return self._pictures[name]
 
     def features(self, name: str, extractor) -> np.ndarray:

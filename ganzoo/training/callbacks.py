@@ -1,16 +1,19 @@
-"""What a run does beside its steps: log, sample grids, checkpoints, a progress line, a clean Ctrl-C.
+"""What a run does beside its steps: log, sample grids, checkpoints, progress, a clean Ctrl-C.
 
 The callbacks that judge the samples are in `ganzoo.training.monitors`.
 """
 
 import contextlib
+import datetime
 import importlib.util
 import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -243,18 +246,47 @@ class ProgressLine(keras.callbacks.Callback):
             self.bar.stop()
 
     def _show(self, row):
-        hidden = (
-            "step",
-            "seconds",
-            "images_per_s",
-            "save_seconds",
-            "real_logit",
-            "fake_logit",
-            *rates(self.model),
-        )  # room for the losses
-        shown = {key: value for key, value in row.items() if key not in hidden}
-        values = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
-        self.bar.update(self.task, values=f"{values}  {row['images_per_s']:.0f} images/s")
+        self.bar.update(self.task, values=f"{_losses(row, rates(self.model))}  {row['images_per_s']:.0f} images/s")
+
+
+class ProgressLines(keras.callbacks.Callback):
+    """Where stderr is no terminal (nohup, Slurm, a container): every 30 seconds a line with step, losses, learning rates,
+    images/s and time left. `now`: the clock."""
+
+    EVERY = 30.0
+
+    def __init__(self, *, start_step: int, steps: int, log: RunLog, now: Callable[[], float] = time.perf_counter):
+        super().__init__()
+        self.step, self.steps, self.log, self.now = start_step, steps, log, now
+        self.said: tuple[float, int] | None = None
+
+    def on_train_begin(self, logs=None):
+        if self.said is None:  # the first of several segments
+            self.said = self.now(), self.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += self.model.steps_per_execution
+        now, (before, step) = self.now(), self.said
+        if now - before < self.EVERY:
+            return
+        speed = (self.step - step) / (now - before)
+        of_players = rates(self.model)
+        values = "  ".join(f"{name} {rate:.2g}" for name, rate in of_players.items())
+        left = datetime.timedelta(seconds=round((self.steps - self.step) / speed))
+        line = f"step {self.step:,} of {self.steps:,}  {_losses(logs or {}, of_players)}  {values}"
+        print(f"{line}  {speed * self.log.batch_size:.1f} images/s  {left} left", file=sys.stderr, flush=True)
+        self.said = now, self.step
+
+
+def _losses(row: dict, of_players: dict) -> str:
+    """What a progress line has room for."""
+    hidden = {"step", "seconds", "images_per_s", "save_seconds", "real_logit", "fake_logit", *of_players}
+    return "  ".join(f"{key} {float(value):.3f}" for key, value in row.items() if key not in hidden)
+
+
+def progress(*, start_step: int, steps: int, log: RunLog) -> ProgressLine | ProgressLines:
+    """What shows on stderr how far a run is: a moving line on a terminal, else lines."""
+    return (ProgressLine if sys.stderr.isatty() else ProgressLines)(start_step=start_step, steps=steps, log=log)
 
 
 def tensorboard(folder: Path, log: RunLog) -> bool:

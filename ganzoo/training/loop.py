@@ -40,7 +40,7 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
     """Trains from step `start` to the end, or to where a rule or a signal ends it.
 
     Args:
-        progress: show a progress line. copier: what copies the run folder to its URL. place: the run folder of a chief.
+        progress: show how far it is on stderr. copier: what copies the run folder to its URL. place: the run folder of a chief.
 
     Raises:
         NotFinite: a loss, a gradient or the state is not finite (`ganzoo.base.guard`).
@@ -68,7 +68,7 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
     over = workers.from_chief(strategy, b"ended" if ended else b"")  # the others watch nothing
     left = [] if over else [segment for segment in run.segments if segment.end > start]
     factor = float(workers.from_chief(strategy, str(changes.rate_factor(out) if chief else "").encode()))
-    line = [callbacks.ProgressLine(start_step=start, steps=train.steps, log=log)] if progress else []
+    line = [callbacks.progress(start_step=start, steps=train.steps, log=log)] if progress else []
     if chief:
         callbacks.tensorboard(out / "tensorboard", log)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ganzoo import presets
@@ -57,8 +58,8 @@ class Plan:
     probes: tuple[Probe, Probe]
 
 
-def plan(config: RunConfig) -> Plan:
-    """The plan of a run's options. Takes two short trainings on one device; writes nothing.
+def plan(config: RunConfig, tell: Callable[[str], None] = lambda sentence: None) -> Plan:
+    """The plan of a run's options. Takes two short trainings on one device; writes nothing. `tell` hears of each.
 
     Raises:
         GanzooError: the data or options are bad, or a probe fails, with its last words.
@@ -69,7 +70,11 @@ def plan(config: RunConfig) -> Plan:
     unit = config.train.accumulate * config.model.get(registry.models()[config.name].batch_unit, 1)
     small, large = sizes(config.train.batch_size, unit)
     device, available = memory()
-    return predict(config, (_child(config, small), _child(config, large)), available, device, unit)
+    probes = []
+    for batch in (small, large):
+        tell(f"Probe {len(probes) + 1} of 2: {STEPS + 1} steps of batch {batch} in a process of their own ...")
+        probes.append(_child(config, batch))
+    return predict(config, tuple(probes), available, device, unit)
 
 
 def sizes(batch: int, unit: int) -> tuple[int, int]:

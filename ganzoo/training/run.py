@@ -47,7 +47,7 @@ def train(
             steps and the intervals, or `accept_changes`.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random. They
             are taken as far as they fit (`ganzoo.training.transfer`); what did not is said, and stands in the model's manifest.
-        progress: show a progress line on stderr.
+        progress: show how far it is on stderr: a moving line on a terminal, elsewhere a line every 30 seconds.
         strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.devices.strategies.choose`. Of several workers
             the chief alone writes to `out`; it need not exist for the others.
         accept_changes: go on under other settings or on other data; the state must fit the model. `changes.jsonl` in `out`

@@ -16,9 +16,10 @@ from support.cli_runs import EVERY_STEP, ROOT, TINY_DCGAN, process, refused, run
 from typer.testing import CliRunner
 
 from ganzoo import __version__, presets
-from ganzoo.cli import app, output, quiet
+from ganzoo.cli import app, output
 from ganzoo.cli.evaluate import shipped
 from ganzoo.cli.train import parse_setting
+from ganzoo.devices import quiet
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
 

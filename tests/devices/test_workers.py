@@ -12,7 +12,7 @@ from ganzoo import presets, training, weights
 # A pool's histories first: each worker shows its own images, both know the state of both, and each takes its own back.
 WORKER = """
 import hashlib, json, sys
-from ganzoo.cli.quiet import load_tensorflow
+from ganzoo.devices.quiet import load_tensorflow
 load_tensorflow(devices=False)
 import numpy as np, tensorflow as tf
 from ganzoo import cli, fitting, layers, strategies, workers

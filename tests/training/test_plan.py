@@ -47,8 +47,10 @@ def test_a_plan_measures_batches_of_whole_units(name, overrides, expected, monke
         return plan.Probe(batch, float(batch), batch, 1)
 
     monkeypatch.setattr(plan, "_child", probe)
-    plan.plan(presets.run_config(name, overrides))
+    told = []
+    plan.plan(presets.run_config(name, overrides), told.append)
     assert tuple(measured) == expected
+    assert [f"batch {batch} " in sentence for batch, sentence in zip(expected, told, strict=True)] == [True, True]
 
 
 def test_a_real_plan_is_right_at_another_batch(tmp_path, run_of, capsys):

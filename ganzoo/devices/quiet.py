@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ NOISE = re.compile(
     r"|^To enable the following instructions"
     r"|failed call to cuInit|Unable to register cu\w+ factory|computation placer already registered"
 )
+_HOLDING = threading.Lock()
 
 
 def environment() -> dict[str, str]:
@@ -56,18 +58,36 @@ def without_noise() -> Iterator[None]:
                 os.write(2, real.encode())
 
 
+@contextmanager
+def imports() -> Iterator[None]:
+    """In its body TensorFlow is imported quietly, if it is; nothing where it already was: who imported it has set it up.
+
+    Descriptor 2 is held by one thread at a time. Another one does not wait: it may have the import that the first waits for.
+    """
+    if "tensorflow" in sys.modules or not _HOLDING.acquire(blocking=False):
+        yield
+        return
+    os.environ.update(environment())
+    try:
+        with without_noise():
+            yield
+    finally:
+        _HOLDING.release()
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].get_logger().setLevel(logging.ERROR)
+        importlib.import_module("absl.logging").set_verbosity("error")
+
+
 def load_tensorflow(seed: int = 0, *, devices: bool = True) -> None:
     """Imports TensorFlow and Keras quietly; errors still raise, and later errors still appear.
 
     `seed` fixes what is drawn without a seed of its own: the random weights of a network that has no others. Without
     `devices` they are not started yet: what follows may still join a cluster.
     """
-    os.environ.update(environment())
-    with without_noise():
+    with imports():
         tensorflow = importlib.import_module("tensorflow")
-        if devices:
-            tensorflow.config.list_logical_devices()  # device set-up talks too, and would do so at the first operation
         keras = importlib.import_module("keras")
-    tensorflow.get_logger().setLevel(logging.ERROR)
-    importlib.import_module("absl.logging").set_verbosity("error")
+    if devices:
+        with without_noise():  # device set-up talks too, and would do so at the first operation
+            tensorflow.config.list_logical_devices()
     keras.utils.set_random_seed(seed)
