@@ -6,6 +6,7 @@ weights in G's update, the fused Adam. Images are NCHW in [-1, 1].
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import torch
@@ -180,6 +181,57 @@ class History:
         return torch.stack(shown)
 
 
+# ---- twins -----------------------------------------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Twin:
+    """What there is of a paper: `networks` by the attribute names of ganzoo's model, from the constructor's sizes alone;
+    `step`, its losses and updates; `tiny`, sizes of some presets at which a test compares both sides, by preset; `named`,
+    whether the networks' states have the names that `ganzoo.importers` reads."""
+
+    networks: Callable[[dict], dict[str, nn.Module]]
+    step: Callable
+    tiny: Mapping[str, dict]
+    named: bool
+
+
+TWINS: dict[str, Twin] = {}  # by paper; each enters itself
+
+
+def twin(paper: str, networks: Callable, *, named: bool = False, **tiny: dict):
+    """Enters an `Update`'s method as the step of a paper; `tiny` by preset, with "_" for "-"."""
+
+    def enter(step):
+        sizes = {f"{paper}/{preset.replace('_', '-')}": model for preset, model in tiny.items()}
+        TWINS[paper] = Twin(networks, step, sizes, named)
+        return step
+
+    return enter
+
+
+def pair(build: Callable) -> Callable:
+    """The networks of a function that returns (G, D)."""
+    return lambda model: dict(zip(("generator", "discriminator"), build(**model), strict=True))
+
+
+PICTURES = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
+
+
+def pix2pix(model: dict) -> dict[str, nn.Module]:
+    """The networks of Isola et al. 2016."""
+    m = PICTURES | {"num_downs": 8, "norm": "batch", "dropout": 0.5, "dropout_placement": "paper"} | model
+    generator = UNet(m["input_channels"], m["output_channels"], m["ngf"], m["num_downs"], m["norm"], m["dropout"])
+    channels = m["input_channels"] + m["output_channels"]
+    return {"generator": generator, "discriminator": patchgan(channels, m["ndf"], m["n_layers"], m["norm"])}
+
+
+def cyclegan(model: dict) -> dict[str, nn.Module]:
+    """The networks of Zhu et al. 2017."""
+    m = PICTURES | {"n_blocks": 9} | model
+    a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"])
+    judges = {f"discriminator_{d}": patchgan(c, m["ndf"], m["n_layers"], "instance") for d, c in (("a", a), ("b", b))}
+    return {"generator_ab": resnet(a, b, *size), "generator_ba": resnet(b, a, *size)} | judges
+
+
 # ---- updates ---------------------------------------------------------------------------------------------------------
 def _d_loss(real, fake):
     return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
@@ -235,7 +287,6 @@ class Update:
         model = dict(config.model)
         self.ema_decay = model.pop("ema_decay", 0.0)
         self.uniform = model.pop("latent_distribution", "normal") == "uniform"
-        self.unit = config.name == "3d-gan"
         self.l1_weight = model.pop("l1_weight", 100.0)
         self.bfloat16 = config.train.precision == "bfloat16"
         self.latent_dim = model.get("latent_dim", 100)
@@ -263,21 +314,20 @@ class Update:
         sides = {side: [net for name, net in self.networks.items() if name.startswith(side)] for side in ("gen", "dis")}
         self.g = Player(config.train.g_optimizer, *sides["gen"])
         self.d = Player(config.train.d_optimizer, *sides["dis"])
-        steps = {"gan": self._gan, "dcgan": self._dcgan, "pix2pix": self._pix2pix, "cyclegan": self._cyclegan}
-        steps |= {"stylegan-lite": self._stylegan, "3d-gan": self._gan3d, "text-to-image": self._text_to_image}
-        self.losses: Callable = steps[config.name]
+        self.losses: Callable = TWINS[config.name].step
 
     def step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            logs = self.losses(batch)
+            logs = self.losses(self, batch)
         if self.average is not None:
             self._average()
         return logs
 
     def latents(self, rows: int) -> torch.Tensor:
-        if self.unit:
-            return torch.rand(rows, self.latent_dim)
         return torch.rand(rows, self.latent_dim) * 2 - 1 if self.uniform else torch.randn(rows, self.latent_dim)
+
+    def uniform_latents(self, rows: int, low: float, high: float) -> torch.Tensor:
+        return torch.empty(rows, self.latent_dim).uniform_(low, high)
 
     @torch.no_grad()
     def _average(self):
@@ -296,11 +346,15 @@ class Update:
         self.discriminator.requires_grad_(True)
         return logits
 
+    @twin(
+        "gan",
+        pair(gan),
+        fashion_28={"image_size": 6, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3},
+    )
     def _gan(self, batch):
         """G first against the D that has not moved, then D on the same fakes: the gradients of one point."""
         real = (batch["image"].flatten(1) + 1) / 2
-        noise = (torch.rand(len(real), self.latent_dim) * 2 - 1) * 3**0.5
-        fake = self.generator(noise)
+        fake = self.generator(self.uniform_latents(len(real), -(3**0.5), 3**0.5))
         g_loss = _g_loss(self._judge_frozen(fake))
         kept = fake.detach()
         self.g.minimize(g_loss)
@@ -309,6 +363,12 @@ class Update:
         self.d.minimize(d_loss)
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": (fake_logits > 0).float().mean()}
 
+    @twin(
+        "dcgan",
+        pair(dcgan),
+        fashion_32={"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.9},
+        pytorch_64={"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
+    )
     def _dcgan(self, batch):
         fake = self.generator(self.latents(len(batch["image"])))
         real_logits, fake_logits = self.discriminator(batch["image"]), self.discriminator(fake.detach())
@@ -318,6 +378,12 @@ class Update:
         self.g.minimize(g_loss)
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": (fake_logits > 0).float().mean()}
 
+    @twin(
+        "pix2pix",
+        pix2pix,
+        lines2colour_64={"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
+        facades_256={"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
+    )
     def _pix2pix(self, batch):
         x, y = batch["input"], batch["target"]
         fake = self.generator(x)
@@ -330,6 +396,13 @@ class Update:
         fooled = (fake_logits > 0).float().mean()
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "l1": l1.detach(), "fooled": fooled}
 
+    @twin(
+        "cyclegan",
+        cyclegan,
+        fluent2noto_64={"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
+        horse2zebra_128={"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
+        | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
+    )
     def _cyclegan(self, batch):
         """G and F together, then D_X and D_Y on fakes from the histories; batches joined where the weights are the same."""
         a, b = batch["a"], batch["b"]
@@ -359,10 +432,15 @@ class Update:
         fooled = (torch.cat(old) > 0.5).float().mean()
         return {name: value.detach() for name, value in logs.items()} | {"fooled": fooled}
 
+    @twin(
+        "3d-gan",
+        pair(gan3d),
+        furniture_32={"grid_size": 16, "latent_dim": 6, "ngf": 3, "ndf": 4, "accuracy_limit": 0.6, "ema_decay": 0.9},
+    )
     def _gan3d(self, batch):
         """D only if its accuracy in the last batch was not above the limit; its backward pass is left out otherwise."""
         real = batch["voxels"]
-        fake = self.generator(self.latents(len(real)))
+        fake = self.generator(self.uniform_latents(len(real), 0.0, 1.0))
         due = self.accuracy <= self.accuracy_limit
         with torch.set_grad_enabled(due):
             real_logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
@@ -392,6 +470,13 @@ class Update:
             noise = [maps.view(rows, 1, n, n) for maps, n in zip(flat, sizes, strict=True)]
         return generator.synthesis(torch.where(first, w[:, None], other[:, None]), noise)
 
+    @twin(
+        "stylegan-lite",
+        pair(stylegan),
+        lorelei_64={"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
+        | {"fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.0, "r1_interval": 2}
+        | {"fresh_latents": False, "ema_decay": 0.9},
+    )
     def _stylegan(self, batch):
         real, style = batch["image"], self.style
         fake = self._styled(len(real))
@@ -410,6 +495,14 @@ class Update:
         logs = {"d_loss": d_loss, "g_loss": g_loss, "r1": r1, "fooled": (fake_logits > 0).float().mean()}
         return {name: value.detach() for name, value in logs.items()}
 
+    @twin(
+        "text-to-image",
+        text_to_image,
+        named=True,
+        lorelei_64={"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 5, "text_projection": 4}
+        | {"ngf": 4, "ndf": 4, "encoder": "embedding", "beta": 0.25, "interpolation_weight": 0.5, "ema_decay": 0.9}
+        | {"script": "main_cls_int", "r1_gamma": 0.5},
+    )
     def _text_to_image(self, batch):
         """D on real, wrong and fake pairs; then G with fresh noise, on interpolated texts too."""
         image, wrong, cls = batch["image"], batch["wrong"], self.cls
@@ -441,20 +534,4 @@ class Update:
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:
     """The networks of a paper by the attribute names of ganzoo's model, from the constructor's sizes alone."""
-    latent = {"3d-gan": gan3d, "gan": gan, "dcgan": dcgan, "stylegan-lite": stylegan}
-    if paper in latent:
-        return dict(zip(("generator", "discriminator"), latent[paper](**model), strict=True))
-    if paper == "text-to-image":
-        return text_to_image(model)
-    known = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
-    if paper == "cyclegan":
-        m = known | {"n_blocks": 9} | model
-        a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"])
-        judges = {
-            f"discriminator_{d}": patchgan(c, m["ndf"], m["n_layers"], "instance") for d, c in (("a", a), ("b", b))
-        }
-        return {"generator_ab": resnet(a, b, *size), "generator_ba": resnet(b, a, *size)} | judges
-    m = known | {"num_downs": 8, "norm": "batch", "dropout": 0.5, "dropout_placement": "paper"} | model
-    generator = UNet(m["input_channels"], m["output_channels"], m["ngf"], m["num_downs"], m["norm"], m["dropout"])
-    channels = m["input_channels"] + m["output_channels"]
-    return {"generator": generator, "discriminator": patchgan(channels, m["ndf"], m["n_layers"], m["norm"])}
+    return TWINS[paper].networks(model)

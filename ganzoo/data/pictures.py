@@ -109,8 +109,9 @@ class PictureSource(Source):
         return Texts([self.records.described[row] for row in self._usable], self.config.source, self.labels)
 
     def sentences(self, n: int) -> list[str]:
-        """The first sentence of `n` items, from the start again after the last."""
-        return [self.records.described[int(self._usable[i % len(self)])].texts[0] for i in range(n)]
+        """The first sentence of `n` items, from the start again after the last; none without texts."""
+        described = self.records.described
+        return [described[int(self._usable[i % len(self)])].texts[0] for i in range(n)] if described else []
 
     @cached_property
     def fingerprint(self) -> str:

@@ -80,6 +80,6 @@ def by_count(count: int, config: RunConfig) -> list[Choice]:
     steps = max(images // train.batch_size // train.steps_per_execution, 1) * train.steps_per_execution
     if steps < train.steps:
         found.append(Choice("train.steps", steps, few + SHORTER))
-    if "ema_decay" in config.model:
+    if "ema_decay" in config.model and not config.model.get("ema_images"):  # whose half-life follows the batch
         found.append(Choice("model.ema_decay", 0.99 if count < 1000 else 0.999, few + AVERAGE))
     return found

@@ -26,19 +26,17 @@ def jit(model: BaseGAN, batch: dict[str, tf.Tensor]) -> Jit:
     """Times steps without and with XLA on one batch; XLA is used if it can compile them and is faster."""
     before = weights.to_arrays(model.training_state())
     try:
-        plain = 1000 * seconds(tf.function(model.train_step), batch)
+        plain = round(1000 * seconds(tf.function(model.train_step), batch), 1)
         try:
-            compiled = 1000 * seconds(tf.function(model.train_step, jit_compile=True), batch)
+            compiled = round(1000 * seconds(tf.function(model.train_step, jit_compile=True), batch), 1)
         except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
-            return Jit(
-                False, f"XLA cannot compile this step ({str(error).strip().splitlines()[0][:200]})", round(plain, 1)
-            )
+            return Jit(False, f"XLA cannot compile this step ({str(error).strip().splitlines()[0][:200]})", plain)
     finally:
         weights.assign(model.training_state(), before, "the state before the probe")
         for tracker in model.metrics:
             tracker.reset_state()
     figures = f"{compiled:.1f} ms a step with XLA, {plain:.1f} ms without"
-    return Jit(compiled < plain, figures, round(plain, 1), round(compiled, 1))
+    return Jit(compiled < plain, figures, plain, compiled)  # of the numbers that are shown
 
 
 def seconds(step, batch, count: int = STEPS) -> float:

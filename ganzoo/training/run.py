@@ -70,7 +70,7 @@ def train(
         scope = strategies.choose(strategy)
         chief = workers.is_chief(scope)
         resume = bool(workers.from_chief(scope, b"resume" if resume else b""))
-        settled, changed = None, []
+        settled, changed = None, ""
         if chief:
             folder.check(run_dir, resume)
             before = begun_with(run_dir) if resume else None
@@ -81,6 +81,7 @@ def train(
             folder.sweep(run_dir)
             if before is not None:
                 changed = _changed(run_dir, before, settled, accept_changes)
+        changed = workers.from_chief(scope, changed.encode()).decode()
         told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
         if not chief:
             theirs = presets.from_toml(told.decode(), "the options of the chief")
@@ -96,7 +97,7 @@ def train(
             init=init,
             folder=model_folder,
             reasons=tuple(choice.of(model.run_config) for choice in settled.reasons),
-            changed=tuple(changed),
+            changed=changed,
         )
         start = _begin(run)
         place = folder.Place(run_dir) if chief else None
@@ -157,8 +158,9 @@ def _named(config: str | Path | RunConfig) -> tuple[str | Path | RunConfig, Path
     return (found / "config.toml" if found else source), found
 
 
-def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> list[str]:
-    """What is not as it was when the run's state was made: settings, a config.toml that was edited since, data.
+def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> str:
+    """What is not as it was when the run's state was made: settings, a config.toml that was edited since, data; "" for
+    nothing.
 
     Raises:
         GanzooError: something is, and it is not accepted.
@@ -171,12 +173,13 @@ def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> li
     what = "settings" if changed else "data"
     if not any(text.startswith("data.") for text in changed):
         changed += _other_data(read_json(out / "data.json"), settled.source)
+    told = "; ".join(changed)
     if changed and not accept:
         raise GanzooError(
-            f"{out} was started with other {what}: {'; '.join(changed)}. Go on under the new ones with --accept-changes "
+            f"{out} was started with other {what}: {told}. Go on under the new ones with --accept-changes "
             "(accept_changes=True), or start a new run for them."
         )
-    return changed
+    return told
 
 
 def _other_data(before: dict, source: data.Source) -> list[str]:
@@ -259,7 +262,7 @@ def _begin(run: Run) -> int:
         # Only now, so that a refused run leaves nothing behind; and before the first checkpoint, without which it is begun
         # again, and which alone could not say of what run it is.
         if run.changed:
-            changes.note(out, start, "settings", f"Resumed with other settings: {'; '.join(run.changed)}.")
+            changes.note(out, start, "settings", f"Resumed with other settings: {run.changed}.")
         changes.forget_rollbacks_after(out, start)
         files.write_bytes(out / "data.json", json.dumps(run.source.summary(), indent=1).encode())
         began = {

@@ -29,8 +29,8 @@ class Settled:
 class Run:
     """A run: its folder `out`, and what it trains.
 
-    init, folder: what its weights come from, as in `ganzoo.train`, and the model folder that was named. changed: sentences
-    on settings and data that are not those it was begun with. reasons: as `Settled`, with the values that it came to.
+    init, folder: what its weights come from, as in `ganzoo.train`, and the model folder that was named. changed: which
+    settings and data are not those it was begun with, "" for none. reasons: as `Settled`, with the values that it came to.
     """
 
     out: Path
@@ -42,7 +42,7 @@ class Run:
     init: str | Path | None
     folder: Path | None
     reasons: tuple[Choice, ...]
-    changed: tuple[str, ...]
+    changed: str
 
 
 def begun_with(out: Path) -> RunConfig:

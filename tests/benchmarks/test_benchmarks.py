@@ -10,47 +10,21 @@ import tensorflow as tf
 
 from benchmarks import measure, scaling, startup, timing, train_step
 from ganzoo import importers, presets, zoo
+from ganzoo.layers import MaskedDropout
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
-TINY = {
-    "3d-gan/furniture-32": {
-        "grid_size": 16,
-        "latent_dim": 6,
-        "ngf": 3,
-        "ndf": 4,
-        "accuracy_limit": 0.6,
-        "ema_decay": 0.9,
-    },
-    "gan/fashion-28": {"image_size": 6, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3},
-    "dcgan/fashion-32": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.9},
-    "dcgan/pytorch-64": {"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "kernel_size": 5},
-    "pix2pix/lines2colour-64": {"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
-    "pix2pix/facades-256": {"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
-    "cyclegan/fluent2noto-64": {"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
-    "cyclegan/horse2zebra-128": {"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
-    | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
-    "stylegan-lite/lorelei-64": {"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
-    | {
-        "fmap_base": 48,
-        "fmap_max": 8,
-        "growing": False,
-        "mixing": 0.0,
-        "r1_interval": 2,
-        "fresh_latents": False,
-        "ema_decay": 0.9,
-    },
-    "text-to-image/lorelei-64": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 5, "text_projection": 4}
-    | {"ngf": 4, "ndf": 4, "encoder": "embedding", "beta": 0.25, "interpolation_weight": 0.5, "ema_decay": 0.9}
-    | {"script": "main_cls_int", "r1_gamma": 0.5},
-}
+COMPARED = (  # of both sides; the sizes stand beside the twins
+    "3d-gan/furniture-32", "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
+    "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64",
+)  # fmt: skip
 STEPS = 3
 
 
 # ---- the same network and update in PyTorch ---------------------------------------------------------------------------
-def tiny(name):
+def tiny(name, sizes):
     """The preset's options for a small network in float32."""
     config = presets.run_config(name, {"train.precision": "float32", "train.batch_size": 4})
-    return config.model_copy(update={"model": TINY[name]})
+    return config.model_copy(update={"model": sizes})
 
 
 def copy_weights(network, module, torch):
@@ -63,7 +37,14 @@ def copy_weights(network, module, torch):
         parameter.data.copy_(torch.from_numpy(array.transpose(layouts[array.ndim]).copy()))
 
 
-@pytest.mark.parametrize("name", list(TINY))
+def test_every_small_size_is_compared():
+    pytest.importorskip("torch")
+    from benchmarks.torch_models import TWINS
+
+    assert sorted(COMPARED) == sorted(name for twin in TWINS.values() for name in twin.tiny)
+
+
+@pytest.mark.parametrize("name", COMPARED)
 def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     """Equal weights, batch and noise give equal losses for several steps: networks, losses, order and optimizers agree."""
     torch = pytest.importorskip("torch")
@@ -72,12 +53,14 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     torch.set_num_threads(1)  # OpenMP threads that spin would fight TensorFlow's
     keras.utils.set_random_seed(0)  # Adam's first steps are signs: of some weights, rounding turns one
     torch.manual_seed(0)
-    config = tiny(name)
+    twin = torch_models.TWINS[name.partition("/")[0]]
+    sizes = twin.tiny[name]
+    config = tiny(name, sizes)
     model, update = zoo.build(config), torch_models.Update(config)
     for name_of, module in update.networks.items():
-        if config.name == "text-to-image":  # by name: its networks have branches
-            script = {"script": TINY[name].get("script", "main_cls")} if name_of == "discriminator" else {}
-            imported = importers.build(f"text-to-image.{name_of}", module.state_dict(), **script)
+        if twin.named:  # its networks have branches
+            script = {"script": sizes["script"]} if name_of == "discriminator" else {}
+            imported = importers.build(f"{config.name}.{name_of}", module.state_dict(), **script)
             getattr(model, name_of).set_weights(imported.get_weights())
             model.ema_generator.set_weights(model.generator.get_weights())
             continue
@@ -85,11 +68,11 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     if update.average is not None:
         update.average.load_state_dict(update.generator.state_dict())
     rng = np.random.default_rng(0)
-    size = TINY[name].get("image_size", 32)
+    size = sizes.get("image_size", 32)
     shapes = {key: [4, *(n or size for n in spec.shape[1:])] for key, spec in model.batch_signature().items()}
     batch = {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
     torch_batch = {key: torch.from_numpy(np.moveaxis(array, -1, 1).copy()) for key, array in batch.items()}
-    uniform = rng.uniform(0, 1, (4, TINY[name].get("latent_dim", 1))).astype(np.float32)
+    uniform = rng.uniform(0, 1, (4, sizes.get("latent_dim", 1))).astype(np.float32)
     without_chance(model, update, uniform, torch, monkeypatch)
 
     for _ in range(STEPS):
@@ -108,8 +91,8 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
 
 
 def without_chance(model, update, uniform, torch, monkeypatch):
-    """The same latents on both sides, and no dropout in `gan`'s discriminator."""
-    if model.paper == "stylegan-lite":
+    """The same latents on both sides, and no dropout in a discriminator."""
+    if model.has_styles:
         rng = np.random.default_rng(1)
         drawn = {width: rng.normal(size=(4, *width)).astype(np.float32) for width in ((2, 6), (672,))}
         monkeypatch.setattr(model, "noise", lambda draw, stream, rows, shape: tf.constant(drawn[tuple(shape)]))
@@ -119,17 +102,18 @@ def without_chance(model, update, uniform, torch, monkeypatch):
         update.generator.synthesis.constant.data.copy_(torch.from_numpy(value.transpose(0, 3, 1, 2)))
         model.ema_generator.set_weights(model.generator.get_weights())
         update.average.load_state_dict(update.generator.state_dict())
-    if model.paper in ("3d-gan", "dcgan", "text-to-image"):
-        monkeypatch.setattr(model, "noise", lambda *_: tf.constant(uniform))
+    elif model.task != "image":
+
+        def drawn(draw, stream, rows, shape=()):
+            return tf.constant(uniform) if "latents" in stream else tf.zeros([rows, *shape])
+
+        monkeypatch.setattr(model, "noise", drawn)
         monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))
-    if model.paper == "gan":
-        latents = tf.constant((uniform * 2 - 1) * 3**0.5)
-        kept = lambda draw, stream, rows, shape: latents if stream == "latents" else tf.zeros([rows, *shape])  # noqa: E731
-        monkeypatch.setattr(model, "noise", kept)
-        monkeypatch.setattr(torch, "rand", lambda *shape: torch.from_numpy(uniform))
-        for layer in ("input_dropout", "dropout1", "dropout2"):
-            model.discriminator.get_layer(layer).rate = 0.0
-        for module in update.discriminator:
+        monkeypatch.setattr(update, "uniform_latents", lambda rows, low, high: torch.from_numpy(uniform))
+        for layer in model.discriminator.layers:
+            if isinstance(layer, MaskedDropout):
+                layer.rate = 0.0
+        for module in update.discriminator.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
 

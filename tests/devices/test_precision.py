@@ -264,7 +264,7 @@ def test_a_player_that_is_not_due_sits_the_step_out(parts, monkeypatch):
     model, seen = Chase(), []
     for _ in range(4):
         state = stepped(model, parts, steps=1, batch_size=24)
-        seen.append((int(state["g_optimizer/g_optimizer/iteration"]), float(state["generator/g/kernel"][0, 0])))
+        seen.append((int(state["g_optimizer/g_optimizer/iteration"]), float(state["generator/w/kernel"][0, 0])))
     assert [count for count, _ in seen] == [0, 1, 1, 2]
     weights_of_g = [1.0, *(weight for _, weight in seen)]
     assert [a != b for a, b in itertools.pairwise(weights_of_g)] == [False, True, False, True]

@@ -1,6 +1,7 @@
 """The harness, second half: what a registered model computes. Losses, arguments, ranges and updates, whatever the paper."""
 
-import inspect
+import collections
+import re
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ NAMES = list(registry.models())
 ARGUMENTS = [
     (name, key)
     for name in NAMES
-    for key in inspect.signature(registry.models()[name].__init__).parameters
-    if key != "self"
+    for key in registry.models()[name].defaults()
+    if key not in tiny.ELSEWHERE.get(name, {})
 ]
 STEPS = 4  # after which an argument has shown what it does
 
@@ -118,46 +119,55 @@ def differ(one, two):
 
 
 @pytest.fixture(scope="module")
-def after():
-    """name, more, step -> (shapes of the tiny model, effects of that step of it)."""
-    models, seen = {}, {}
+def first():
+    """name, more -> (shapes of the tiny model, function of a step to the effects of that step of it)."""
+    seen = {}
 
-    def of(name, more, step=None):
+    def of(name, more):
         key = (name, repr(more))
-        if key not in models:
-            models[key], seen[key] = tiny.build(name, **more), []
-            seen[key].append(shapes(models[key]))
-        while step is not None and len(seen[key]) < step + 2:
-            seen[key].append(effects(models[key], len(seen[key]) - 1))
-        return seen[key][0 if step is None else step + 1]
+        if key not in seen:
+            model, steps = tiny.build(name, optimizer=tiny.SGD, **more), []
+
+            def effects_of(step):
+                while len(steps) <= step:
+                    steps.append(effects(model, len(steps)))
+                return steps[step]
+
+            seen[key] = shapes(model), effects_of
+        return seen[key]
 
     return of
 
 
 @pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
-def test_every_argument_of_the_constructor_counts(name, argument, after):
+def test_every_argument_of_the_constructor_counts(name, argument, first):
     """A second value of it changes shapes, updates or logs: twice a whole number, else its default. The first value is the
     one that tiny.py gives it; where a second one needs other arguments, tiny.SECOND says so."""
-    default = inspect.signature(registry.models()[name].__init__).parameters[argument].default
+    default = registry.models()[name].defaults()[argument]
     settings = [{}, *tiny.VARIANTS.get(name, [])]
     more = next(more for more in settings if (tiny.TINY[name] | more).get(argument, default) != default)
-    first = (tiny.TINY[name] | more)[argument]
-    second = 2 * first if type(first) is int and first else default
-    more, second = tiny.SECOND.get(name, {}).get(argument, (more, second))
-    other = tiny.build(name, **more | {argument: second})
-    if shapes(other) == after(name, more):
-        assert any(differ(after(name, more, step), effects(other, step)) for step in range(STEPS)), (
-            f"{argument} = {second!r} gives the shapes, updates and logs of {first!r}: the constructor or train_step does not "
+    value = (tiny.TINY[name] | more)[argument]
+    other = 2 * value if type(value) is int and value else default
+    more, other = tiny.SECOND.get(name, {}).get(argument, (more, other))
+    if argument != "ema_decay":  # the averages are the slow half of a step
+        more = more | {"ema_decay": 0.0}
+    moved = tiny.build(name, optimizer=tiny.SGD, **more | {argument: other})
+    kept, effects_of = first(name, more)
+    if shapes(moved) == kept:
+        assert any(differ(effects_of(step), effects(moved, step)) for step in range(STEPS)), (
+            f"{argument} = {other!r} gives the shapes, updates and logs of {value!r}: the constructor or train_step does not "
             "use it. If it shows only beside other arguments, name them in tiny.SECOND."
         )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_arguments_give_the_same_step(name, after):
+def test_the_same_arguments_give_the_same_step(name, first):
     """Without which the test above would say nothing."""
-    again = tiny.build(name)
-    assert shapes(again) == after(name, {})
-    assert not differ(after(name, {}, 0), effects(again, 0)), "a step draws noise that self.noise does not give"
+    more = {"ema_decay": 0.0}
+    again = tiny.build(name, optimizer=tiny.SGD, **more)
+    kept, effects_of = first(name, more)
+    assert shapes(again) == kept
+    assert not differ(effects_of(0), effects(again, 0)), "a step draws noise that self.noise does not give"
 
 
 # ---- updates ---------------------------------------------------------------------------------------------------------
@@ -165,11 +175,12 @@ def test_the_same_arguments_give_the_same_step(name, after):
 def test_players_move_in_the_order_of_the_rounds(name, replay):
     """Micro-batches are worked off by `rounds`: a step of the whole batch has the same order."""
     step = replay(name)
-    if step.model.why_not_accumulate():
-        assert name in tiny.VARIANTS or name in tiny.TINY
+    assert collections.Counter(step.players) == step.model.updates, (
+        "`updates` says how often each player moves in a step"
+    )
     place = {player: number for number, players in enumerate(step.model.rounds) for player in players}
     order = [place[player] for player in step.players]
-    assert step.model.why_not_accumulate() or order == sorted(order), (
+    assert order == sorted(order) or step.model.why_not_accumulate(), (
         f"rounds = {step.model.rounds}, but {step.players}"
     )
 
@@ -190,13 +201,13 @@ def test_a_second_minimize_of_an_update_is_refused_in_micro_batches(name, monkey
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_weights_train_but_statistics_and_averages(name, after):
+def test_all_weights_train_but_statistics_and_averages(name):
     model = tiny.build(name)
-    kept = [key for key, variable in model.state().items() if not variable.trainable and not key.startswith("ema_")]
-    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, 'nothing')})$"
-    assert not [key for key in kept if not tf.strings.regex_full_match(key, f".*({fixed})")], (
-        "frozen by hand? tiny.FIXED"
-    )
+    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, '^$')})$"
+    kept = {
+        key for key, v in model.state().items() if not (v.trainable or key.startswith("ema_") or re.search(fixed, key))
+    }
+    assert not kept, f"frozen: {sorted(kept)}. What is no weight at all is named in tiny.FIXED"
 
 
 # ---- ranges ----------------------------------------------------------------------------------------------------------
@@ -223,18 +234,19 @@ def test_samples_fill_their_range_and_no_more(name):
         if "/moving_" not in variable.path:
             variable.assign(np.random.default_rng(len(variable.path)).normal(size=variable.shape))
     wide = samples(model)[1]
+    assert kind == {"pictures": "images", "voxels": "voxels"}[model.makes]
     low = {"images": -1.0, "voxels": 0.0}[kind]
     middle, reach = (low + 1) / 2, (1 - low) / 2
-    for made in (start, wide) if name not in tiny.UNBOUNDED else (start,):
+    for made in (start, wide):
         assert low <= made.min(), f"{kind} below {low}: what does G end in?"
         assert made.max() <= 1, f"{kind} above 1: what does G end in?"
-    assert np.mean(np.abs(start - middle) > 0.99 * reach) < 0.1, "G is saturated before it has learnt anything"
+    assert np.mean(np.abs(start - middle) > 0.99 * reach) < 0.5, "G is saturated before it has learnt anything"
     assert wide.min() < middle - 0.2 * reach, f"{kind} never leave the upper half of their range: what does G end in?"
     assert wide.max() > middle + 0.2 * reach, f"{kind} never leave the lower half of their range: what does G end in?"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_bytes_is_the_batch_of_its_floats(name, after):
+def test_a_batch_of_bytes_is_the_batch_of_its_floats(name):
     """uint8 pictures and bool grids, as `fit` takes them (`unpack`)."""
     model = tiny.build(name)
     rng, stored, floats = np.random.default_rng(0), dict(tiny.batch(model)), dict(tiny.batch(model))

@@ -10,23 +10,22 @@ from ganzoo.base import BaseGAN
 COLUMN = np.array([[1.0], [2.0], [3.0], [6.0]], "float32")
 
 
+def network(name):
+    x = keras.Input((1,))
+    return keras.Model(x, layers.Dense(1, use_bias=False, kernel_initializer="ones", name=name)(x))
+
+
 @keras.saving.register_keras_serializable("tests")
 class Line(BaseGAN):
     """G(z) = w z and D(x) = v x; the losses are mean G and mean D. `noisy` adds noise of the global batch."""
 
     task = "latent"
     paper = "line"
+    network = staticmethod(network)
 
     def __init__(self, *, noisy=False, ema_decay=0.0):
-        super().__init__(ema_decay=ema_decay)
-        self.noisy = noisy
-        ema = {"ema_generator": self.network("g")} if ema_decay else {}
-        self.register_networks(generator=self.network("g"), discriminator=self.network("d"), **ema)
-
-    @staticmethod
-    def network(name):
-        x = keras.Input((1,))
-        return keras.Model(x, layers.Dense(1, use_bias=False, kernel_initializer="ones", name=name)(x))
+        super().__init__(locals())
+        self.register_networks(generator=lambda: self.network("g"), discriminator=lambda: self.network("d"))
 
     def train_step(self, batch):
         (x,) = self.unpack(batch)
