@@ -1,7 +1,6 @@
 """Weights as safetensors keyed by `<attribute>/<variable.path>`: nothing pickled, nothing matched by order."""
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,21 +73,6 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         found.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
         found.update(array.data if array.size else b"")
     return found.hexdigest()
-
-
-def count(path: str | Path) -> int:
-    """How many numbers a safetensors file holds, from its header alone.
-
-    Raises:
-        GanzooError: missing, no regular file, or no safetensors.
-    """
-    if files.kind_of(path) != "file":
-        raise GanzooError(f"The weights file {path} cannot be read: it is missing, or no regular file.")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118  (no dict)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
 
 
 def metadata(path: str | Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import normalization
 from ganzoo.presets import RunConfig
 from ganzoo.presets.trust import granted as granting
+from ganzoo.weights import read as read_weights
 
 SPARE = 2**26  # numbers that a model may have beside its weights: a history of images, stored noise
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
@@ -45,22 +46,24 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, **model_o
         paper, preset = presets.resolve(str(name_or_path), preset)
         config = presets.run_config(f"{paper}/{preset}")
     config = config.model_copy(update={"model": config.model | model_overrides})
-    found = None if weights is None else _weights_file(weights, folder, config)
-    with _bounded(found[0]) if folder is not None and found is not None else contextlib.nullcontext():
+    if weights is None:
+        return build(config)
+    path, sha256 = _weights_file(weights, folder, config)
+    arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
+    with _bounded(path, arrays) if folder is not None else contextlib.nullcontext():
         model = build(config)
-    if found is not None:
-        model.weights_source = _fill(model, *found)
+    model.weights_source = _fill(model, path, arrays, digest)
     return model
 
 
 @contextlib.contextmanager
-def _bounded(path: Path):
-    """While the body runs, variables take little more memory than the weights of the file, their averages and slots would.
+def _bounded(path: Path, arrays: Mapping):
+    """While the body runs, variables take little more memory than the arrays of the file, their averages and slots would.
 
     Raises:
         GanzooError: they would take more: the settings are not those of these weights. Before the memory is taken.
     """
-    held = weights.count(path)
+    held = sum(array.size for array in arrays.values())
     left = 8 * held + SPARE
 
     def create(next_creator, **options):
@@ -138,11 +141,11 @@ def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights
     `assign` takes (variables, arrays, where) and does it: `weights.assign`, all or nothing, or a `transfer.Transfer`.
     Returns its `weights_source`. Raises GanzooError as `load`.
     """
-    return _fill(model, *_weights_file(source, folder, model.run_config), assign)
+    path, sha256 = _weights_file(source, folder, model.run_config)
+    return _fill(model, path, *weights.read(path, sha256), assign)
 
 
-def _fill(model: BaseGAN, path: Path, sha256: str | None, assign=weights.assign) -> str:
-    arrays, found = weights.read(path, sha256)
+def _fill(model: BaseGAN, path: Path, arrays: dict, digest: str, assign=weights.assign) -> str:
     for average in (name for name in model.network_names if name.startswith("ema_")):
         if not any(key.startswith(f"{average}/") for key in arrays):
             # Fine-tuning with an average that the file does not have: it starts where its network is.
@@ -151,7 +154,7 @@ def _fill(model: BaseGAN, path: Path, sha256: str | None, assign=weights.assign)
     if not model.ema_decay:
         arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_")}
     assign(model.state(), arrays, str(path))
-    return f"{'bundled' if path.parent == ASSETS else path}:{found[:8]}"
+    return f"{'bundled' if path.parent == ASSETS else path}:{digest[:8]}"
 
 
 def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None) -> Path:

@@ -164,12 +164,3 @@ def test_numbers_that_are_not_finite_are_named(tmp_path):
     with pytest.raises(GanzooError, match="not finite in 1 of its arrays, generator/a first"):
         weights.assign(variables, arrays, "it")
     assert all(np.all(np.array(variable) == 1) for variable in variables.values()), "all or none"
-
-
-def test_a_file_is_counted_by_its_header(tmp_path):
-    weights.write(tmp_path / "a", {"x": np.zeros((3, 4), "float16"), "y": np.zeros((), "float32")})
-    assert weights.count(tmp_path / "a") == 13
-    (tmp_path / "b").write_bytes(b"none")
-    for path in (tmp_path / "b", tmp_path / "c", tmp_path):
-        with pytest.raises(GanzooError, match=r"safetensors file|cannot be read"):
-            weights.count(path)
