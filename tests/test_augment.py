@@ -223,7 +223,7 @@ def test_two_replicas_augment_adapt_and_grow_as_one_does():
         model.step.assign(segment.first_step)
         model.start_segment(segment)
         history = model.fit(
-            data.synthetic(model.batch_signature(), 4), steps_per_epoch=4, verbose=0, shuffle=False
+            data.synthetic(model.batch_signature(), 4), steps_per_epoch=3, verbose=0, shuffle=False
         ).history
         ends.append(({key: np.array(v) for key, v in model.training_state().items()}, history))
     (two, two_logs), (one, one_logs) = ends

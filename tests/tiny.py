@@ -96,7 +96,11 @@ SECOND = {
 
 # Arguments whose second value a few steps do not show, and where they are tested instead.
 ELSEWHERE = {
-    "stylegan-lite": {"ada_images": "p leaves 0 where D is sure of the reals: tests/test_augment.py"},
+    "stylegan-lite": {
+        "ada_images": "p leaves 0 where D is sure of the reals: tests/test_augment.py",
+        "ema_images": "the test builds no averages: tests/models/test_stylegan.py",
+        "truncation_cutoff": "of samples alone: tests/models/test_stylegan.py",
+    },
 }
 
 # Factor of initial weights that are so small that rounding hides the slope of a loss.

@@ -15,7 +15,9 @@ import hashlib, json, sys
 from ganzoo.devices.quiet import load_tensorflow
 load_tensorflow(devices=False)
 import numpy as np, tensorflow as tf
-from ganzoo import cli, fitting, layers, strategies, workers
+from ganzoo import cli, layers
+from ganzoo.devices import strategies, workers
+from ganzoo.training import loop
 
 strategy = strategies.choose("multi-worker")
 rank = strategy.cluster_resolver.task_id
@@ -32,13 +34,13 @@ for number, value in enumerate(state.values()):
     value.assign(np.full(value.shape, 10 + number, value.dtype))
 said["assigned"] = {key: np.array(value).ravel().tolist() for key, value in pool.state().items()}
 
-fit = fitting.fit
+fit = loop.fit
 def watched(model, *arguments, **options):
     result = fit(model, *arguments, **options)
     arrays = {key: np.array(value) for key, value in sorted(model.state().items())}
     said["weights"] = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
     return result
-fitting.fit = watched
+loop.fit = watched
 config, out = sys.argv[1:]
 assert cli.app(["train", config, "-o", out, "--strategy", "multi-worker", "--json"], standalone_mode=False) == 0
 print(json.dumps(said))

@@ -23,7 +23,7 @@ MODEL = {"image_size": 16, "channels": 1, "latent_dim": 4, "w_dim": 4, "mapping_
 MODEL |= {"fmap_base": 16, "fmap_max": 4, "ema_decay": 0.9, "classes": 10}
 # Steps 0, 1 at 8 px with batch 8; 2 to 5 fade 16 px in; 6 and 7 at 16 px.
 GROWTH = {"start_size": 8, "stable": 8, "fade": 24, "batch_sizes": {"8": 8}, "learning_rates": {"16": 3e-3}}
-RUN = {f"model.{key}": value for key, value in MODEL.items()} | {
+RUN = {"model.ema_images": 0} | {f"model.{key}": value for key, value in MODEL.items()} | {
     "data.source": "fashion", "data.size": 16, "data.channels": 1, "data.split": "test",
     "train.batch_size": 4, "train.steps": 8, "train.growth": GROWTH, "train.sample_every": 8, "train.health_every": 0,
     "train.checkpoint_every": 1, "train.keep_checkpoints": 20, "train.log_every": 3,
@@ -345,7 +345,11 @@ def test_a_conditional_model_trains_on_batches_of_your_own(model):
             "sizes are 4, 8, 16, 32, ...; received 9",
         ),
         ("stylegan-lite/ffhq-1024", RUN | {"train.growth": {"stabel": 2}}, 'Did you mean "stable"'),
-        ("stylegan-lite/ffhq-1024", RUN | {"train.g_optimizer.decay": 1.1}, "leave decay and decay_steps out"),
+        (
+            "stylegan-lite/ffhq-1024",
+            RUN | {"train.g_optimizer.decay": 1.1},
+            "leave decay, decay_steps and halve_every out",
+        ),
         (
             "stylegan-lite/ffhq-1024",
             RUN | {"data.source": "lorelei_64", "data.channels": 3, "model.channels": 3},

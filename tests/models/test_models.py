@@ -160,6 +160,8 @@ def after_steps(name, strategy, steps=4):
     with strategy.scope():
         model = tiny.build(name, optimizer=tiny.CALM, **tiny.UNMIXED.get(name, {}))
         normalization.synchronize(model.networks().values())  # what train.sync_batch_norm does
+        for variable in model.trainable_variables:
+            variable.assign(variable.value * tiny.WIDER.get(name, 1))
     start = values(model)
     history = model.fit(tiny.batches(model), steps_per_epoch=steps, verbose=0)
     return start, {key: np.array(v) for key, v in model.training_state().items()}, history.history
@@ -181,8 +183,10 @@ def test_two_replicas_equal_one(name):
             largest[key.split("/")[0]] = max(largest[key.split("/")[0]], np.abs(value).max())
     for key, value in one.items():
         # The order of a sum of gradients changes: where they cancel, its rounding is that of the largest ones.
-        of = largest[key.split("/")[0]] if "_momentum" in key else 0
-        np.testing.assert_allclose(two[key], value, rtol=1e-4, atol=max(1e-6, 1e-5 * of), err_msg=f"{key}: {CAUSE}")
+        # Adam makes of a sum that is rounding alone a step in any direction: two of the four, at most.
+        steps = 2 * tiny.CALM.learning_rate
+        of = max(1e-6, 1e-5 * largest[key.split("/")[0]]) if "_momentum" in key else steps
+        np.testing.assert_allclose(two[key], value, rtol=1e-4, atol=of, err_msg=f"{key}: {CAUSE}")
     for key, value in one_logs.items():
         # A mean logit may lie at zero, where only its absolute rounding says something.
         np.testing.assert_allclose(two_logs[key], value, rtol=1e-5, atol=2e-6, err_msg=f"{key} of the log: {CAUSE}")
@@ -493,13 +497,13 @@ def test_any_size_and_channel_count_is_taken():
 @pytest.mark.parametrize(
     ("images", "word"),
     [
-        (np.zeros((16, 16, 3), np.uint8), "shape"),
+        (np.zeros((16, 16, 5), np.uint8), "shape"),
         (np.zeros((0, 16, 16, 3), np.uint8), "0"),
         (np.zeros((1, 16, 16, 4), np.uint8), "channels"),
         (np.zeros((1, 16, 16, 3), np.int32), "int32"),
         (np.full((1, 16, 16, 3), 255.0), "255"),
         (np.full((1, 16, 16, 3), np.nan), r"\[-1, 1\]"),
-        ("photo.png", "shape"),
+        ("photo.png", "Cannot read photo.png: No such file"),
         ([np.zeros((4, 4, 3)), np.zeros((5, 4, 3))], "shape"),
     ],
 )

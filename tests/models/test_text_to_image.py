@@ -320,7 +320,7 @@ def test_a_hub_encoder_plugs_in_and_is_exported_along(handle, tmp_path):
     answer = serve(text=tf.constant(TEXTS), seed=tf.constant([3, 3], tf.int64))["image_bytes"]
     shown = tf.io.decode_png(answer[0], 1).numpy()
     assert np.abs(shown.astype(int) - made[0]).max() <= 1
-    again = zoo.load(zoo.save(model, tmp_path / "saved"))
+    again = zoo.load(zoo.save(model, tmp_path / "saved"), trust=True)
     np.testing.assert_array_equal(again.generate(TEXTS, seed=3), made)
     with pytest.raises(GanzooError, match="text_dim is 9"):
         tiny.build("text-to-image", encoder=f"hub:{handle}", text_dim=9)

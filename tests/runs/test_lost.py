@@ -181,9 +181,9 @@ LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 if sys.argv[2] == "append":
-    from ganzoo import weights
+    from ganzoo import files
     while True:
-        weights.append_line(sys.argv[3], "x" * 29)
+        files.append_line(sys.argv[3], "x" * 29)
 from ganzoo.cli.app import app
 app(sys.argv[2:])
 """

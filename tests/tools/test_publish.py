@@ -33,7 +33,8 @@ def clone(tmp_path, monkeypatch):
         head = head.replace(given, small)
     toml.write_text(f"{head}[presets.fashion-32.eval]\n{EVAL}\n{rest}", "utf-8")  # few samples, one small extractor
     (tmp_path / "assets" / "weights").mkdir(parents=True)
-    monkeypatch.setattr(presets, "config_folder", lambda: tmp_path / "zoo_configs")
+    for module in (presets, presets.catalogue):
+        monkeypatch.setattr(module, "config_folder", lambda: tmp_path / "zoo_configs")
     monkeypatch.setattr(zoo, "ASSETS", tmp_path / "assets" / "weights")
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
     presets.catalogue._files.cache_clear()

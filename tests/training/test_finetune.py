@@ -20,7 +20,7 @@ def configured(name, train, **overrides):
     """The tiny model of a paper with changes of its train table."""
     tf.keras.utils.set_random_seed(0)
     config = presets.run_config(name, {f"train.{key}": value for key, value in train.items()})
-    adam = dict.fromkeys(tiny.ADAM_OF, presets.OptimizerConfig(learning_rate=2e-4, beta_1=0.5))
+    adam = dict.fromkeys(tiny.OPTIMIZERS, presets.OptimizerConfig(learning_rate=2e-4, beta_1=0.5))
     config = config.model_copy(update={"train": config.train.model_copy(update=adam)})
     return zoo.build(config.model_copy(update={"model": tiny.TINY[name] | overrides}))
 
