@@ -35,9 +35,9 @@ for number, value in enumerate(state.values()):
 said["assigned"] = {key: np.array(value).ravel().tolist() for key, value in pool.state().items()}
 
 fit = loop.fit
-def watched(model, *arguments, **options):
-    result = fit(model, *arguments, **options)
-    arrays = {key: np.array(value) for key, value in sorted(model.state().items())}
+def watched(run, *arguments, **options):
+    result = fit(run, *arguments, **options)
+    arrays = {key: np.array(value) for key, value in sorted(run.model.state().items())}
     said["weights"] = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
     return result
 loop.fit = watched
