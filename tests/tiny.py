@@ -85,7 +85,8 @@ UNMIXED = {
     "cyclegan": {"pool_size": 0},
     "pix2pix": {"norm": "instance", "num_downs": 2},
     "stylegan-lite": {"stddev_group": 1},
-    "text-to-image": {"interpolate": False, "encoder": "embedding"},  # GAN-INT's pairs, the loss of the joint embedding
+    # GAN-INT's pairs, the loss of the joint embedding, and R1 through a batch norm
+    "text-to-image": {"interpolate": False, "encoder": "embedding", "r1_gamma": 0.0},
 }
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).

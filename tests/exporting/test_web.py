@@ -23,6 +23,7 @@ from ganzoo.media import images
 from ganzoo.metrics.features import cache
 from ganzoo.page import BACKEND
 from ganzoo.page import FOLDER as PAGE
+from ganzoo.page import files as page_files
 
 BROWSER = BACKEND.parent
 IN_BROWSER = ("cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
@@ -337,7 +338,7 @@ def test_the_scripts_need_no_build_and_name_no_other_host():
         assert "://" not in code, file
     page = (PAGE / "index.html").read_text("utf-8")
     assert "://" not in page
-    assert {*re.findall(r'(?:href|src)="static/(.*?)"', page)} <= {file.name for file in PAGE.iterdir()}
+    assert {*re.findall(r'(?:href|src)="static/(.*?)"', page)} <= {file.name for file in page_files()}
 
 
 def test_both_backends_offer_the_same():
@@ -369,7 +370,7 @@ def test_the_runtime_is_one_version_with_one_checksum(tmp_path, monkeypatch):
 def test_an_export_holds_what_the_page_asks_for(pages, models, tmp_path):
     folder = exporting.export(models["pix2pix"], tmp_path, formats=["web"], allow_random=True)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    scripts = {f"static/{file.name}" for file in PAGE.iterdir() if file.name != "index.html"}
+    scripts = {f"static/{file.name}" for file in page_files() if file.name != "index.html"}
     wanted = {
         "index.html",
         "manifest.json",
@@ -379,7 +380,7 @@ def test_an_export_holds_what_the_page_asks_for(pages, models, tmp_path):
         *(f"runtime/{name}" for name in runtime.FILES),
     }
     assert files == wanted | scripts
-    assert (folder / "static/backend.js").read_bytes() == (BROWSER / "backend.js").read_bytes()
+    assert (folder / "static/backend.js").read_bytes() == BACKEND.read_bytes()
     (entry,) = json.loads((folder / "models.json").read_text("utf-8"))
     shapes = entry["web"]["networks"]["network"]["inputs"]
     units = sum(int(np.prod(shape)) for name, shape in shapes.items() if name != "images")
