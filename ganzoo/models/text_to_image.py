@@ -356,7 +356,9 @@ class TextToImage(BaseGAN):
             phi = tf.stop_gradient(self.embed(text))  # once a batch
             logs["d_loss"], judgement = self.discriminator_step(image, wrong, phi)
             logs["g_loss"], logs["match_loss"] = self.generator_step(phi, *map(_text_encoder.first_of, (text, *foil)))
-            self.seen.assign(tf.concat([self.seen.value, phi], axis=0)[-SEEN:])
+            replica = tf.distribute.get_replica_context()
+            rows_of_all = replica.all_gather(phi, axis=0) if replica.num_replicas_in_sync > 1 else phi
+            self.seen.assign(tf.concat([self.seen.value, rows_of_all], axis=0)[-SEEN:])
             self.update_ema()
             logs |= judgement
         return self.log(**logs)
