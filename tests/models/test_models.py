@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -543,8 +544,9 @@ def test_senseless_sizes_never_give_a_traceback(name, value):
 
 
 def test_importing_the_models_registers_every_sibling():
-    files = {name for name in dir(models) if not name.startswith("_")}
-    assert {cls.__module__.rsplit(".", 1)[1] for cls in registry.models().values()} <= files
+    folder = Path(models.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    assert {cls.__module__.rsplit(".", 1)[1] for cls in registry.models().values()} == files
 
 
 def test_weights_of_a_wrong_width_are_refused_with_a_diff(tmp_path):
