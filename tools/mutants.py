@@ -270,8 +270,9 @@ REPLICAS, LOGS, AVERAGE = (
     "test_fit_logs_finite_means_and_counts_steps",
     "test_the_average_follows_the_generator",
 )
-SECOND, FROZEN = (
+SECOND, NUMBER, FROZEN = (
     "test_a_second_minimize_of_an_update_is_refused_in_micro_batches",
+    "test_every_update_arrives_under_its_number",
     "test_all_weights_train_but_statistics_and_averages",
 )
 
@@ -322,7 +323,7 @@ FAULTS = {
                 lambda node: ast.Call(node.func, node.args[:3], []),
             )
         ),
-        SECOND,
+        NUMBER,
     ),
     "updates-not-declared": Fault(
         lambda tree: statements(tree, "updates", "return", lambda node: ast.parse("return super().updates").body), ROUNDS

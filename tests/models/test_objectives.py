@@ -260,3 +260,16 @@ def test_a_batch_of_bytes_is_the_batch_of_its_floats(name):
     assert any(stored[key] is not floats[key] for key in stored)
     logs, expected = Watch(model, stored).logs, Watch(tiny.build(name), floats).logs
     assert logs == pytest.approx(expected, rel=1e-5), "what does train_step read of the batch beside self.unpack?"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_update_arrives_under_its_number(name):
+    """In micro-batches each update waits under (player, turn): two of one number would be one."""
+    model = tiny.build(name, optimizer=tiny.SGD)
+    if model.why_not_accumulate():
+        with pytest.raises(GanzooError, match="cannot train in micro-batches"):
+            accumulation.in_parts(model, 1)
+        return
+    logs = accumulation.in_parts(model, 1)(tiny.batch(model))
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    assert model.step.numpy() == 1
