@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import builders, bundled, captions, images, masks, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
@@ -49,7 +49,7 @@ def build(
 
     The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
     "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1, "captions" gives
-    {"image": ..., "text": ..., "wrong": ...}.
+    {"image": ..., "text": ..., "wrong": ...}; "masks" gives {"image": ..., "mask": (B, size, size, 1)}, 1 in the hole.
 
     Args:
         config: what to read and how to fit it.
