@@ -7,6 +7,7 @@ are, but for the training crops of `photos_128`. The sidecars keep upstream pack
 
 import hashlib
 import io
+import itertools
 import json
 import shutil
 import sys
@@ -92,7 +93,7 @@ def photos(full: Path, out: Path) -> None:
         rows += own[np.unique(np.linspace(0, len(own) - 1, PHOTOS_TEST).round().astype(int))].tolist()
     arrays = take_rows(arrays, np.sort(rows))
     blob, offsets = arrays["images_webp"], arrays["images_offsets"]
-    files = [blob[a:b].tobytes() for a, b in zip(offsets, offsets[1:], strict=False)]
+    files = [blob[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
     files = [f if s == "test" else smaller(f) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
     arrays["images_webp"] = np.frombuffer(b"".join(files), np.uint8)
     arrays["images_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
