@@ -1,5 +1,6 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
+from ganzoo.layers.channelwise import ChannelwiseDense
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.history import ImagePool
@@ -12,6 +13,7 @@ from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 __all__ = [
     "BatchNorm",
     "Blur",
+    "ChannelwiseDense",
     "DropFirst",
     "EqualSubfilters",
     "EqualizedConv2D",

@@ -21,11 +21,10 @@ from ganzoo.errors import GanzooError
 from ganzoo.exporting import runtime, web
 from ganzoo.media import images
 from ganzoo.metrics.features import cache
-from ganzoo.page import BACKEND
+from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
-BROWSER = BACKEND.parent
 IN_BROWSER = ("cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 
@@ -379,8 +378,10 @@ def test_an_export_holds_what_the_page_asks_for(pages, models, tmp_path):
         "masks.bin",
         *(f"runtime/{name}" for name in runtime.FILES),
     }
-    assert files == wanted | scripts
-    assert (folder / "static/backend.js").read_bytes() == BACKEND.read_bytes()
+    own = list(BROWSER.glob("*.js"))
+    assert files == wanted | scripts | {f"static/{file.name}" for file in own}
+    for file in own:
+        assert (folder / "static" / file.name).read_bytes() == file.read_bytes()
     (entry,) = json.loads((folder / "models.json").read_text("utf-8"))
     shapes = entry["web"]["networks"]["network"]["inputs"]
     units = sum(int(np.prod(shape)) for name, shape in shapes.items() if name != "images")
