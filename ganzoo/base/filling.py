@@ -49,11 +49,11 @@ def fill(network: Callable, image: tf.Tensor, mask: tf.Tensor, *, size: int, hol
         mixed = tf.where(weight == 1, made, tf.where(weight == 0, crop, crop + weight * (made - crop)))
         return _put(canvas, mixed, y, x), _put(left, now & ~inside, y, x)
 
-    shapes = [tf.TensorShape([None, None, image.shape[-1]]), tf.TensorShape([None, None])]
+    shapes = (tf.TensorShape([None, None, image.shape[-1]]), tf.TensorShape([None, None]))
     canvas, _ = tf.while_loop(
         lambda canvas, left: tf.reduce_any(left),
         step,
-        [canvas, wanted],
+        (canvas, wanted),
         shape_invariants=shapes,
         maximum_iterations=10_000,
     )

@@ -25,7 +25,7 @@ from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
-IN_BROWSER = ("cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
+IN_BROWSER = ("context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 
 
@@ -104,6 +104,28 @@ def test_a_seed_shows_the_picture_of_generate(browser, site, models, name):
             assert_same(shown(page), models[name].generate(1, seed=seed)[0])
         page.get_by_label("Seed 202", exact=True).click()
         assert_same(shown(page), models[name].generate(1, seed=202)[0])
+
+
+def test_what_is_painted_over_is_filled_and_all_else_stays(browser, site, models, tmp_path):
+    photo = picture_file(40, tmp_path / "photo.png")
+    with page_of(browser, site["context-encoder"]) as page:
+        page.get_by_label("Upload a picture").set_input_files(tmp_path / "photo.png")
+        idle(page)
+        assert (shown(page) == photo).all()  # nothing is painted yet
+        page.get_by_label("Width of the brush").fill("4")
+        box = page.locator("canvas.pad").bounding_box()
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+        page.mouse.down()
+        page.mouse.up()
+        idle(page)
+        found = shown(page)
+        painted = (found != photo).any(-1)
+        assert 4 <= painted.sum() <= 30
+        assert np.argwhere(painted).mean(0) == pytest.approx([24, 12], abs=1.5)
+        assert_same(found, models["context-encoder"].generate(photo[None], mask=painted)[0])
+        page.get_by_role("button", name="Undo").click()
+        idle(page)
+        assert (shown(page) == photo).all()
 
 
 def test_truncation(browser, site, models):

@@ -133,7 +133,7 @@ def rectangle(photos, y, x, height, width):
 )
 @pytest.mark.parametrize("region", ["centre", "random"])
 def test_the_hole_is_filled_and_all_else_stays(photos, region, box):
-    model = tiny.build("context-encoder", channels=3, region=region, ema_decay=0.0, overlap=region == "centre")
+    model = tiny.build("context-encoder", channels=3, region=region, ema_decay=0.0, overlap=int(region == "centre"))
     mask = rectangle(photos, *box)
     filled = model.generate(photos, mask=mask)
     assert filled.shape == photos.shape
