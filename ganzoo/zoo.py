@@ -221,7 +221,7 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
 def _folder_weights(folder: Path) -> tuple[Path, str]:
     folder = model_folder(folder.absolute())
     try:
-        manifest = files.parse_json(files.read_text(folder / "manifest.json"), str(folder / "manifest.json"))
+        manifest = files.read_json(folder / "manifest.json")
         return folder / Path(manifest["weights"]).name, str(manifest["sha256"])
     except (GanzooError, KeyError, TypeError) as error:
         raise GanzooError(

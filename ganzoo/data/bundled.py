@@ -7,9 +7,7 @@ or as plain arrays; labels, attributes and splits are plain columns.
 
 import hashlib
 import io
-import json
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +19,7 @@ from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import MAX_BYTES, read_json, read_npz
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "data"
 SYSTEM_FASHION = Path(
@@ -68,7 +67,7 @@ def canonical(source: str) -> str | None:
 
 def facts(name: str) -> dict:
     """The sidecar of a bundled set: upstream packages, licence, attribution, split rule, how it was made."""
-    return json.loads((ASSETS / f"{SETS[name.partition('/')[0]].stem}.json").read_text(encoding="utf-8"))
+    return read_json(ASSETS / f"{SETS[name.partition('/')[0]].stem}.json")
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
@@ -196,7 +195,7 @@ def _fashion_parts():
 def _emoji(vendors: tuple[str, ...]) -> tuple[list[Webp], list[str], dict[str, np.ndarray]]:
     """(picture columns, ids, plain columns) of the vendors; group, name and split come from the index by hexcode."""
     try:
-        rows = json.loads(_path("emoji_64_index.json").read_text(encoding="utf-8"))
+        rows = read_json(_path("emoji_64_index.json"), MAX_BYTES)
     except (OSError, ValueError) as error:
         raise GanzooError(f"Cannot read the index of emoji_64: {error}.") from error
     index = {row["hexcode"]: row for row in rows}
@@ -283,12 +282,9 @@ def _load(stem: str) -> dict[str, np.ndarray]:
 @lru_cache(maxsize=4)
 def _read_npz(path: Path, _modified: int) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GanzooError(
-            f"Cannot read the data file {path}: {error}. Install ganzoo again, or check GANZOO_DATA."
-        ) from error
+        return read_npz(path, f"The data file {path}")
+    except GanzooError as error:
+        raise GanzooError(f"{error} Install ganzoo again, or check GANZOO_DATA.") from error
 
 
 def _plain(name: str) -> str:

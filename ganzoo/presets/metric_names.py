@@ -8,12 +8,14 @@ A *stem* is what a user asks for and leaves out what a preset knows: `fid`, `fid
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
 
 # Metrics on features of an extractor, and the better side; "" where a number alone is neither good nor bad.
@@ -240,6 +242,10 @@ def _short(value) -> str:
     return text[:8] if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 # ---- JSON lines ------------------------------------------------------------------------------------------------------
 def append(path: str | Path, records: list[dict]) -> None:
     """Appends one JSON line a record, in one write: a reader, or a crash, never sees half of the list's lines mixed
@@ -261,20 +267,14 @@ def read(path: str | Path) -> list[dict]:
     Raises:
         GanzooError: the file cannot be read, or a line is no record.
     """
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    lines = text.split("\n")  # not splitlines: a note may hold other line ends
-    try:
-        found = (
-            json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines if line.strip()]
-        )
-    except ValueError as error:
-        raise GanzooError(f"{path} holds no JSON lines: {error}.") from error
+    path = files.shown(path)
+    text = files.read_text(path, files.MAX_BYTES)
+    found = files.parse_json(text, path) if text.lstrip().startswith("[") else files.parse_json_lines(text, path)
     for entry in found:
-        if not isinstance(entry, dict) or not isinstance(entry.get("value"), int | float) or "metric" not in entry:
+        if not isinstance(entry, dict) or not _is_number(entry.get("value")) or "metric" not in entry:
             raise GanzooError(f'{path} holds no results of ganzoo evaluate: a record needs "metric" and "value".')
+        if not _is_number(entry.get("std") or 0):
+            raise GanzooError(f'{path}: the "std" of {entry["metric"]!s:.80} is no finite number.')
     if not found:
         raise GanzooError(f"{path} holds no record.")
     return found
