@@ -36,7 +36,7 @@ class PictureSource(Source):
         self.size, self.load_size = config.size, config.load_size or config.size
         if self.load_size < self.size:
             raise GanzooError(f"data.load_size ({self.load_size}) must not be smaller than data.size ({self.size}).")
-        self.records = open_records(config.source, self.split, self.shape)
+        self.records = open_records(config.source, self.split, self.shape, config.hold_out)
         self.skipped = list(self.records.skipped)
         self._usable = np.arange(len(self.records))
         self.in_memory = len(self.records) * self.load_size**2 * sum(self.channels) <= MEMORY_LIMIT

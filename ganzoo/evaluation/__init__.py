@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from ganzoo import data as data_layer
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.data.bundled import canonical
@@ -32,6 +33,7 @@ from ganzoo.presets.metric_names import FEATURE_METRICS, Protocol, compare, comp
 
 __all__ = ["compare", "compare_all", "evaluate", "evaluate_folder"]
 
+TRAINED_ON = "measured on the training pictures: these data have no test split, and none was held back"
 ANCHORS = ("floor", "ceiling")
 
 
@@ -147,12 +149,15 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     if model.weights_source == "random" and not int(model.step.numpy()):
         raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")
     run = model.run_config or presets.run_config(model.paper)
-    config = (run if data is None else presets.run_config(run, {"data.source": str(data)})).data
+    other = data is not None and str(data) != run.data.source
+    config = (presets.run_config(run, {"data.source": str(data), "data.hold_out": None}) if other else run).data
     asked = selection.asked_for(selection.defaults(model, config) if metrics is None else metrics)
     named = [p.n for p in asked if model.task == "image" or p.metric in FEATURE_METRICS]
     items = _count(n)
     n = _count(selection.one_of("sample count", named, n))
-    split = selection.one_of("split", [p.split for p in asked], split) or config.test_split
+    split, remark = selection.one_of("split", [p.split for p in asked], split), ""
+    if not split:
+        split, remark = _reference(config, other)
     asked = selection.for_model(asked, model, config)
     if model.task != "image":
         n = n or selection.preset_of(model).eval.n
@@ -161,10 +166,21 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
         ways = model.directions or ("a2b",)
         directions = tuple(d for d in ways if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
         split = split.rstrip("AB")
-    subjects = [Subject(model, config, n=n, split=split, seed=seed, direction=d) for d in directions]
+    shared = {"n": n, "split": split, "seed": seed, "remark": remark}
+    subjects = [Subject(model, config, direction=d, **shared) for d in directions]
     for subject in subjects:
         _prepare(subject.sets, asked)
     return subjects, asked, items
+
+
+def _reference(config: presets.DataConfig, other: bool) -> tuple[str, str]:
+    """(split that a model is measured against, what is to be said of it). Of other data than its own, without a test split,
+    that is all of them; of its own the training pictures."""
+    if data_layer.has_split(config, config.test_split):
+        return config.test_split, ""
+    if other:
+        return "all", ""
+    return config.split, TRAINED_ON
 
 
 def _described(config: presets.DataConfig) -> str:
@@ -211,7 +227,7 @@ def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | No
     for anchor in which[1:]:
         measured = measure(subject, anchor, protocol.metric, protocol.n or items)
         limits |= {anchor: measured[2].value} if measured else {}
-    full = Protocol(name, count, None, None, subject.split)
+    full, score = Protocol(name, count, None, None, subject.split), score.also(subject.remark)
     more = facts | {"n": count, "n_reference": score.n_reference or count, "seed": subject.seed}
     return _record(full, score, more, limits, began)
 
@@ -239,6 +255,8 @@ def _of_features(
         count, reference = (sets.count(name, extractor) for name in ("fake", "reference"))
     if remarks:
         score = score.also(*_remarks(sets))
+    if subject is not None:
+        score = score.also(subject.remark)
     full = Protocol(protocol.metric, count, extractor.name, extractor.resize, facts["split"])
     more = facts | {"n": count, "n_reference": reference, "seed": seed, "extractor_sha256": extractor.sha256}
     return _record(full, score, more, limits, began)

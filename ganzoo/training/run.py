@@ -18,7 +18,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
-from ganzoo.training import divergence, loop, monitors
+from ganzoo.training import divergence, held_out, loop, monitors
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle
@@ -91,6 +91,7 @@ def train(
             out=run_dir,
             config=model.run_config,
             source=settled.source,
+            held_out=loop.held_out(settled.source),
             model=model,
             segments=segments,
             resume=resume,
@@ -264,7 +265,9 @@ def _begin(run: Run) -> int:
         if run.changed:
             changes.note(out, start, "settings", f"Resumed with other settings: {run.changed}.")
         changes.forget_rollbacks_after(out, start)
-        files.write_bytes(out / "data.json", json.dumps(run.source.summary(), indent=1).encode())
+        files.write_bytes(
+            out / "data.json", json.dumps(run.source.summary() | {"grids": held_out.kind(run)}, indent=1).encode()
+        )
         began = {
             "init": run.init and str(run.init),
             "transfer": moved and moved.facts(),
@@ -320,6 +323,7 @@ def _finish(run: Run, result: RunResult) -> None:
     facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": run.source.summary()}
     facts |= read_json(run.out / "began.json")  # also of a run that went on
     zoo.save(run.model, run.out / "model", extra=facts)
+    held_out.write(run)
     report.write_run_report(run.out)
 
 
