@@ -10,6 +10,7 @@ command that was typed, to signals, memory and files, and without the seconds th
 """
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import queue
@@ -23,6 +24,7 @@ from typing import NamedTuple
 from ganzoo.devices.quiet import load_tensorflow
 
 FORK = multiprocessing.get_context("fork")
+LOADED = ("ganzoo.training", "ganzoo.importers", "ganzoo.explore", "ganzoo.evaluation", "trimesh", "rich.console")
 ROOM = 4 * 2**30  # bytes of memory that a process may take beyond what it begins with
 
 
@@ -94,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a process that was forked cannot share a GPU
     load_tensorflow(devices=False)
+    for name in LOADED:
+        importlib.import_module(name)
     rows, start = [], time.monotonic()
     print(f"{'section':<10} {'attack':<36} {'tries':>6} {'failed':>6} {'time':>8}")
     for section in sections:
