@@ -113,7 +113,9 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
             f"{model.full_name} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
         )
     if inputs:
-        return np.concatenate([model.generate(images=images.at_most(images.read_image(path), LARGEST)[None]) for path in inputs])
+        return np.concatenate(
+            [model.generate(images=images.at_most(images.read_image(path), LARGEST)[None]) for path in inputs]
+        )
     return model.generate(n, seed=seed)
 
 

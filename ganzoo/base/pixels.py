@@ -9,7 +9,6 @@ from ganzoo.errors import GanzooError
 from ganzoo.media import images as media
 from ganzoo.media import shapes3d
 
-
 LARGEST = 2**22  # pixels of an input; a network like pix2pix's takes about 180 bytes for each
 MOST = 2**29  # pixels of all inputs of one call
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.model import shape_text
 from ganzoo.base.segments import Segment, images_seen
-from ganzoo.devices import precision, strategies, workers
+from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
@@ -81,6 +82,7 @@ def train(
             folder.sweep(run_dir)
             if before is not None:
                 changed = _changed(run_dir, before, settled, accept_changes)
+                _remark_on(run_dir, before)
         changed = workers.from_chief(scope, changed.encode()).decode()
         told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
         if not chief:
@@ -183,6 +185,20 @@ def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> st
     return told
 
 
+def _remark_on(out: Path, before: RunConfig) -> None:
+    """Says what may be otherwise than the run left it, though it is nothing to refuse."""
+    steps = checkpoint.steps(out / "checkpoints")
+    if steps is not None and steps != before.train.steps:
+        loop.say(
+            f"{out}/config.toml asks for {before.train.steps} steps; when its newest state was saved, for {steps}."
+        )
+    if damaged := changes.damaged(out):
+        loop.say(
+            f"{damaged} damaged row(s) of {out / changes.FILE} are left out; if one was a rollback, the learning rates are twice "
+            "what they were."
+        )
+
+
 def _other_data(before: dict, source: data.Source) -> list[str]:
     """A sentence if the run was begun with other pictures under the same name."""
     if before.get("fingerprint") in (None, source.fingerprint):
@@ -216,6 +232,7 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
             f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
         )
     loop.divide(model, config.train)
+    _batch_fits(model, config)
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(source, segment.size)
@@ -225,6 +242,17 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
         data.check_texts(source, column)
     _same_pictures(model, source)
     return model, segments
+
+
+def _batch_fits(model: BaseGAN, config: RunConfig) -> None:
+    """Refuses a batch that alone takes more than the machine's memory."""
+    shapes = [[side or config.data.size for side in spec.shape[1:]] for spec in model.batch_signature().values()]
+    size = 4 * config.train.batch_size * sum(map(math.prod, shapes))
+    if size > machine.memory():
+        raise GanzooError(
+            f"A batch of {config.train.batch_size:,} takes {size / 2**30:,.0f} GiB, and this machine has "
+            f"{machine.memory() / 2**30:.0f}: lower train.batch_size."
+        )
 
 
 def _begin(run: Run) -> int:
