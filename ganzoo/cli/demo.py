@@ -16,7 +16,7 @@ def demo(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The folder to write; an earlier demo's is replaced.")
     ] = Path("demo"),
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of fine-tuning.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of fine-tuning.")] = 240,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

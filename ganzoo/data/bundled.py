@@ -77,8 +77,8 @@ def columns(name: str) -> dict[str, np.ndarray]:
         counts = {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")}
         labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]]).astype(np.int64)
         return {"label": labels, "split": np.repeat(list(counts), list(counts.values()))}
-    if name == "emoji_64":
-        return _emoji(VENDORS)[2]
+    if name.partition("/")[0] == "emoji_64":
+        return _emoji_parts(name)[-1]
     arrays = _load(SETS[name].stem)
     plain = {k: v for k, v in arrays.items() if not k.endswith(("_webp", "_offsets"))}
     if "voxels" in plain:
@@ -105,7 +105,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
     elif shape == "unpaired":
         parts, splits, ids, origin = _emoji_domains(name)
     elif head == "emoji_64":
-        parts, splits, ids, origin = _emoji_parts(name)
+        parts, splits, ids, origin, _ = _emoji_parts(name)
     else:
         arrays = _load(SETS[head].stem)
         parts = [Webp(arrays[f"{c}_webp"], arrays[f"{c}_offsets"], c in GRAY) for c in SETS[head].columns[shape]]
@@ -221,7 +221,7 @@ def _emoji_parts(name: str):
     if part and part not in VENDORS:
         raise GanzooError(f'The bundled set emoji_64 has no part "{part}".{nearest(part, VENDORS)}')
     pictures, ids, plain = _emoji(vendors)
-    return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}")
+    return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}"), plain
 
 
 def _emoji_domains(name: str):
