@@ -56,7 +56,7 @@ def test_demo_measures_fine_tuning_on_held_out_pairs(done):
 
 
 def test_the_demo_fine_tunes_to_other_pictures(done, demo):
-    out, result, _ = done
+    out, _, _ = done
     pairs = sorted((out / "faces" / "A").iterdir()), sorted((out / "faces" / "B").iterdir())
     assert [path.name for path in pairs[0]] == [path.name for path in pairs[1]]
     assert len(pairs[0]) > 80
@@ -66,7 +66,7 @@ def test_the_demo_fine_tunes_to_other_pictures(done, demo):
 
 
 def test_the_overview_shows_every_model(done, demo):
-    out, result, _ = done
+    out, _, _ = done
     sheet = images.read_image(out / "samples" / "overview.png")
     assert sheet.shape == (demo.BLOCK + demo.CAPTION + 16, 4 * (demo.BLOCK + 8) + 8, 3)
     parts = [
