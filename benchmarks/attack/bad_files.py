@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.attack.table import Row, apart
+from ganzoo.errors import LONGEST
 
 SLOW = 20.0  # seconds of this process in which the worst file is refused
 Case = tuple[str, Callable[[], object]]
@@ -52,7 +53,7 @@ def fault(read: Callable[[], object]) -> str:
         return found if isinstance(found, str) else ""
     except GanzooError as error:
         text = str(error)
-        if len(text) > 2000 or text.count("\n") > 15:
+        if len(text) > LONGEST or text.count("\n") > 15:
             return f"no sentence: {text[:300]}"
         try:
             text.encode()
@@ -542,7 +543,7 @@ def _refused(words: list[str]) -> str | None:
         return "cannot be printed"
     if code != 2:
         return f"code {code}: {text[-300:] or printed.getvalue()[-300:]}"
-    return None if "Error: " in text and len(text) < 2500 else f"no sentence: {text[-300:]}"
+    return None if "Error: " in text and len(text) <= LONGEST + 100 else f"no sentence: {text[-300:]}"
 
 
 GROUPS: dict[str, Callable[[Path], Iterator[Case]]] = {

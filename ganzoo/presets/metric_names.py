@@ -83,7 +83,7 @@ class Protocol:
     def better(self) -> str:
         """ "lower", "higher", or "" where no side is better or the metric is not ours."""
         known = FEATURE_METRICS | OTHER_METRICS
-        return known.get(self.metric, known.get(re.sub(r"[1-9]\d*k?$", "", self.metric), ""))
+        return known.get(self.metric, known.get(re.sub(r"[1-9]\d{0,11}k?$", "", self.metric), ""))
 
     @property
     def stem(self) -> str:
@@ -103,8 +103,8 @@ def parse(text: str) -> Protocol:
         GanzooError: the name has not one of the shapes above.
     """
     head, *rest = str(text).split("_")
-    counted = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)([1-9]\d*)(k?)", head)
-    if len(rest) >= 2 and re.fullmatch(r"n[1-9]\d*", rest[0]):
+    counted = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)([1-9]\d{0,11})(k?)", head)
+    if len(rest) >= 2 and re.fullmatch(r"n[1-9]\d{0,11}", rest[0]):
         protocol = Protocol(head, int(rest[0][1:]), None, None, "_".join(rest[1:]))
     elif len(rest) >= 3 and counted and counted[1] in FEATURE_METRICS:
         n = int(counted[2]) * (1000 if counted[3] else 1)
@@ -127,7 +127,7 @@ def parse_stem(text: str) -> Protocol:
         GanzooError: no such metric, with the nearest.
     """
     head, *rest = str(text).strip().split("_")
-    counted = re.fullmatch(r"(.*?[a-z])(?:([1-9]\d*)(k?))?", head)
+    counted = re.fullmatch(r"(.*?[a-z])(?:([1-9]\d{0,11})(k?))?", head)
     name = head if head in OTHER_METRICS or not counted else counted[1]
     if name in FEATURE_METRICS:
         n = int(counted[2]) * (1000 if counted[3] else 1) if counted[2] else None
@@ -137,7 +137,7 @@ def parse_stem(text: str) -> Protocol:
         return Protocol(name, n, extractor, resize, "_".join(rest[2:]))
     if name not in OTHER_METRICS:
         raise GanzooError(f'There is no metric "{head}".{nearest(name, [*FEATURE_METRICS, *OTHER_METRICS])}')
-    if rest and not re.fullmatch(r"n[1-9]\d*", rest[0]):
+    if rest and not re.fullmatch(r"n[1-9]\d{0,11}", rest[0]):
         raise GanzooError(f'"{text}" names no metric: {name} takes no extractor. It is written "{head}".')
     return Protocol(head, int(rest[0][1:]) if rest else None, None, None, "_".join(rest[1:]))
 
