@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 LONGEST = 3000  # characters of a sentence: what arrived may be a name of a million
 
 
@@ -16,8 +15,13 @@ class GanzooError(ValueError):
     _keras_call_info_injected = True  # else Keras buries the sentence in a page of call arguments
 
     def __init__(self, sentence: object = ""):
-        text = str(sentence).encode("utf-8", "replace").decode()
-        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}")
+        super().__init__(clipped(str(sentence)))
+
+
+def clipped(text: str) -> str:
+    """A text that can be printed and is at most LONGEST characters long: a longer one loses its middle."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

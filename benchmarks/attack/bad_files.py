@@ -494,6 +494,8 @@ def commands(folder: Path) -> Iterator[Case]:
         for option in ("--steps", "--batch-size", "--seed")
         for number in huge
     ]
+    lines += [["evaluate", "gan", "--seed", number, "-n", "2"] for number in huge[:2]]
+    lines += [["demo", "-o", out, option, number] for option in ("--seed", "--steps") for number in huge]
     lines += [["explore", "walk", "gan", number, "-o", f"{out}.gif"] for number in huge]
     settings = (
         "model.hidden=1000000000", "model.hidden=999999999999999999", "model.latent_dim=4000000000", "model.hidden=1e999", "model.hidden=nan",

@@ -120,4 +120,4 @@ def load_tensorflow(seed: int = 0, *, devices: bool = True) -> None:
     if devices:
         with without_noise():  # device set-up talks too, and would do so at the first operation
             tensorflow.config.list_logical_devices()
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed % 2**32)  # NumPy takes no more; what draws from a longer one says what it takes

@@ -17,6 +17,7 @@ from pathlib import Path
 from ganzoo import data as data_layer
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
+from ganzoo.base.rows import row_seeds
 from ganzoo.data.bundled import canonical
 from ganzoo.data.sources.opening import open_records
 from ganzoo.data.task_shapes import task_shape
@@ -145,6 +146,7 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     """What is measured, by which metrics, and the test items of metrics without an extractor (None: all).
 
     A model of two domains gives two: a2b against testB, b2a against testA."""
+    row_seeds(seed, 1)  # a bad seed is said before anything is measured
     model = model_or_name if isinstance(model_or_name, BaseGAN) else zoo.load(model_or_name)
     if model.weights_source == "random" and not int(model.step.numpy()):
         raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")

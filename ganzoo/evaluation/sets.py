@@ -210,7 +210,7 @@ class Subject:
     @cached_property
     def untrained(self) -> BaseGAN:
         """The same class with the random weights of a fixed seed."""
-        keras.utils.set_random_seed(self.seed)
+        keras.utils.set_random_seed(self.seed % 2**32)
         return zoo.build(self.model.run_config)
 
     def rows_of(self, splits: np.ndarray) -> np.ndarray:
