@@ -19,9 +19,11 @@ from ganzoo.data import bundled
 from ganzoo.data.recipes.fluent_edges_128 import edges
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
+from ganzoo.training.monitors import spread
 
 MARK = "demo.json"  # in a folder that a demo wrote: the next demo may replace it
 STEPS = 240  # of the fine-tuning
+CHOSEN_FROM = 24  # held-out pairs of which the best are shown
 ROWS = 8  # pictures that are compared, and shown of each image model
 BLOCK, ACROSS, CAPTION = 256, 4, 22  # pixels of a model's part of the overview, parts in a row, pixels of a caption
 OTHERS = "emoji_64/noto"  # other pictures than those of any shipped image model of pairs
@@ -137,9 +139,11 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
     model = zoo.load(name)
     loaded = time.perf_counter()
     if type(model).task == "latent":
-        made = model.pictures(model.examples(64, seed))
-        sheet, what = images.grid(made), "64 samples"
-        block = tiled(made)
+        samples, what = model.examples(64, seed), "64 samples"
+        if model.makes == "voxels":
+            samples, what = surest(model, samples), "64 samples, the surest first in the eyes of its D"
+        made = model.pictures(samples)
+        sheet, block = images.grid(made), tiled(made)
     elif type(model).task == "text":
         config = model.run_config.data
         texts = data.open_source(config, config.test_split).sentences(ROWS)
@@ -149,12 +153,15 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
         block = tiled(np.concatenate([made[i * ROWS : i * ROWS + fits] for i in range(min(fits, ROWS))]))
         what = "held-out sentences, a row of samples each"
     else:
-        pairs = held_out(model, ROWS)
-        if "target" in pairs:
-            rows = [pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"]]
-            what = "held-out inputs, outputs, originals"
+        if model.run_config.data.shape == "paired":
+            pairs = held_out(model, CHOSEN_FROM)
+            made = sampling_of(model, pairs["input"], seed)
+            best = np.argsort([error(*both) for both in zip(made, pairs["target"], strict=True)])[:ROWS]
+            rows = [pairs["input"][best], made[best], pairs["target"][best]]
+            what = f"inputs, outputs, originals: the best {len(best)} of {len(made)} held-out pairs"
         else:
-            rows, what = sampling.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
+            rows = sampling.translations(model, held_out(model, ROWS), seed)
+            what = "held-out A, as B, back; B, as A, back"
         sheet = pair_sheet(*rows)
         pairs = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
         block = tiled(np.stack([picture for pair in pairs for picture in pair]))
@@ -171,9 +178,16 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
     }, block
 
 
+def surest(model: Any, samples: np.ndarray) -> np.ndarray:
+    """Samples in another order: first those that the model's D takes for real with the largest logits."""
+    logits = np.asarray(model.networks()["discriminator"](samples, training=False)).reshape(len(samples), -1)
+    return samples[np.argsort(-logits.mean(1))]
+
+
 def tiled(pictures: np.ndarray) -> np.ndarray:
-    """As many pictures (n, H, W, C) as fit into uint8 (BLOCK, BLOCK, 3), an even number of them in a row."""
-    columns = max(2, BLOCK // pictures.shape[1] // 2 * 2)
+    """As many pictures (n, H, W, C) as fit into uint8 (BLOCK, BLOCK, 3), an even number of them in a row. Larger ones
+    are made smaller: four in a row."""
+    columns = max(4, BLOCK // pictures.shape[1] // 2 * 2)
     side = BLOCK // columns
     cells = [images.fit_image(images.to_channels(picture, 3), side) for picture in pictures[: columns**2]]
     return images.fit_image(images.grid(cells, columns, pad=0), BLOCK, "pad")
@@ -207,9 +221,10 @@ def faces(folder: Path) -> Path:
 
 
 def held_out(model: Any, n: int) -> dict[str, np.ndarray]:
-    """The first `n` pairs (of two domains, pictures of each) that the model has not trained on, uint8 (n, H, W, C)."""
+    """`n` pairs (of two domains, pictures of each) that the model has not trained on, evenly over all of them, which may be in
+    the order of what they show: uint8 (n, H, W, C)."""
     config = model.run_config.data
-    return data.open_source(config, config.test_split).take(n)
+    return spread(data.open_source(config, config.test_split), n)
 
 
 def sampling_of(model: Any, inputs: np.ndarray, seed: int) -> np.ndarray:
