@@ -249,10 +249,13 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
 
 
 def _manifest(folder: Path) -> dict:
-    found = files.read_json(folder / "manifest.json")
-    if not isinstance(found, dict):
-        raise GanzooError(f"{folder / 'manifest.json'} is no manifest: it holds no table.")
-    return found
+    try:
+        found = files.read_json(folder / "manifest.json")
+        return found if isinstance(found, dict) else {}
+    except GanzooError as error:
+        raise GanzooError(
+            f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}"
+        ) from error
 
 
 def _folder_weights(folder: Path) -> tuple[Path, str]:
