@@ -253,9 +253,7 @@ def _manifest(folder: Path) -> dict:
         found = files.read_json(folder / "manifest.json")
         return found if isinstance(found, dict) else {}
     except GanzooError as error:
-        raise GanzooError(
-            f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}"
-        ) from error
+        raise GanzooError(f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}") from error
 
 
 def _folder_weights(folder: Path) -> tuple[Path, str]:
