@@ -55,26 +55,19 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, **model_o
     arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
     if folder is not None:
         _compare_settings(folder)
-    with _bounded(path, arrays) if folder is not None else contextlib.nullcontext():
-        model = build(config)
+    model = build(config, most=None if folder is None else _most(path, arrays))
     model.weights_source = _fill(model, path, arrays, digest)
     return model
 
 
-@contextlib.contextmanager
-def _bounded(path: Path, arrays: Mapping):
-    """While the body runs, variables take little more memory than the arrays of the file, their averages and slots would.
-
-    Raises:
-        GanzooError: they would take more: the settings are not those of these weights. Before the memory is taken.
-    """
+def _most(path: Path, arrays: Mapping) -> tuple[int, str]:
+    """How many numbers a model may have that is filled from these arrays of a file (theirs, their averages and slots), and
+    what is said of one with more: the settings are not those of these weights."""
     held = sum(array.size for array in arrays.values())
-    sentence = (
+    return 8 * held + SPARE, (
         f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
         "together, or one of them was edited."
     )
-    with _at_most(8 * held + SPARE, sentence):
-        yield
 
 
 @contextlib.contextmanager
@@ -107,20 +100,24 @@ def _compare_settings(folder: Path) -> None:
         )
 
 
-def build(config: RunConfig) -> BaseGAN:
+def build(config: RunConfig, *, most: tuple[int, str] | None = None) -> BaseGAN:
     """The compiled model of a run's options with random weights.
 
+    Args:
+        most: how many numbers it may have, and what is said of more; by default as many as the machine's memory holds.
+
     Raises:
-        GanzooError: unknown paper or argument, or a value of another type or out of range.
+        GanzooError: unknown paper or argument, a value of another type or out of range, or more numbers than `most`, before
+            their memory is taken.
     """
     config = complete(config)
-    room = memory()
-    sentence = (
-        f"{config.name} with {config.model} has more numbers than the {room / 2**30:.0f} GiB of memory of this machine hold: "
-        "lower its widths."
+    most = most or (
+        memory() // 4,
+        f"{config.name} with {config.model} has more numbers than the {memory() / 2**30:.0f} GiB of memory of this machine "
+        "hold: lower its widths.",
     )
     try:
-        with _at_most(room // 4, sentence):
+        with _at_most(*most):
             model = registry.models()[config.name](**config.model)
     except GanzooError:
         raise
