@@ -20,7 +20,7 @@ from ganzoo.doctor import small
 from ganzoo.presets import config_toml
 
 STEPS = 6
-WRITES = 12  # of a run up to its second checkpoint: each of them is killed before and after it
+WRITES = 9  # of a run up to its second checkpoint: it is killed before and after each of them
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDS = {0, 130, *(-number for number in SIGNALS)}  # 130: it has saved its state
 COMPARED = (
@@ -49,7 +49,7 @@ def kills(folder: Path, few: bool) -> Iterator[Row]:
     for number in SIGNALS:
         name = signal.Signals(number).name
         killed = Killed(file, folder / name)
-        for _ in range(1 if few else 6):
+        for _ in range(1 if few else 5):
             killed.once(functools.partial(_later, seconds=draw.uniform(0, seconds), number=number))
         yield killed.row(f"{name} at random moments", wanted)
 
