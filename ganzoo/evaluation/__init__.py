@@ -57,7 +57,8 @@ def evaluate(
         model_or_name: a model, or what `load` takes. A model that was never trained is refused.
         data: another source than the model's own; it needs a test split, or `split`.
         metrics: names or stems ("fid", "fid_fashion-cnn", "l1"; see `ganzoo.presets.metric_names`). A bare name takes the extractor
-            that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task.
+            that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task; of
+            these, a warning names what the data are too few or too small for.
         n: samples, by default the preset's (5,000); of an image model, and of metrics without an extractor, test items,
             by default all.
         seed: of the samples and of KID's subsets.
@@ -75,7 +76,7 @@ def evaluate(
         GanzooError: unknown metric, random weights, or data that a metric cannot use.
     """
     subjects, asked, items = _subjects(model_or_name, data, metrics, n=n, seed=seed, split=split)
-    found = []
+    found, left = [], {}
     with bar(progress) as report:
         weights, sha256 = records.weights_of(subjects[0].model)
         for subject in subjects:
@@ -90,7 +91,13 @@ def evaluate(
                 "pictures": _described(config),
                 "split": subject.split,
             }
-            found += [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
+            for protocol in asked:
+                try:
+                    found.append(_of_model(protocol, subject, facts, items, anchors))
+                except GanzooError as error:
+                    if metrics is not None:
+                        raise
+                    left[str(error)] = [*left.get(str(error), []), protocol.stem]
         if sheet is not None:
             text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
             first = subjects[0]
@@ -99,6 +106,10 @@ def evaluate(
             else:
                 drawn = scores.sheet(first, selection.for_copies(asked, first.model))
             images.write_png(sheet, drawn, text)
+    if left and not found:
+        raise GanzooError(next(iter(left)))
+    for why, names in left.items():
+        warnings.warn(f"Not measured: {', '.join(dict.fromkeys(names))}. {why}", MetricWarning, stacklevel=2)
     if out is not None:
         metric_names.append(out, found)
     return found

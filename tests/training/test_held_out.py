@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.offline import check_offline
 
-from ganzoo import data, evaluation, presets, training
+from ganzoo import data, evaluation, metrics, presets, training
 from ganzoo.doctor import small
 from ganzoo.media import images
 
@@ -77,6 +77,9 @@ def test_evaluate_measures_a_run_on_what_was_held_back(run, tmp_path):
     facts = json.loads((run / "held_out.json").read_text())
     assert record["metric"] == "l1_n3_test"
     assert record["value"] == pytest.approx(facts["l1"], abs=2e-3)
+    with pytest.warns(metrics.MetricWarning, match="Not measured: "):  # three pairs are few neighbours
+        found = evaluation.evaluate(str(run), metrics=None)
+    assert {record["metric"].split("_")[0] for record in found} >= {"l1", "l1-copy", "psnr", "ssim"}
     other = pairs(tmp_path / "other", 5)
     (record,) = evaluation.evaluate(str(run), str(other), metrics=["l1"])
     assert record["metric"] == "l1_n5_all"  # the model has never seen any of them
