@@ -84,12 +84,11 @@ def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):
 
 def test_every_module_has_a_row():
     names = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    names = {
-        name
-        for name in names
-        if is_module(("ganzoo", name)) and name not in ("__init__", "__pycache__", "assets", "zoo_configs")
-    }
-    assert names <= set(ROW), f"tell test_architecture.ROWS where {sorted(names - set(ROW))} belong"
+    others = ("__init__", "__pycache__", "assets", "zoo_configs")
+    names = {name for name in names if is_module(("ganzoo", name)) and name not in others}
+    assert names == set(ROW), (
+        f"test_architecture.ROWS: {sorted(names - set(ROW))} are new, {sorted(set(ROW) - names)} gone"
+    )
 
 
 @pytest.mark.parametrize(
