@@ -1,7 +1,7 @@
 """Pictures out of a loaded model and into PNG files that say where they came from.
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
-`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction`, `psi`,
+`weights` (`weights_source`, with the first digits of the hash), `seed`, `ganzoo` (the version), `licence` and `attribution`, and `direction`, `psi`,
 `cutoff` and `label` where they were asked for; those of the command line also how to make them again (`ganzoo.replay`).
 """
 
@@ -41,6 +41,9 @@ class Written:
 def facts(model: Any, seed: int, **options: Any) -> dict[str, str]:
     """What a picture that `model` made with `seed` and other arguments of `generate` says of itself."""
     text = {"model": model.full_name, "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    if model.passport is not None:  # derived pictures are under what the weights are under
+        text |= {"licence": model.passport.licence}
+        text |= {"attribution": model.passport.attribution} if model.passport.attribution else {}
     text |= {name_of(name): str(value) for name, value in options.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 

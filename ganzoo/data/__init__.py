@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
+from ganzoo.data.licence import passport
 from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
 from ganzoo.data.source import Source as Source
@@ -30,6 +31,7 @@ __all__ = [
     "check_texts",
     "has_pairs",
     "open_source",
+    "passport",
     "remarks",
     "synthetic",
 ]
