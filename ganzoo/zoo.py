@@ -165,6 +165,18 @@ def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights
     return _fill(model, path, *weights.read(path, sha256), assign)
 
 
+def arguments_of(source, folder: Path | None, config: RunConfig) -> dict | None:
+    """The constructor's arguments of the model whose weights `load_into` takes from the same source; None for a file, which
+    does not say them."""
+    if source == "default":
+        kept = presets.run_config(folder / "config.toml" if folder is not None else config.full_name)
+    elif (home := model_folder(Path(source).expanduser().absolute())) if Path(source).expanduser().is_dir() else None:
+        kept = presets.run_config(home / "config.toml")
+    else:
+        return None
+    return complete(kept).model
+
+
 def _fill(model: BaseGAN, path: Path, arrays: dict, digest: str, assign=weights.assign) -> str:
     for average in (name for name in model.network_names if name.startswith("ema_")):
         if not any(key.startswith(f"{average}/") for key in arrays):

@@ -6,12 +6,14 @@ from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 
 __all__ = [
     "BatchNorm",
     "Blur",
     "DropFirst",
+    "EqualSubfilters",
     "EqualizedConv2D",
     "EqualizedDense",
     "ImagePool",
@@ -19,6 +21,7 @@ __all__ = [
     "MaskedDropout",
     "Maxout",
     "MinibatchStddev",
+    "PixelShuffle",
     "ReflectPad",
     "RowUniform",
     "StyleEpilogue",
