@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from support import quick
 
 import ganzoo
 from ganzoo import presets, registry
@@ -20,7 +21,7 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors files page registry losses penalties augment schedules presets weights devices layers media",
+    1: "errors files page registry replay losses penalties augment schedules presets weights devices layers media",
     2: "base",
     3: "models data metrics runs sampling client",
     4: "zoo explore report",
@@ -215,6 +216,16 @@ def test_every_folder_of_tests_is_a_room():
     assert folders <= rooms | beside, f"no room of that name: {sorted(folders - rooms - beside)}"
     loose = {path.stem.removeprefix("test_") for path in (REPO / "tests").glob("test_*.py")}
     assert not loose & {name for name in ROW if (PACKAGE / name).is_dir()}, "a room's tests stand in its folder"
+
+
+def test_the_quick_tests_are_of_every_room():
+    tests = REPO / "tests"
+    for path, names in quick.QUICK.items():
+        text = (tests / path).read_text("utf-8")
+        missing = [name for name in names if f"def {name}" not in text]
+        assert not missing, f"{path} has no test {missing}: tests/support/quick.py"
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if path.name != "__init__.py"}
+    assert rooms == {path.split("/")[0] for path in quick.QUICK if "/" in path}
 
 
 # ---- a paper says what it can do; nothing outside base/ guesses it ----------------------------------------------------
