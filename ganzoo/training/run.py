@@ -203,9 +203,10 @@ def _other_data(before: dict, source: data.Source) -> list[str]:
     """A sentence if the run was begun with other pictures under the same name."""
     if before.get("fingerprint") in (None, source.fingerprint):
         return []
+    held = " (what is held back is chosen anew, and the run may have been trained on some of it)"
     return [
         f"{source.config.source} held {before.get('count')} items of sha256 {before['fingerprint']!s:.8}, and now "
-        f"{len(source)} of {source.fingerprint:.8}"
+        f"{len(source)} of {source.fingerprint:.8}{held if source.config.hold_out else ''}"
     ]
 
 
