@@ -298,9 +298,7 @@ def _begin(run: Run) -> int:
         if run.changed:
             changes.note(out, start, "settings", f"Resumed with other settings: {run.changed}.")
         changes.forget_rollbacks_after(out, start)
-        files.write_bytes(
-            out / "data.json", json.dumps(run.source.summary() | {"grids": held_out.kind(run)}, indent=1).encode()
-        )
+        files.write_bytes(out / "data.json", json.dumps(_of_data(run), indent=1).encode())
         began = {
             "init": run.init and str(run.init),
             "transfer": moved and moved.facts(),
@@ -344,6 +342,11 @@ def _check_rates(run: Run, start: int) -> None:
             )
 
 
+def _of_data(run: Run) -> dict[str, Any]:
+    """What a run says of its data, in data.json and in the model's manifest."""
+    return run.source.summary() | {"grids": held_out.kind(run)}
+
+
 def _finish(run: Run, result: RunResult) -> None:
     """Writes the model with the facts of its training, and the report."""
     facts = {
@@ -353,7 +356,7 @@ def _finish(run: Run, result: RunResult) -> None:
         "images": images_seen(run.segments, result.steps),
         "stopped": result.stopped,
     }
-    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": run.source.summary()}
+    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": _of_data(run)}
     facts |= read_json(run.out / "began.json")  # also of a run that went on
     zoo.save(run.model, run.out / "model", extra=facts)
     held_out.write(run)
