@@ -141,7 +141,8 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
     if type(model).task == "latent":
         samples, what = model.examples(64, seed), "64 samples"
         if model.makes == "voxels":
-            samples, what = surest(model, samples), "64 samples, the surest first in the eyes of its D"
+            samples = surest(model, samples)
+            what = f"those {len(samples)} of 64 samples of which its D is surest that they are real"
         made = model.pictures(samples)
         sheet, block = images.grid(made), tiled(made)
     elif type(model).task == "text":
@@ -179,9 +180,9 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def surest(model: Any, samples: np.ndarray) -> np.ndarray:
-    """Samples in another order: first those that the model's D takes for real with the largest logits."""
+    """The half of the samples, in their order, that the model's D takes for real with the largest logits."""
     logits = np.asarray(model.networks()["discriminator"](samples, training=False)).reshape(len(samples), -1)
-    return samples[np.argsort(-logits.mean(1))]
+    return samples[np.sort(np.argsort(-logits.mean(1))[: len(samples) // 2])]
 
 
 def tiled(pictures: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import inspect
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -172,6 +173,8 @@ def complete(config: RunConfig) -> RunConfig:
     for key, value in config.model.items():
         if key not in defaults:
             raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
+        if isinstance(value, float) and not math.isfinite(value):
+            raise GanzooError(f"{config.name}: model.{key} takes a finite number; received {value!r}.")
         wanted = type(defaults[key])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise GanzooError(f"{config.name}: model.{key} takes {wanted.__name__}; received {value!r}.")

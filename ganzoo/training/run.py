@@ -203,9 +203,10 @@ def _other_data(before: dict, source: data.Source) -> list[str]:
     """A sentence if the run was begun with other pictures under the same name."""
     if before.get("fingerprint") in (None, source.fingerprint):
         return []
+    held = " (what is held back is chosen anew, and the run may have been trained on some of it)"
     return [
         f"{source.config.source} held {before.get('count')} items of sha256 {before['fingerprint']!s:.8}, and now "
-        f"{len(source)} of {source.fingerprint:.8}"
+        f"{len(source)} of {source.fingerprint:.8}{held if source.config.hold_out else ''}"
     ]
 
 
@@ -297,9 +298,7 @@ def _begin(run: Run) -> int:
         if run.changed:
             changes.note(out, start, "settings", f"Resumed with other settings: {run.changed}.")
         changes.forget_rollbacks_after(out, start)
-        files.write_bytes(
-            out / "data.json", json.dumps(run.source.summary() | {"grids": held_out.kind(run)}, indent=1).encode()
-        )
+        files.write_bytes(out / "data.json", json.dumps(_of_data(run), indent=1).encode())
         began = {
             "init": run.init and str(run.init),
             "transfer": moved and moved.facts(),
@@ -344,6 +343,11 @@ def _check_rates(run: Run, start: int) -> None:
             )
 
 
+def _of_data(run: Run) -> dict[str, Any]:
+    """What a run says of its data, in data.json and in the model's manifest."""
+    return run.source.summary() | {"grids": held_out.kind(run)}
+
+
 def _finish(run: Run, result: RunResult) -> None:
     """Writes the model with the facts of its training, and the report."""
     facts = {
@@ -353,7 +357,7 @@ def _finish(run: Run, result: RunResult) -> None:
         "images": images_seen(run.segments, result.steps),
         "stopped": result.stopped,
     }
-    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": run.source.summary()}
+    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": _of_data(run)}
     began = read_json(run.out / "began.json")  # also of a run that went on
     inherited = [licences.of_manifest(began["inherited"])] if "inherited" in began else []
     run.model.passport = licences.together(*inherited, data.passport(run.source))
