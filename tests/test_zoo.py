@@ -140,6 +140,7 @@ def test_published_weights_load_and_sample(name):
         ({"name_or_path": "gan", "weights": None, "hidden": "12"}, "gan: model.hidden takes int; received '12'."),
         ({"name_or_path": "gan", "weights": None, "hidden": True}, "gan: model.hidden takes int; received True."),
         ({"name_or_path": "gan", "weights": None, "ema_decay": None}, "gan: model.ema_decay takes float; received None."),
+        ({"name_or_path": "gan", "weights": None, "ema_decay": float("nan")}, "gan: model.ema_decay takes a finite number"),
         ({"name_or_path": "gan", "weights": None, "hidden": 0}, "gan cannot be built with"),
         ({"name_or_path": "gan", "weights": "no.safetensors", **SMALL}, "no.safetensors cannot be read: No such file"),
     ],
@@ -203,6 +204,7 @@ def test_a_trained_model_is_saved_with_standing_statistics(tmp_path):
     """contracts: nets that sample with moving statistics recompute them before weights are saved."""
     model = tiny.build("dcgan")
     norms = [key for key in model.state() if key.startswith("ema_generator/") and "moving" in key]
+    assert norms
     untouched = ganzoo.load(ganzoo.save(model, tmp_path / "untouched"))
     assert all(np.array_equal(untouched.state()[key], model.state()[key]) for key in norms), "an import keeps its own"
     model.fit(tiny.batches(model), steps_per_epoch=1, verbose=0)

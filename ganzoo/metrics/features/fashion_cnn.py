@@ -1,17 +1,15 @@
-"""fashion-cnn: a small classifier of Fashion-MNIST, made by `train_fashion_cnn`, for pictures of clothes of 28 x 28 gray.
+"""fashion-cnn: a small classifier of Fashion-MNIST, made by `tools/train_extractor.py`, for pictures of clothes of 28 x 28 gray.
 
 A network trained on the data set itself sees what ImageNet's networks do not see in 28 pixels. Its accuracy, seed and
 training command stand in the sidecar of its weights, `fashion_cnn.json`, and are part of what a score on it means.
 Pictures of 32 pixels are the data set padded by 2 on each side, so their margin is cut off; generated pixels there are not seen.
 """
 
-import json
-
 import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.metrics.features.network import ASSETS, Network
 
 SIZE, MARGIN, CLASSES = 28, 2, 10
@@ -22,7 +20,7 @@ FILE, SIDECAR = "fashion_cnn.safetensors", "fashion_cnn.json"
 
 def load() -> Network:
     """The network from the bundled weights, whose sha256 the sidecar states."""
-    about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
+    about = files.read_json(ASSETS / SIDECAR)
     arrays, sha256 = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
