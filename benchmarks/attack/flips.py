@@ -19,7 +19,7 @@ LOGS = ("log.jsonl", "health.jsonl", "metrics.jsonl", "changes.jsonl", "data.jso
 
 
 def flips(folder: Path, few: bool) -> Iterator[Row]:
-    counts = {"checkpoints": 60, "model folders": 90, "logs and settings of a run": 140, "runs that are resumed": 24}
+    counts = {"checkpoints": 60, "model folders": 60, "logs and settings of a run": 90, "runs that are resumed": 10}
     attacks = (of_checkpoints, of_models, of_logs, of_runs)
     for (name, count), attack in zip(counts.items(), attacks, strict=True):
         start = time.monotonic()
