@@ -365,6 +365,10 @@ def translate_files(
     text, skipped, files, cells, remarks = png_text(model, seed), [], [], [], []
     if direction:
         text["direction"] = direction
+    if box is not None:
+        text["box"] = ",".join(map(str, box))
+    if mask is not None:
+        text |= {key.replace("input", "mask"): value for key, value in replay.input_facts(mask).items()}
     for source in inputs:
         try:
             picture = images.read_image(source)
