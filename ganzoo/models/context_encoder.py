@@ -223,6 +223,17 @@ class ContextEncoder(BaseGAN):
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, l2=l2, **judgement)
 
+    def crop_signature(self):
+        shape = [None, self.image_size, self.image_size]
+        return {
+            "image": tf.TensorSpec([*shape, self.channels], tf.float32),
+            "mask": tf.TensorSpec([*shape, 1], tf.float32),
+        }
+
+    def batch_signature(self):
+        columns = self.crop_signature()
+        return columns if self.region == "random" else {"image": columns["image"]}
+
     # ---- test time: running statistics, and the hole alone is pasted -----------------------------------------------
     def made(self, images, hole):
         """float32 images (N, image_size, image_size, C) with what the network makes in the place of what it makes: the
@@ -294,14 +305,3 @@ class ContextEncoder(BaseGAN):
             return {"images": self.filled(images, masks > 0)}
 
         return {"tensors": (tensors, {"images": specs["image"], "masks": specs["mask"]})}
-
-    def crop_signature(self):
-        shape = [None, self.image_size, self.image_size]
-        return {
-            "image": tf.TensorSpec([*shape, self.channels], tf.float32),
-            "mask": tf.TensorSpec([*shape, 1], tf.float32),
-        }
-
-    def batch_signature(self):
-        columns = self.crop_signature()
-        return columns if self.region == "random" else {"image": columns["image"]}
