@@ -14,7 +14,7 @@ from ganzoo import hub, presets, zoo
 from ganzoo.errors import GanzooError
 from ganzoo.presets.licences import Passport
 
-constants = pytest.importorskip("huggingface_hub").constants
+constants = pytest.importorskip("huggingface_hub.constants")
 NAME = "hf://ann/clothes"
 
 
