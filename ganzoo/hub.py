@@ -116,9 +116,9 @@ def _library():
 @contextlib.contextmanager
 def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
     """What the Hub's library raises, as one sentence each."""
-    import httpx
     from huggingface_hub import errors
 
+    transport = errors.HfHubHTTPError.__bases__[0]  # of httpx, in the version that this client has
     login = "run `hf auth login`, or set HF_TOKEN"
     try:
         yield
@@ -139,7 +139,7 @@ def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
         if status in (401, 403):
             raise GanzooError(f"The Hub refuses {address}: {login} with a token that may do this.") from error
         raise GanzooError(f"The Hub answered {status} to {address} ({file}); try again later.") from error
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (transport, OSError, ValueError) as error:
         raise GanzooError(f"{address} ({file}) could not be transferred: {str(error).splitlines()[0]}.") from error
 
 

@@ -111,7 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(401, {"error": "Invalid credentials"})
                 return
             if name in self.hub.repositories:
-                self.answer(409, {"error": "You already created this model repo"})
+                self.answer(409, {"error": "You already created this model repo", "url": f"{self.base()}/{name}"})
                 return
             self.hub.create(name, bool(value.get("private")))
             self.answer(200, {"url": f"{self.base()}/{name}", "id": "1"})
