@@ -55,7 +55,7 @@ def recorded(verb: str) -> Callable[[Callable], Callable]:
         @functools.wraps(function)
         def run(**given: Any) -> Any:
             said = {k: v for k, v in given.items() if k not in SILENT and v != defaults[k] and v not in (None, [])}
-            recipe = Recipe(verb, json.loads(json.dumps(said, default=str)))
+            recipe = Recipe(verb, files.parse_json(json.dumps(said, default=str), f"the options of {verb}"))
             token = _running.set(recipe)
             try:
                 result = function(**given)

@@ -103,10 +103,9 @@ def _passport(path: Path, config: RunConfig) -> Passport:
         published = (preset.weights for preset in presets.read(config.name).presets.values())
         found = next((record for record in published if record is not None and record.file == path.name), None)
         return Passport(licences.spdx(found.licence), found.attribution) if found else Passport()
-    manifest = path.with_name("manifest.json")
-    if not manifest.is_file():
+    if not path.with_name("manifest.json").is_file():
         return Passport()
-    return licences.of_manifest(files.parse_json(files.read_text(manifest), str(manifest)))
+    return licences.of_manifest(_manifest(path.parent))
 
 
 def _most(path: Path, arrays: Mapping) -> tuple[int, str]:

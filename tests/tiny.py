@@ -4,13 +4,12 @@ Adding a paper adds one line to TINY. The other tables hold named exceptions and
 Together, TINY and VARIANTS set every constructor argument to another value than its default: round trips keep them all.
 """
 
-import re
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import data, presets, zoo
+from ganzoo import data, presets, registry, zoo
 from ganzoo.doctor import distribute
 
 TINY = {
@@ -76,19 +75,6 @@ STILL = {
     "wgan-gp": r"(project|up1_conv|score)/bias",  # kept at zero (Zeroed); a difference of scores has no gradient for score/bias
 }
 
-# Variables that begin at values where a gradient is rounding noise, by the end of their key: drawn at random instead.
-SINGULAR = {"stylegan-lite": r"const|noise_strength"}  # an instance norm divides a constant map by zero
-
-# Arguments that leave out operations that mix the samples of a batch: with them two replicas equal one. (Batch norm is
-# synchronised besides.)
-UNMIXED = {
-    "cyclegan": {"pool_size": 0},
-    "pix2pix": {"norm": "instance", "num_downs": 2},
-    "stylegan-lite": {"stddev_group": 1},
-    # GAN-INT's pairs, the loss of the joint embedding, and R1 through a batch norm
-    "text-to-image": {"interpolate": False, "encoder": "embedding", "r1_gamma": 0.0},
-}
-
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
@@ -132,10 +118,17 @@ def build(name: str, *, seed: int = 0, optimizer=ADAM, **overrides):
     config = config.model_copy(update={"train": config.train.model_copy(update=players)})
     model = zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
     for key, variable in model.state().items():
-        if name in SINGULAR and re.search(f"({SINGULAR[name]})$", key):
+        if key.endswith(model.checks.singular):  # drawn at random instead
             number = zlib.crc32(key.removeprefix("ema_").encode())
             variable.assign(np.random.default_rng(number).normal(size=variable.shape))
     return model
+
+
+def unmixed(name: str) -> dict:
+    """Arguments that leave out what mixes the rows of a batch, as the paper declares them: with them two replicas equal one.
+    (Batch norm is synchronised besides.)"""
+    declared = registry.models()[name].checks.unmixed
+    return {key.removeprefix("model."): value for key, value in declared.items() if key.startswith("model.")}
 
 
 def signature(model) -> dict[str, tf.TensorSpec]:

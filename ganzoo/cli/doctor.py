@@ -12,8 +12,6 @@ from ganzoo.errors import GanzooError
 
 app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")
 
-DEFAULT = ("gan", "dcgan", "stylegan-lite")  # without, with batch norm, with minibatch stddev
-
 
 @app.command("resume")
 def resume(
@@ -69,7 +67,7 @@ def _text(proof) -> str:
 
 @app.command("distribute")
 def distribute(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A model; three of them by default.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A model.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
@@ -80,9 +78,9 @@ def distribute(
     """
     from ganzoo import presets
 
-    if name and every:
-        raise GanzooError("Name a model or give --all, not both.")
-    names = presets.list_models() if every else [presets.find_paper(name)] if name else list(DEFAULT)
+    if every == (name is not None):
+        raise GanzooError("Say what to train: a model such as dcgan, or --all.")
+    names = presets.list_models() if every else [presets.find_paper(name)]
     os.environ.update(environment())
     from ganzoo.doctor import distribute as checks
 

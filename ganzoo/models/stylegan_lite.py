@@ -392,6 +392,8 @@ class StyleGAN(LatentGAN):
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
     has_styles = True
     train_options = ("growth",)
+    augments_by = "augment"
+    averages_by = "ema_images"
     batch_unit = "stddev_group"
     takes_channels, makes_channels = ("from_rgb",), ("to_rgb",)
     class_axes = {"logit": -1, "label_embedding": -2}  # noqa: RUF012  (as in the base)

@@ -5,7 +5,6 @@ stated is "unknown" (`LicenseRef-unknown`), and is neither commercial nor free.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -232,7 +231,7 @@ def printed(name: str, passport: Passport) -> str:
 
 def as_json(passport: Passport) -> dict[str, Any]:
     """The passport for a report."""
-    return json.loads(json.dumps(dataclasses.asdict(passport))) | {
+    return dataclasses.asdict(passport) | {
         "share_alike": list(passport.share_alike),
         "commercial": not passport.refuses("commercial"),
         "duties": passport.duties(),

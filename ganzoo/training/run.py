@@ -11,8 +11,8 @@ import keras
 
 from ganzoo import data, files, presets, report, schedules, zoo
 from ganzoo.base import BaseGAN
+from ganzoo.base.batches import shape_text
 from ganzoo.base.guard import NotFinite
-from ganzoo.base.model import shape_text
 from ganzoo.base.segments import Segment, images_seen
 from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
