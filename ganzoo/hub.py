@@ -182,7 +182,7 @@ def card(config: RunConfig, manifest: dict, address: str) -> str:
         "pipeline_tag": PIPELINES[
             "text" if "text" in paper.task else "image" if "image to" in paper.task else "latent"
         ],
-        "tags": ["ganzoo", "gan", "keras", config.name, f"arxiv:{paper.arxiv}"],
+        "tags": ["ganzoo", "adversarial", "keras", config.name, f"arxiv:{paper.arxiv}"],
         "datasets_of_training": [config.data.source] if "/" not in config.data.source else None,
     }
     lines = ["---"]

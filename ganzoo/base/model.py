@@ -37,7 +37,7 @@ class BaseGAN(Steps, Batches, keras.Model):
         for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
+            raise GanzooError(f"ema_decay must be in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
         self.passport = (

@@ -362,7 +362,7 @@ def validate(record: type[Record], tables: dict, where: str):
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
-            raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
+            raise GanzooError(f'{where}: unknown option "{key}".{hint}') from None
         if first["type"] == "missing":
             raise GanzooError(f'{where}: "{key}" is missing.') from None
         if first["type"] == "value_error":  # said by a validator above
