@@ -32,7 +32,7 @@ def commands(page):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"&&|;(?=\s)|\|", re.sub(r"(^|\s)#.*", "", line)):
                 words = shlex.split(part) if "ganzoo" in part else []
-                if "ganzoo" in words and not PLACEHOLDERS.search(part):
+                if "ganzoo" in words and words[0] not in ("cd", "pip") and not PLACEHOLDERS.search(part):
                     yield words[words.index("ganzoo") + 1 :]
 
 
@@ -52,7 +52,7 @@ def test_python_is_python_and_its_names_exist(page):
     for block in blocks(page, "python"):
         tree = ast.parse(block)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("ganzoo."):
+            if isinstance(node, ast.Attribute) and re.fullmatch(r"ganzoo(\.\w+)+", ast.unparse(node)):
                 found = ganzoo
                 for name in ast.unparse(node).split(".")[1:]:
                     assert hasattr(found, name), f"{page.name}: {ast.unparse(node)}"
