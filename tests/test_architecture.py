@@ -23,7 +23,7 @@ REPO = PACKAGE.parent
 ROWS = {
     1: "errors files page registry replay losses penalties augment schedules presets weights devices layers media",
     2: "base",
-    3: "models data metrics runs sampling client",
+    3: "models data metrics runs sampling client hub",
     4: "zoo explore report",
     5: "training evaluation doctor importers exporting serving demo",
     6: "cli __main__",

@@ -39,6 +39,7 @@ VERBS = (
     "serve",
     "export",
     "import",
+    "push",
     "data",
     "doctor",
     "demo",
