@@ -545,8 +545,6 @@ def mutants(paper: str) -> Iterator[Mutant]:
             test = fault.test
             if test == ARGUMENTS and part:  # the parameter's own
                 test = f"{test}[{paper}-{part}]"
-            elif paper != BASE and test != MOVES:
-                test = f"{test}[{paper}]"
             yield Mutant(f"{name}:{part}" if part else name, file, tree, test)
 
 

@@ -21,30 +21,33 @@ ARGUMENTS = [
     for key in registry.models()[name].defaults()
     if key not in tiny.ELSEWHERE.get(name, {})
 ]
+SETTINGS = [(name, more) for name in NAMES for more in ({}, *tiny.VARIANTS.get(name, []))]
 STEPS = 4  # after which an argument has shown what it does
 
 
 @pytest.fixture(scope="module")
 def replay():
-    """name -> the Replay of the first step of the tiny model."""
+    """name, more arguments -> the Replay of the first step of the tiny model."""
     seen = {}
 
-    def of(name):
-        if name not in seen:
-            model = tiny.build(name)
+    def of(name, **more):
+        key = (name, repr(more))
+        if key not in seen:
+            model = tiny.build(name, **more)
             for variable in model.trainable_variables:
                 variable.assign(variable.value * tiny.WIDER.get(name, 1))
-            seen[name] = Replay(model, tiny.batch(model))
-        return seen[name]
+            seen[key] = Replay(model, tiny.batch(model))
+        return seen[key]
 
     return of
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", NAMES)
-def test_every_update_lowers_the_loss_that_it_was_given(name, replay):
-    """Measured on the same batch with the same noise: a short step along the gradient changes the loss as it should."""
-    step = replay(name)
+@pytest.mark.parametrize(("name", "more"), SETTINGS)
+def test_every_update_lowers_the_loss_that_it_was_given(name, more, replay):
+    """Measured on the same batch with the same noise: a short step along the gradient changes the loss as it should. In the
+    variants, too, some of which have terms of their own."""
+    step = replay(name, **more)
     for number, player in enumerate(step.players):
         loss = step.at(number)[0]
         assert loss == step.at(number)[0], (
