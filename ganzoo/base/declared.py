@@ -52,6 +52,7 @@ class Declared:
     What it takes:
         latent_dim, latent_distribution: width of z, and its prior: "normal", whose mass lies on a sphere, or "uniform".
         classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
+        class_names: of these, in the order of the labels; () where they are known by number.
         attributes: that `generate` takes by name, each with its values, ("no", "yes") of a boolean; `images_of` takes their
             columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
@@ -83,6 +84,7 @@ class Declared:
     latent_dim: int
     latent_distribution: str = "normal"
     classes: int = 0
+    class_names: tuple[str, ...] = ()
     attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
     reads_pictures: bool = False
@@ -203,7 +205,7 @@ class Declared:
     w_dim: int
     num_layers: int
 
-    def styles(self, n: int = 16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
+    def styles(self, n: int = 16, *, seed=0, latents=None, label=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
         """w of each layer, float32 (n, num_layers, w_dim), that `generate` shows with the same arguments."""
         raise NotImplementedError
 

@@ -51,6 +51,7 @@ SETS = {
     ),
     "fluent_edges_128": BundledSet("fluent_edges_128", 128, {"paired": ("edges", "photo"), "images": ("photo",)}),
     "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
+    "photos_128": BundledSet("photos_128", 128, {"masks": ("images",), "images": ("images",)}),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
 }
 
@@ -127,6 +128,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
         labels=columns(name)["label"][rows] if head == "fashion" else None,
+        class_names=tuple(class_names()) if head == "fashion" else (),
         attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,

@@ -1,5 +1,6 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
+from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.history import ImagePool
@@ -7,23 +8,31 @@ from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
 from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
+from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 
 __all__ = [
+    "Attend",
     "BatchNorm",
     "Blur",
     "DropFirst",
     "EqualSubfilters",
     "EqualizedConv2D",
     "EqualizedDense",
+    "Gated",
     "ImagePool",
     "InstanceNorm",
     "MaskedDropout",
     "Maxout",
     "MinibatchStddev",
+    "Modulate",
+    "OneHot",
     "PixelShuffle",
     "ReflectPad",
     "RowUniform",
+    "SpectralConv2D",
+    "SpectralDense",
+    "SpectralTable",
     "StyleEpilogue",
     "Zeroed",
 ]

@@ -31,20 +31,21 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired", "voxels", "captions" or "attributes". source: bundled name, folder, zip or "tfds:NAME". split,
-    test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split: held-out rows on
-    which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
+    shape: "images", "paired", "unpaired", "voxels", "captions", "attributes" or "masks". source: bundled name, folder, zip or
+    "tfds:NAME". split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split:
+    held-out rows on which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
     of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
     texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
+    balance: of pictures in classes, each class is shown as often as the others, however few pictures it has.
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
     that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes"]
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes", "masks"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -64,6 +65,7 @@ class DataConfig(Record):
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
     attributes: tuple[str, ...] = pydantic.Field((), strict=False)
+    balance: bool = False
 
     @property
     def fitting(self) -> str:
@@ -74,6 +76,12 @@ class DataConfig(Record):
     def _crop_fits(self):
         if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _classes_are_balanced(self):
+        if self.balance and self.shape != "images":
+            raise ValueError('balance shows classes alike, and is for shape = "images"')
         return self
 
     @pydantic.model_validator(mode="after")
@@ -91,13 +99,17 @@ class OptimizerConfig(Record):
     linearly to it over `momentum_steps`. The rate is divided by `decay` after each update past `constant_steps`, and stops
     at `learning_rate_min` (there from the first; Jin et al. 2017 after 50,000). `halve_every`: the rate halves after so many updates (Reed et al. 2016).
     `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one fall every `epoch_steps` if given
-    (its PyTorch code). All of these count the updates of this player; a step may hold several."""
+    (its PyTorch code). All of these count the updates of this player; a step may hold several.
+
+    epsilon_after: adam adds epsilon after the bias correction, as PyTorch does and Adam's paper in Algorithm 1: to sqrt(v / (1 -
+    beta_2^t)). Keras and TensorFlow add it before, to sqrt(v), where one of 1e-6 makes the first steps up to 30 times smaller."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
     beta_1: float = pydantic.Field(0.9, ge=0, lt=1)
     beta_2: float = pydantic.Field(0.999, ge=0, lt=1)
     epsilon: pydantic.PositiveFloat = 1e-8
+    epsilon_after: bool = False
     momentum: float = pydantic.Field(0.0, ge=0, lt=1)
     momentum_end: float | None = pydantic.Field(None, ge=0, lt=1)
     momentum_steps: pydantic.PositiveInt | None = None
@@ -112,6 +124,8 @@ class OptimizerConfig(Record):
     def _nothing_ignored(self):
         if self.name == "adam" and (self.momentum or self.momentum_end is not None):
             raise ValueError('momentum and momentum_end are for name = "sgd"; adam has beta_1')
+        if self.name == "sgd" and self.epsilon_after:
+            raise ValueError('epsilon_after is for name = "adam"')
         if (self.decay > 1) + bool(self.decay_steps) + bool(self.halve_every) > 1:
             raise ValueError("decay, decay_steps and halve_every are three schedules: set one of them")
         if self.constant_steps is not None and self.decay_steps is None and self.decay == 1:
