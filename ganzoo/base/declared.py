@@ -76,6 +76,7 @@ class Declared:
         checks: how it is tried in seconds.
     """
 
+    paper: str
     task: str
     makes: str = "pictures"
     image_size: int | None = None

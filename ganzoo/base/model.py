@@ -40,6 +40,9 @@ class BaseGAN(Steps, Batches, keras.Model):
             raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
+        self.passport = (
+            None  # licence and attribution of the weights (`presets.licences.Passport`), set by `ganzoo.load`
+        )
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
         self.segment = None  # the part of a run that trains now, set by `start_segment`

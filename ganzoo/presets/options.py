@@ -32,7 +32,8 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
     overrides = overrides or {}
     if not isinstance(source, RunConfig):
         typed = {key.removeprefix("model.") for key in overrides}
-        own = tables.get("model") if isinstance(tables.get("model"), dict) else {}
+        table = tables.get("model")
+        own = table if isinstance(table, dict) else {}
         trust.check({"model": {key: value for key, value in own.items() if key not in typed}}, shown(source))
     _forget_splits(tables, overrides.get("data.source", overrides.get("source")))
     for key, value in overrides.items():

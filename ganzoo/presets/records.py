@@ -33,11 +33,14 @@ class DataConfig(Record):
 
     shape: "images", "paired", "unpaired", "voxels", "captions", "attributes" or "masks". source: bundled name, folder, zip or
     "tfds:NAME". split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split:
-    held-out rows on which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
+    held-out rows on which an evaluation chooses what it needs, "" for training rows. hold_out: share of the items of a folder
+    or zip file that has no val or test split of its own; they become its "test" and are not trained on
+    (`ganzoo.data.sources.held_back`). A new run of such data takes a tenth; 0 for none. size: side in pixels. channels: of the image (the target
     of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
     texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
+    licence: of the data, an SPDX id ("CC-BY-4.0"); "" for what the data say themselves (`ganzoo.data.licence`).
     balance: of pictures in classes, each class is shown as often as the others, however few pictures it has.
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
@@ -50,6 +53,7 @@ class DataConfig(Record):
     split: str = "train"
     test_split: str = "test"
     val_split: str = ""
+    hold_out: float | None = pydantic.Field(None, ge=0, le=0.5)
     size: pydantic.PositiveInt
     channels: Literal[1, 3] = 3
     input_channels: Literal[1, 3] = 3
@@ -65,6 +69,7 @@ class DataConfig(Record):
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
     attributes: tuple[str, ...] = pydantic.Field((), strict=False)
+    licence: str = ""
     balance: bool = False
 
     @property
@@ -132,7 +137,7 @@ class OptimizerConfig(Record):
             raise ValueError("constant_steps needs decay_steps, or decay")
         if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
             raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
-        if self.epoch_steps and self.decay_steps % self.epoch_steps:
+        if self.epoch_steps and (self.decay_steps or 0) % self.epoch_steps:
             raise ValueError("epoch_steps needs decay_steps of whole epochs")
         if (self.momentum_end is None) != (self.momentum_steps is None):
             raise ValueError("momentum_end and momentum_steps belong together")
@@ -246,7 +251,7 @@ class TrainConfig(Record):
 
 
 class Weights(Record):
-    """A published weights file, `[weights]`. Without a sha256 there is no entry."""
+    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression."""
 
     file: str
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
@@ -365,9 +370,9 @@ def validate(record: type[Record], tables: dict, where: str):
         raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
 
 
-def _fields_at(record: type, path: tuple) -> list[str]:
+def _fields_at(record: type[pydantic.BaseModel], path: tuple) -> list[str]:
     for part in path:
-        annotation = record.model_fields[part].annotation if part in getattr(record, "model_fields", {}) else None
+        annotation = record.model_fields[part].annotation if part in record.model_fields else None
         inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
         record = next((a for a in inner if issubclass(a, Record)), record)
     return list(record.model_fields)

@@ -20,9 +20,8 @@ from ganzoo.devices import workers
 from ganzoo.errors import GanzooError
 from ganzoo.runs.settings import text_of
 
-ABOUT = (
-    "checkpoint"  # the metadata entry: JSON of the sha256 of the state, and of the settings that it was trained under
-)
+# The metadata entry: JSON of the sha256 of the state, the settings that it was trained under, the steps that were to come.
+ABOUT = "checkpoint"
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +43,9 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    about = {"sha256": weights.digest(arrays)} | ({"settings": text_of(model.run_config)} if model.run_config else {})
+    about = {"sha256": weights.digest(arrays)}
+    if model.run_config:
+        about |= {"settings": text_of(model.run_config), "steps": model.run_config.train.steps}
     # One entry, since safetensors writes several in random order.
     weights.write(path, arrays, metadata={ABOUT: json.dumps(about, sort_keys=True)})
     for old in _newest_first(folder)[keep:]:
@@ -84,13 +85,22 @@ def _newest_whole(folder: Path) -> bytes:
 
 def settings(folder: Path) -> str:
     """The settings that the newest whole checkpoint was trained under (`ganzoo.runs.settings`); "" of one that does not say."""
+    return _newest_about(folder).get("settings", "")
+
+
+def steps(folder: Path) -> int | None:
+    """How many steps its run was to have when the newest whole checkpoint was saved; None of one that does not say."""
+    return _newest_about(folder).get("steps")
+
+
+def _newest_about(folder: Path) -> dict:
     for path in _newest_first(folder):
         with contextlib.suppress(OSError, safetensors.SafetensorError):
-            return _about(weights.metadata(path), path).get("settings", "")
-    return ""
+            return _about(weights.metadata(path), path)
+    return {}
 
 
-def _about(metadata: dict[str, str], path: Path) -> dict[str, str]:
+def _about(metadata: dict[str, str], path: Path) -> dict:
     """What a checkpoint says of itself; nothing of one that an earlier ganzoo wrote, or whose words are damaged."""
     text = metadata.get(ABOUT)
     if text is None:

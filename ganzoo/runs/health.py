@@ -183,7 +183,8 @@ def _found(names, rule, steps, why, advice, begins=None) -> list[Finding]:
 
 def _episodes(enter: np.ndarray, leave: np.ndarray, in_a_row: int) -> list[tuple[int, int | None, slice]]:
     """(first row, row that ends it or None, rows of it) of every stretch: `in_a_row` rows that enter, to one that leaves."""
-    found, streak, start = [], 0, None
+    found: list[tuple[int, int | None, slice]] = []
+    streak, start = 0, None
     for i in range(len(enter)):
         if start is not None:
             if leave[i]:

@@ -28,7 +28,9 @@ pytest_plugins = ("support.cli_fixtures",)
 VERBS = (
     "list",
     "card",
+    "explain",
     "sample",
+    "replay",
     "train",
     "finetune",
     "plan",
@@ -232,7 +234,10 @@ def test_sample_grid(dcgan, tmp_path):
     assert first.read_bytes() == second.read_bytes() != other.read_bytes()
     with Image.open(first) as picture:
         assert picture.size == (2 + 3 * 18, 2 + 2 * 18)
+        recipe = json.loads(picture.text["replay"])
+        assert (recipe["verb"], recipe["arguments"]) == ("sample", {"name": str(run_dir), "n": 6, "columns": 3})
         assert picture.text == {
+            "replay": picture.text["replay"],
             "model": "dcgan/fashion-32",
             "weights": result["weights"],
             "seed": "0",
