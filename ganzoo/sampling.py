@@ -1,8 +1,9 @@
 """Pictures out of a loaded model and into PNG files that say where they came from.
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
-`weights` (`weights_source`, with the first digits of the hash), `seed`, `ganzoo` (the version), `licence` and `attribution`, and `direction`, `psi`,
-`cutoff`, `truncation` and `label` where they were asked for; those of the command line also how to make them again (`ganzoo.replay`).
+`weights` (`weights_source`, with the first digits of the hash), `seed`, `ganzoo` (the version), `licence` and `attribution`, and
+`direction`, `psi`, `cutoff`, `truncation` and `label` where they were asked for; those of the command line also how to make
+them again (`ganzoo.replay`).
 """
 
 import glob

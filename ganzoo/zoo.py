@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
-from ganzoo import __version__, files, presets, registry, schedules, weights
+from ganzoo import __version__, files, hub, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN, freezing
 from ganzoo.devices.machine import memory
 from ganzoo.errors import GanzooError, nearest
@@ -26,22 +26,46 @@ SPARE = 2**26  # numbers that a model may have beside its weights: a history of 
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
 
 
-def load(name_or_path, *, preset=None, weights="default", trust=False, require=None, **model_overrides) -> BaseGAN:
+def load(
+    name_or_path,
+    *,
+    preset=None,
+    weights="default",
+    trust=False,
+    require=None,
+    revision=None,
+    sha256=None,
+    **model_overrides,
+) -> BaseGAN:
     """A compiled model, ready to `generate` and to `fit`.
 
     Args:
-        name_or_path: "pix2pix", "pix2pix/edges2emoji-128", or a folder that `save` or a training run wrote.
+        name_or_path: "pix2pix", "pix2pix/edges2emoji-128", a folder that `save` or a training run wrote, or the address of
+            such a folder: "hf://user/name", "https://...", "file://...", "s3://..." (`ganzoo.hub`).
         preset: preset name, if not in the first argument.
         weights: "default" (those of the preset or folder), None (random), or the path of a safetensors file or folder.
         trust: a folder may name a SavedModel that is loaded and run with it (`encoder = "hub:PATH"`). It can do what you can:
             True only for folders of people you trust.
         require: "commercial": weights whose licence forbids that, or is unknown, are refused before they are read.
+        revision: of an hf:// address: branch, tag or commit.
+        sha256: that the weights at an address must have; https needs it.
         model_overrides: constructor arguments other than the preset's; the weights must still fit.
 
     Raises:
         GanzooError: unknown name, preset or argument; no, damaged or unfitting weights; a folder that names code, a
             model larger than its weights, or a licence that does not allow what is required.
     """
+    if hub.is_address(name_or_path):
+        address = name_or_path
+
+        def allowed(manifest: dict) -> None:
+            if require is not None:
+                _require(require, licences.of_manifest(manifest), address)
+
+        wanted = weights == "default"
+        name_or_path = hub.fetch(address, revision=revision, sha256=sha256, weights=wanted, before=allowed)
+    elif revision is not None or sha256 is not None:
+        raise GanzooError(f"revision and sha256 are for addresses such as hf://user/name; received {name_or_path}.")
     folder = model_folder(name_or_path)
     if folder is not None:
         if preset:
@@ -56,8 +80,8 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, require=N
         return build(config)
     path, sha256 = _weights_file(weights, folder, config)
     passport = _passport(path, config)
-    if require is not None and (why := passport.refuses(require)):
-        raise GanzooError(f"{config.full_name} is refused for {require} use: {why} (weights: {passport.licence}).")
+    if require is not None:
+        _require(require, passport, config.full_name)
     arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
     if folder is not None:
         _compare_settings(folder)
@@ -65,6 +89,12 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, require=N
     model.weights_source = _fill(model, path, arrays, digest)
     model.passport = passport
     return model
+
+
+def _require(use: str, passport: Passport, name: str) -> None:
+    """Raises GanzooError if the licence does not allow the use."""
+    if why := passport.refuses(use):
+        raise GanzooError(f"{name} is refused for {use} use: {why} (weights: {passport.licence}).")
 
 
 def _passport(path: Path, config: RunConfig) -> Passport:

@@ -23,7 +23,7 @@ REPO = PACKAGE.parent
 ROWS = {
     1: "errors files page registry replay losses penalties augment schedules presets weights devices layers media",
     2: "base",
-    3: "models data metrics runs sampling client",
+    3: "models data metrics runs sampling client hub",
     4: "zoo explore report",
     5: "training evaluation doctor importers exporting serving demo",
     6: "cli __main__",
@@ -269,6 +269,10 @@ def guesses(tree, known: set[str], papers: set[str]) -> list[str]:
     found = []
     others = set(dir(str)) | set(dir(dict))  # a model's name and the table of its options are called `model`, too
 
+    signatures = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    defaults = [default for given in signatures for default in (*given.defaults, *given.kw_defaults) if default]
+    examples = {id(part) for default in defaults for part in ast.walk(default)}  # somebody may ask for others
+
     def names_paper(node):
         return any(isinstance(part, ast.Constant) and part.value in papers for part in ast.walk(node))
 
@@ -287,7 +291,7 @@ def guesses(tree, known: set[str], papers: set[str]) -> list[str]:
         elif isinstance(node, ast.Call | ast.Subscript | ast.Compare) and (key := option(node)):
             wrong = key not in known
         elif isinstance(node, ast.Compare | ast.Tuple | ast.List | ast.Set):
-            wrong = names_paper(node)
+            wrong = names_paper(node) and id(node) not in examples
         elif isinstance(node, ast.ImportFrom):
             wrong = (node.module or "").startswith("ganzoo.models")
         elif isinstance(node, ast.Import):
@@ -322,6 +326,7 @@ for player in model.players: getattr(model, player)
 config.model.get("arguments") or config.model.get(paper.batch_unit) or "ema" in text
 where = hasattr(layer, "kernel") or layer.name.startswith(model.takes_channels)
 import ganzoo.models
+def show(models=("tiny-gan",)): pass
 table = {"images": "tiny-gan"}
 """
 

@@ -78,6 +78,9 @@ STILL = {
     "wgan-gp": r"(project|up1_conv|score)/bias",  # kept at zero (Zeroed); a difference of scores has no gradient for score/bias
 }
 
+# Arguments of a size at which the rounding of a batch norm is not passed on, beside those that a paper declares.
+CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
+
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
@@ -131,7 +134,8 @@ def unmixed(name: str) -> dict:
     """Arguments that leave out what mixes the rows of a batch, as the paper declares them: with them two replicas equal one.
     (Batch norm is synchronised besides.)"""
     declared = registry.models()[name].checks.unmixed
-    return {key.removeprefix("model."): value for key, value in declared.items() if key.startswith("model.")}
+    own = {key.removeprefix("model."): value for key, value in declared.items() if key.startswith("model.")}
+    return own | CALMER.get(name, {})
 
 
 def signature(model) -> dict[str, tf.TensorSpec]:

@@ -545,8 +545,6 @@ def mutants(paper: str) -> Iterator[Mutant]:
             test = fault.test
             if test == ARGUMENTS and part:  # the parameter's own
                 test = f"{test}[{paper}-{part}]"
-            elif paper != BASE and test != MOVES:
-                test = f"{test}[{paper}]"
             yield Mutant(f"{name}:{part}" if part else name, file, tree, test)
 
 
@@ -572,7 +570,8 @@ def main() -> int:
             word = verdict.outcome if verdict.outcome == "killed" else verdict.outcome.upper()
             print(f"{word:9} {paper}  {verdict.fault}  {verdict.by}", flush=True)
         killers = {verdict.by for verdict in seen} - {"", IMPORT}
-        for control in tried(REPO, BASE_PAPER if paper == BASE else paper, [Mutant("none")], given.seconds, killers):
+        patience = given.seconds * max(len(killers), 1)
+        for control in tried(REPO, BASE_PAPER if paper == BASE else paper, [Mutant("none")], patience, killers):
             if killers and control.outcome != "survived":
                 print(f"FAILS     {paper}: {control.by or control.outcome}, without any fault")
                 bad += 1

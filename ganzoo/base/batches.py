@@ -1,6 +1,7 @@
 """Batches: what a model trains on, from the forms in which a data set may hand it over."""
 
 import re
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
@@ -17,6 +18,11 @@ class Batches(Declared):
     """The part of `BaseGAN` that reads a batch by the model's `batch_signature`."""
 
     paper: str
+
+    if TYPE_CHECKING:  # of `BaseGAN`
+
+        @property
+        def full_name(self) -> str: ...
 
     def unpack(self, data) -> list[tf.Tensor]:
         """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.

@@ -114,7 +114,7 @@ class Declared:
         """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
         raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
 
-    def generate(self, *args, seed: int = 0, **options) -> np.ndarray:
+    def generate(self, *args: Any, **options: Any) -> np.ndarray:
         """Samples, as `task` and `makes` say; sample i depends on (seed, i) and its own input only."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
 

@@ -37,7 +37,7 @@ class BaseGAN(Steps, Batches, keras.Model):
         for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
+            raise GanzooError(f"ema_decay must be in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
         self.passport = (
@@ -45,8 +45,10 @@ class BaseGAN(Steps, Batches, keras.Model):
         )
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
-        self.segment = None  # the part of a run that trains now, set by `start_segment`
-        self.part = None  # the micro-batch that a train_step sees now, set by `ganzoo.training.accumulation`
+        self.segment: Segment | None = None  # the part of a run that trains now, set by `start_segment`
+        self.part: Part | None = (
+            None  # the micro-batch that a train_step sees now, set by `ganzoo.training.accumulation`
+        )
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
@@ -224,7 +226,8 @@ class BaseGAN(Steps, Batches, keras.Model):
 def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Variable]:
     """Variables by "<group>/<path>". `repeats`: the slots of a player's second network of the same layers end in "#2";
     an optimizer lists them in the order of `players`."""
-    keyed, seen = {}, collections.Counter()
+    keyed: dict[str, keras.Variable] = {}
+    seen: collections.Counter[str] = collections.Counter()
     for group, variables in groups.items():
         for variable in variables:
             key = f"{group}/{variable.path}"

@@ -1,7 +1,7 @@
 """Steps: who moves in a train_step, and the four verbs that it is written with."""
 
 import zlib
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import keras
 import tensorflow as tf
@@ -34,6 +34,12 @@ class Steps:
     part: Part | None  # the micro-batch that a train_step sees now
     guard: Guard
     trackers: dict[str, keras.metrics.Mean]
+
+    if TYPE_CHECKING:  # of `BaseGAN`
+
+        def networks(self) -> dict[str, keras.Model]: ...
+
+        def averages(self) -> list[tuple[keras.Model, keras.Model]]: ...
 
     @property
     def updates(self) -> dict[str, int]:

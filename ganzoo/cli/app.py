@@ -25,6 +25,7 @@ from ganzoo.cli import (
     export,
     new_paper,
     plan,
+    push,
     replay,
     sample,
     serve,
@@ -121,6 +122,7 @@ app.command("plan")(plan.plan)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(explore.app, name="explore")
 app.command("export")(export.export)
+app.command("push")(push.push)
 app.command("import")(export.import_checkpoint)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")

@@ -113,6 +113,9 @@ def card(
     if licences_only:
         _licences(name, as_json)
         return
+    if "://" in name:
+        _card_at(name, as_json)
+        return
     from ganzoo.presets.cards import card as markdown
 
     text = markdown(name)
@@ -130,6 +133,16 @@ def card(
         say(f"Each result with its source, steps, images, hours, seed and note: ganzoo card {name} | less")
     else:
         print(text)
+
+
+def _card_at(address: str, as_json: bool) -> None:
+    """The card of a model at an address: its manifest and config are fetched, its weights are not."""
+    from ganzoo import files, hub
+
+    folder = hub.fetch(address, weights=False)
+    manifest = files.parse_json(files.read_text(folder / hub.MANIFEST), address)
+    text = hub.card(presets.run_config(folder / hub.CONFIG), manifest, address)
+    report({"address": address, "manifest": manifest, "card": text}, text.rstrip(), as_json=as_json)
 
 
 def _licences(name: str, as_json: bool) -> None:

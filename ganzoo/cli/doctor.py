@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import report, say
-from ganzoo.devices.quiet import environment
+from ganzoo.devices.quiet import environment, load_tensorflow
 from ganzoo.errors import GanzooError
 
 app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")
@@ -107,3 +107,13 @@ def _line(record: dict) -> str:
     if "plain" in record:
         text += f"\n       not synchronised: weights {record['plain']['weights']:.1e}, averaged {record['plain']['ema']:.1e}"
     return text
+
+
+@app.command("env")
+def env(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
+    """Describe this machine for a bug report: versions, processor, oneDNN, bfloat16, GPU, memory, disk, what is missing."""
+    load_tensorflow()
+    from ganzoo.doctor import env as environment_of
+
+    found = environment_of.describe()
+    report(found, environment_of.text(found), as_json=as_json)

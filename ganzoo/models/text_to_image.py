@@ -254,7 +254,7 @@ class TextToImage(BaseGAN):
         if r1_gamma < 0:
             raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
-            raise GanzooError(f"cls_weight lies in [0, 1) and beta in [0, 1]; received {cls_weight} and {beta}.")
+            raise GanzooError(f"cls_weight must be in [0, 1) and beta in [0, 1]; received {cls_weight} and {beta}.")
         _text_encoder.check(**self.get_config())
         own = _text_encoder.builders(encoder, words)
         self.match_weight = match_weight if own else 0.0

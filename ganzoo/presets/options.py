@@ -87,15 +87,15 @@ def _set(tables: dict, key: str, value: Any) -> None:
         homes = [t for t, record in (("train", TrainConfig), ("data", DataConfig)) if last in record.model_fields]
         if not homes:
             options = [*TrainConfig.model_fields, *DataConfig.model_fields]
-            raise GanzooError(f'"{key}" is no option.{nearest(key, options)}')
+            raise GanzooError(f'Unknown option "{key}".{nearest(key, options)}')
         path = homes[:1]
     node = tables
     for part in path:
         if part not in node and part not in fields:
-            raise GanzooError(f'"{key}" is no option: there is no table "{part}".{nearest(part, [*node])}')
+            raise GanzooError(f'Unknown option "{key}": there is no table "{part}".{nearest(part, [*node])}')
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise GanzooError(f'"{key}" is no option: {part} is a value, not a table.')
+            raise GanzooError(f'Unknown option "{key}": {part} is a value, not a table.')
     node[last] = value
 
 

@@ -40,8 +40,8 @@ class DataConfig(Record):
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
     texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
-    licence: of the data, an SPDX id ("CC-BY-4.0"); "" for what the data say themselves (`ganzoo.data.licence`).
     balance: of pictures in classes, each class is shown as often as the others, however few pictures it has.
+    licence: of the data, an SPDX id ("CC-BY-4.0"); "" for what the data say themselves (`ganzoo.data.licence`).
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
@@ -69,8 +69,8 @@ class DataConfig(Record):
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
     attributes: tuple[str, ...] = pydantic.Field((), strict=False)
-    licence: str = ""
     balance: bool = False
+    licence: str = ""
 
     @property
     def fitting(self) -> str:
@@ -362,7 +362,7 @@ def validate(record: type[Record], tables: dict, where: str):
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
-            raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
+            raise GanzooError(f'{where}: unknown option "{key}".{hint}') from None
         if first["type"] == "missing":
             raise GanzooError(f'{where}: "{key}" is missing.') from None
         if first["type"] == "value_error":  # said by a validator above

@@ -39,6 +39,7 @@ VERBS = (
     "serve",
     "export",
     "import",
+    "push",
     "data",
     "doctor",
     "demo",
@@ -439,6 +440,8 @@ def test_ctrl_c_saves_and_resume_continues(pictures, tmp_path):
     [
         (["train"], "--out"),
         (["train", "-o", "{out}"], "Say what to train"),
+        (["doctor", "distribute"], "a model such as dcgan, or --all"),
+        (["doctor", "distribute", "gan", "--all"], "a model such as dcgan, or --all"),
         (["train", "-o", "{out}", "--resume"], "no run to resume"),
         (["train", "nope", "-o", "{out}"], 'There is no model "nope"'),
         (["train", "nowhere.toml", "-o", "{out}"], "nowhere.toml"),

@@ -23,7 +23,7 @@ def test_there_are_many_faults_and_every_paper_has_its_share():
 def test_a_fault_changes_the_file_and_nothing_else(paper):
     tests = "".join((REPO / file).read_text("utf-8") for file in mutants.HARNESS)
     found = list(mutants.mutants(paper))
-    assert len(found) >= (7 if paper == mutants.BASE else 15)
+    assert len(found) >= 7  # of a paper that has just begun, too
     assert len({mutant.name for mutant in found}) == len(found)
     for mutant in found:
         after = ast.unparse(mutant.tree)
