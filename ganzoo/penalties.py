@@ -10,14 +10,14 @@ that replicas agree with a single device). Left out, they are drawn here: from `
 given, else freshly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError
 from ganzoo.losses import safe_sqrt
 
-__all__ = ["dragan", "gradient_penalty", "logits_and_r1", "r1", "r2"]
+__all__ = ["dragan", "gradient_penalty", "logits_and_r1", "orthogonal", "r1", "r2"]
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 
@@ -127,3 +127,19 @@ def _per_sample(alpha, images: tf.Tensor, seed) -> tf.Tensor:
 
 def _uniform(shape, seed) -> tf.Tensor:
     return tf.random.uniform(shape) if seed is None else tf.random.stateless_uniform(shape, seed=seed)
+
+
+def orthogonal(matrices: Iterable[tf.Tensor]) -> tf.Tensor:
+    """Orthogonal regularisation (Brock et al. 2018, arXiv 1809.11096, section 3.1): the sum of ||W W^T * (1 - I)||_F^2, that is of
+    the squared products of each two filters, whose lengths are left alone.
+
+    The official code adds 2 beta (W W^T * (1 - I)) W to the gradients, half of the gradient of beta times this.
+
+    Args:
+        matrices: each (inputs, filters): a kernel (..., filters) with its other axes as one, which is W^T.
+    """
+    return tf.add_n([_off_diagonal(tf.matmul(w, w, transpose_a=True)) for w in matrices])
+
+
+def _off_diagonal(gram: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(tf.linalg.set_diag(gram, tf.zeros([gram.shape[0]]))))

@@ -126,13 +126,16 @@ def complete(config: RunConfig) -> RunConfig:
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
     defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
-    for key, value in config.model.items():
+    given = dict(config.model)
+    for key, value in given.items():
         if key not in defaults:
             raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
         wanted = type(defaults[key])
+        if wanted is tuple and type(value) is list:  # TOML's
+            value = given[key] = tuple(value)
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise GanzooError(f"{config.name}: model.{key} takes {wanted.__name__}; received {value!r}.")
-    return config.model_copy(update={"model": defaults | config.model})
+    return config.model_copy(update={"model": defaults | given})
 
 
 def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights.assign) -> str:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ganzoo import presets, schedules
+from ganzoo.errors import GanzooError
 from ganzoo.presets import OptimizerConfig
 
 
@@ -79,6 +80,35 @@ def test_adam_is_keras_adam():
     config = OptimizerConfig(learning_rate=0.01, beta_1=0.5, epsilon=1e-8)
     expected = descend(keras.optimizers.Adam(0.01, 0.5, 0.999, 1e-8), gradients)
     np.testing.assert_allclose(descend(schedules.optimizer(config, "g_optimizer"), gradients), expected, rtol=1e-6)
+
+
+def test_adam_with_epsilon_after_the_bias_correction_is_torchs():
+    """100 steps with BigGAN's epsilon of 1e-6 and beta_1 0, of small gradients too, where the place of epsilon shows."""
+    torch = pytest.importorskip("torch")
+    gradients = np.random.default_rng(0).normal(size=100) * 10.0 ** np.random.default_rng(1).integers(-7, 1, 100)
+    settings = {"learning_rate": 4e-4, "beta_1": 0.0, "epsilon": 1e-6}
+    parameter = torch.nn.Parameter(torch.ones(1))
+    theirs, expected = torch.optim.Adam([parameter], lr=4e-4, betas=(0.0, 0.999), eps=1e-6), []
+    for gradient in gradients:
+        parameter.grad = torch.tensor([gradient], dtype=torch.float32)
+        theirs.step()
+        expected.append(float(parameter))
+    config = OptimizerConfig(**settings, epsilon_after=True)
+    ours = descend(schedules.optimizer(config, "g_optimizer"), gradients)
+    np.testing.assert_allclose(ours, expected, rtol=2e-7)
+    before = descend(schedules.optimizer(OptimizerConfig(**settings), "g_optimizer"), gradients)
+    assert np.abs(np.array(before) - expected).max() > 1e-4, "epsilon before the correction goes another way"
+
+
+def test_adam_with_epsilon_after_the_bias_correction_by_hand():
+    """The first step from g: v / (1 - beta_2) is g^2, so it is rate * g / (|g| + epsilon)."""
+    config = OptimizerConfig(learning_rate=0.1, beta_1=0.0, epsilon=1e-3, epsilon_after=True)
+    optimizer = schedules.optimizer(config, "g_optimizer")
+    assert descend(optimizer, [1e-3])[0] == pytest.approx(1 - 0.05, rel=1e-5)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.epsilon_after
+    with pytest.raises(GanzooError, match="epsilon_after is for"):
+        presets.run_config("gan/fashion-28", {"train.g_optimizer.epsilon_after": True})
 
 
 def test_adam_has_the_papers_numbers_not_keras_defaults():

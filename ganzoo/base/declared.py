@@ -49,6 +49,7 @@ class Declared:
     What it takes:
         latent_dim, latent_distribution: width of z, and its prior: "normal", whose mass lies on a sphere, or "uniform".
         classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
+        class_names: of these, in the order of the labels; () where they are known by number.
         has_styles: whether z becomes styles w first, with the methods named below.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
@@ -76,6 +77,7 @@ class Declared:
     latent_dim: int
     latent_distribution: str = "normal"
     classes: int = 0
+    class_names: tuple[str, ...] = ()
     has_styles: bool = False
     reads_pictures: bool = False
     directions: tuple[str, ...] = ()

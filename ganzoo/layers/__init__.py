@@ -1,26 +1,35 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
+from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 
 __all__ = [
+    "Attend",
     "BatchNorm",
     "Blur",
     "DropFirst",
     "EqualizedConv2D",
     "EqualizedDense",
+    "Gated",
     "ImagePool",
     "InstanceNorm",
     "MaskedDropout",
     "Maxout",
     "MinibatchStddev",
+    "Modulate",
+    "OneHot",
     "ReflectPad",
     "RowUniform",
+    "SpectralConv2D",
+    "SpectralDense",
+    "SpectralTable",
     "StyleEpilogue",
     "Zeroed",
 ]

@@ -3,8 +3,9 @@
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
+
+from ganzoo.layers.resampling import convolve
 
 SQRT2 = math.sqrt(2)
 
@@ -70,37 +71,11 @@ class EqualizedConv2D(_Equalized):
     def build(self, input_shape):
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.width))
 
-        if self.resample != "none":
-            self.spread = _corners(self.kernel_size, flip=self.resample == "up")
-
     def call(self, x):
-        kernel = self.scaled_kernel()
-        if self.resample != "none":
-            flat = tf.reshape(kernel, [self.kernel_size**2, -1])
-            share = 0.25 if self.resample == "down" else 1.0
-            wide = (self.kernel_size + 1,) * 2 + tuple(kernel.shape[2:])
-            kernel = tf.reshape(tf.matmul(self.spread * share, flat), wide)
-        if self.resample == "up":
-            shape = tf.shape(x)
-            size = [shape[0], 2 * shape[1], 2 * shape[2], self.width]
-            y = tf.nn.conv2d_transpose(x, tf.cast(tf.transpose(kernel, (0, 1, 3, 2)), x.dtype), size, 2, "SAME")
-        else:
-            y = tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 2 if self.resample == "down" else 1, "SAME")
-        return self.biased(y)
+        return self.biased(convolve(x, self.scaled_kernel(), self.resample))
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "resample": self.resample}
-
-
-def _corners(k, flip):
-    """float32 ((k + 1)^2, k^2): a k x k kernel to the sum of it in the four corners of a (k + 1) x (k + 1) one.
-
-    `flip` turns the kernel first, for a transposed convolution, which correlates with the turned kernel. As a matrix,
-    because the gradient of slices of weights took an eighth of a training step.
-    """
-    row = np.eye(k + 1, k) + np.eye(k + 1, k, -1)
-    row = row[:, ::-1] if flip else row
-    return np.kron(row, row).astype("float32")
 
 
 @keras.saving.register_keras_serializable("ganzoo")

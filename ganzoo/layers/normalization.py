@@ -19,6 +19,8 @@ class BatchNorm(keras.layers.Layer):
         momentum: share of the old running value kept at each training call.
         epsilon: added to the variance.
         gamma_initializer: initial gain; DCGAN and pix2pix draw it from N(1, 0.02).
+        affine: a gain and an offset for each channel; without, the layer only normalises (a class-conditional norm has them of
+            its own, for each image).
 
     `synchronized`, set on a built layer (`blocks.synchronize`), takes the statistics of a training call over the rows of
     all replicas. That is how a run is spread, not what the layer computes: it is not part of the configuration.
@@ -26,20 +28,22 @@ class BatchNorm(keras.layers.Layer):
     Call arguments: `inputs` (N, C), (N, H, W, C) or (N, D, H, W, C) float; `training`; `per_image`, rank 4 only.
     """
 
-    def __init__(self, *, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", **kwargs):
+    def __init__(self, *, momentum=0.9, epsilon=1e-5, gamma_initializer="ones", affine=True, **kwargs):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
+        self.affine = affine
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
         self.synchronized = False
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
         # The statistics stay float32 under a half-precision policy: the fused kernel demands it.
-        self.gamma = self.add_weight(
-            name="gamma", shape=shape, initializer=self.gamma_initializer, dtype="float32", autocast=False
-        )
-        self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", dtype="float32", autocast=False)
+        if self.affine:
+            self.gamma = self.add_weight(
+                name="gamma", shape=shape, initializer=self.gamma_initializer, dtype="float32", autocast=False
+            )
+            self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", dtype="float32", autocast=False)
         # No aggregation: one all-reduce a value and call would be most of what several workers say to each other. Each
         # replica moves its own by its own rows, and `share_statistics` takes the mean of them once a step: the same numbers.
         moving = {"shape": shape, "trainable": False, "dtype": "float32", "autocast": False}
@@ -60,8 +64,8 @@ class BatchNorm(keras.layers.Layer):
         moments = (tf.zeros([0]), tf.zeros([0])) if training else (self.moving_mean.value, self.moving_variance.value)
         y, mean, unbiased_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
-            scale=self.gamma.value,
-            offset=self.beta.value,
+            scale=self.gamma.value if self.affine else tf.ones([x.shape[-1]]),
+            offset=self.beta.value if self.affine else tf.zeros([x.shape[-1]]),
             mean=moments[0],
             variance=moments[1],
             epsilon=self.epsilon,
@@ -90,13 +94,15 @@ class BatchNorm(keras.layers.Layer):
             variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, variance + tf.square(own - mean))
             rows *= context.num_replicas_in_sync
         self._remember(mean, variance * rows / tf.maximum(rows - 1, 1))
-        y = tf.nn.batch_normalization(x, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
+        offset, scale = (self.beta.value, self.gamma.value) if self.affine else (None, None)
+        y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
         return tf.cast(y, inputs.dtype)
 
     def _normalise_each(self, inputs):
         x = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)
-        y = tf.nn.batch_normalization(x, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
+        offset, scale = (self.beta.value, self.gamma.value) if self.affine else (None, None)
+        y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
         return tf.cast(y, inputs.dtype)
 
     def get_config(self):
@@ -104,6 +110,7 @@ class BatchNorm(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "gamma_initializer": keras.initializers.serialize(self.gamma_initializer),
+            "affine": self.affine,
         }
 
 
@@ -184,7 +191,7 @@ def standing_statistics(generator: keras.Model, batches: Iterable) -> None:
     weights. Each batch is one input of the generator (Brock et al. 2018, section 4 "standing statistics"). Nothing happens
     to a generator without a BatchNorm.
     """
-    norms = [layer for layer in generator.layers if isinstance(layer, BatchNorm)]
+    norms = [layer for layer in generator._flatten_layers() if isinstance(layer, BatchNorm)]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -90,13 +90,17 @@ class OptimizerConfig(Record):
     momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
     and stops at `learning_rate_min`. `halve_every`: the rate halves after so many updates (Reed et al. 2016).
     `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one fall every `epoch_steps` if given
-    (its PyTorch code). All of these count the updates of this player; a step may hold several."""
+    (its PyTorch code). All of these count the updates of this player; a step may hold several.
+
+    epsilon_after: adam adds epsilon after the bias correction, as PyTorch does and Adam's paper in Algorithm 1: to sqrt(v / (1 -
+    beta_2^t)). Keras and TensorFlow add it before, to sqrt(v), where one of 1e-6 makes the first steps up to 30 times smaller."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: pydantic.PositiveFloat
     beta_1: float = pydantic.Field(0.9, ge=0, lt=1)
     beta_2: float = pydantic.Field(0.999, ge=0, lt=1)
     epsilon: pydantic.PositiveFloat = 1e-8
+    epsilon_after: bool = False
     momentum: float = pydantic.Field(0.0, ge=0, lt=1)
     momentum_end: float | None = pydantic.Field(None, ge=0, lt=1)
     momentum_steps: pydantic.PositiveInt | None = None
@@ -111,6 +115,8 @@ class OptimizerConfig(Record):
     def _nothing_ignored(self):
         if self.name == "adam" and (self.momentum or self.momentum_end is not None):
             raise ValueError('momentum and momentum_end are for name = "sgd"; adam has beta_1')
+        if self.name == "sgd" and self.epsilon_after:
+            raise ValueError('epsilon_after is for name = "adam"')
         if (self.decay > 1) + bool(self.decay_steps) + bool(self.halve_every) > 1:
             raise ValueError("decay, decay_steps and halve_every are three schedules: set one of them")
         if self.constant_steps is not None and self.decay_steps is None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from support.papers import network
+from support.papers import network, shapes_alone
 from support.steps import Watch, changed, values
 
 from ganzoo import models, presets, registry, weights, zoo
@@ -207,7 +207,8 @@ def test_config_round_trips(name, more):
     model = tiny.build(name, **more)
     config = model.get_config()
     assert config == arguments(name) | tiny.TINY[name] | more
-    assert json.loads(json.dumps(config)) == config
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}
+    assert json.loads(json.dumps(config)) == plain
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert type(again) is type(model)
     assert again.get_config() == config
@@ -319,31 +320,19 @@ def test_a_paper_is_one_class_on_the_base_with_the_contract(name):
 
 
 # ---- (g) parameter counts of the papers ------------------------------------------------------------------------------
-@pytest.fixture
-def without_drawing(monkeypatch):
-    """Random initial values cost seconds at paper size and decide no count."""
-
-    def zeros(self, shape, dtype=None, **kwargs):
-        return tf.zeros(shape, dtype or "float32")
-
-    for cls in (keras.initializers.RandomNormal, keras.initializers.RandomUniform):
-        monkeypatch.setattr(cls, "__call__", zeros)
-
-
 def count(network):
     """Trainable parameters: what PyTorch calls parameters."""
     return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
 
 
-@pytest.mark.usefixtures("without_drawing")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_paper_size_preset_has_the_paper_s_parameters(name):
     record = presets.read(name)
-    model = registry.models()[name](**record.presets[record.paper.paper_preset].model)
+    with shapes_alone():
+        model = registry.models()[name](**record.presets[record.paper.paper_preset].model | {"ema_decay": 0.0})
     assert {key: count(model.networks()[key]) for key in record.paper.params} == record.paper.params
 
 
-@pytest.mark.usefixtures("without_drawing")
 @pytest.mark.parametrize(
     ("build", "settings", "expected"),
     [
@@ -362,7 +351,8 @@ def test_the_paper_size_preset_has_the_paper_s_parameters(name):
     ],
 )
 def test_parameter_counts_of_the_other_networks(build, settings, expected):
-    assert count(network(build, **settings)) == expected
+    with shapes_alone():
+        assert count(network(build, **settings)) == expected
 
 
 @pytest.mark.parametrize(

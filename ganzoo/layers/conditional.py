@@ -1,0 +1,70 @@
+"""Layers of class-conditional networks: labels to weights of classes, gains and offsets for each image, self-attention."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class OneHot(keras.layers.Layer):
+    """Labels int (N,) -> float (N, classes): 1 for the class. What follows takes any weights of classes, which is how a picture
+    lies between two of them."""
+
+    def __init__(self, classes, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+        self.built = True
+
+    def call(self, labels):
+        return tf.one_hot(labels, self.classes, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.classes)
+
+    def compute_output_spec(self, labels):
+        return keras.KerasTensor(self.compute_output_shape(labels.shape), dtype=self.compute_dtype)
+
+    def get_config(self):
+        return super().get_config() | {"classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Modulate(keras.layers.Layer):
+    """[x (N, H, W, C), gain (N, C), offset (N, C)] -> x (1 + gain) + offset, for each image by itself."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, inputs):
+        x, gain, offset = inputs
+        gain, offset = (tf.cast(value, x.dtype)[:, None, None, :] for value in (gain, offset))
+        return x * (1 + gain) + offset
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Attend(keras.layers.Layer):
+    """[queries (N, H, W, D), keys (N, h, w, D), values (N, h, w, E)] -> (N, H, W, E): each place the mean of the values at all
+    places, by the softmax of its query's products with their keys (Zhang et al. 2018, 1805.08318), in float32."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, inputs):
+        rows, (_, height, width, _) = tf.shape(inputs[0])[0], inputs[0].shape
+        queries, keys, values = (tf.reshape(x, [rows, x.shape[1] * x.shape[2], x.shape[3]]) for x in inputs)
+        shares = tf.nn.softmax(tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32))
+        mean = tf.matmul(tf.cast(shares, values.dtype), values)
+        return tf.reshape(mean, [rows, height, width, values.shape[-1]])
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Gated(keras.layers.Layer):
+    """[x, y] of one shape -> x + gamma y with a learned number gamma, at first 0."""
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False)
+
+    def call(self, inputs):
+        x, y = inputs
+        return x + tf.cast(self.gamma.value, x.dtype) * y
