@@ -11,18 +11,22 @@ from ganzoo.presets import OptimizerConfig
 
 @keras.saving.register_keras_serializable("ganzoo")
 class DividedToFloor(keras.optimizers.schedules.LearningRateSchedule):
-    """rate = max(initial / factor^step, floor): pylearn2's ExponentialDecay, as Goodfellow et al. 2014 used it."""
+    """rate = max(initial / factor^step, floor): pylearn2's ExponentialDecay, as Goodfellow et al. 2014 used it.
 
-    def __init__(self, initial, factor, floor):
-        self.initial, self.factor, self.floor = initial, factor, floor
+    Of `constant_steps` the first ones keep the initial rate (Jin et al. 2017: 50,000).
+    """
+
+    def __init__(self, initial, factor, floor, constant_steps=0):
+        self.initial, self.factor, self.floor, self.constant_steps = initial, factor, floor, constant_steps
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
+        step = ops.cast(ops.maximum(ops.cast(step, "int64") - self.constant_steps, 0), "float32")
         # The logarithm in double precision: factor - 1 is 4e-6, of which float32 keeps two digits.
         return ops.maximum(self.initial * ops.exp(-step * math.log(self.factor)), self.floor)
 
     def get_config(self):
-        return {"initial": self.initial, "factor": self.factor, "floor": self.floor}
+        floor = {"floor": self.floor, "constant_steps": self.constant_steps}
+        return {"initial": self.initial, "factor": self.factor} | floor
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -144,7 +148,7 @@ def learning_rate(config: OptimizerConfig, factor: float = 1.0):
     """The rate of a preset's table, times `factor` at every step: a float or a schedule."""
     rate = factor * config.learning_rate
     if config.decay > 1:
-        return DividedToFloor(rate, config.decay, factor * config.learning_rate_min)
+        return DividedToFloor(rate, config.decay, factor * config.learning_rate_min, config.constant_steps or 0)
     if config.decay_steps:
         return ConstantThenLinear(rate, config.constant_steps or 0, config.decay_steps, config.epoch_steps)
     if config.halve_every:

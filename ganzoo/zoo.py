@@ -126,16 +126,13 @@ def complete(config: RunConfig) -> RunConfig:
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
     defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
-    given = dict(config.model)
-    for key, value in given.items():
+    for key, value in config.model.items():
         if key not in defaults:
             raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
         wanted = type(defaults[key])
-        if wanted is tuple and type(value) is list:  # TOML's
-            value = given[key] = tuple(value)
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise GanzooError(f"{config.name}: model.{key} takes {wanted.__name__}; received {value!r}.")
-    return config.model_copy(update={"model": defaults | given})
+    return config.model_copy(update={"model": defaults | config.model})
 
 
 def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights.assign) -> str:
@@ -146,6 +143,18 @@ def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights
     """
     path, sha256 = _weights_file(source, folder, model.run_config)
     return _fill(model, path, *weights.read(path, sha256), assign)
+
+
+def arguments_of(source, folder: Path | None, config: RunConfig) -> dict | None:
+    """The constructor's arguments of the model whose weights `load_into` takes from the same source; None for a file, which
+    does not say them."""
+    if source == "default":
+        kept = presets.run_config(folder / "config.toml" if folder is not None else config.full_name)
+    elif (home := model_folder(Path(source).expanduser().absolute())) if Path(source).expanduser().is_dir() else None:
+        kept = presets.run_config(home / "config.toml")
+    else:
+        return None
+    return complete(kept).model
 
 
 def _fill(model: BaseGAN, path: Path, arrays: dict, digest: str, assign=weights.assign) -> str:

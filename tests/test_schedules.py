@@ -18,6 +18,15 @@ def test_divided_to_floor_is_the_closed_form(step):
     assert float(rate(10**8)) == pytest.approx(1e-6)
 
 
+def test_divided_after_constant_steps():
+    """Jin et al. 2017: constant for 50,000 updates, then exponentially."""
+    table = OptimizerConfig(learning_rate=2e-4, decay=1.01, constant_steps=100, learning_rate_min=1e-5)
+    rate = schedules.learning_rate(table, 0.5)
+    steps = [0, 100, 101, 150, 10_000]
+    expected = [1e-4, 1e-4, 1e-4 / 1.01, 1e-4 / 1.01**50, 5e-6]
+    np.testing.assert_allclose([float(rate(step)) for step in steps], expected, rtol=1e-5)
+
+
 def test_constant_then_linear():
     rate = schedules.ConstantThenLinear(2e-4, 10, 40)
     steps = [0, 10, 11, 30, 50, 1000]
@@ -37,7 +46,7 @@ def test_halved_after_every_so_many_steps():
 
 @pytest.mark.parametrize(
     "schedule",
-    [schedules.DividedToFloor(0.3, 1.5, 0.01), schedules.ConstantThenLinear(0.3, 2, 5), schedules.Halved(0.3, 4)],
+    [schedules.DividedToFloor(0.3, 1.5, 0.01, 2), schedules.ConstantThenLinear(0.3, 2, 5), schedules.Halved(0.3, 4)],
     ids=["divided", "linear", "halved"],
 )
 def test_schedules_work_in_a_graph_and_round_trip(schedule):

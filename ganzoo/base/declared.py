@@ -6,6 +6,7 @@ Nothing is guessed from anything else: two papers may have an argument of the sa
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import keras
@@ -50,6 +51,8 @@ class Declared:
         latent_dim, latent_distribution: width of z, and its prior: "normal", whose mass lies on a sphere, or "uniform".
         classes: of the labels that `generate` and `images_of` take; 0 for an unconditional model.
         class_names: of these, in the order of the labels; () where they are known by number.
+        attributes: that `generate` takes by name, each with its values, ("no", "yes") of a boolean; `images_of` takes their
+            columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
@@ -78,6 +81,7 @@ class Declared:
     latent_distribution: str = "normal"
     classes: int = 0
     class_names: tuple[str, ...] = ()
+    attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
     reads_pictures: bool = False
     directions: tuple[str, ...] = ()
@@ -124,8 +128,23 @@ class Declared:
         """`generate(n, seed=seed)` for sample grids and checks of a run; models with classes show them in turn."""
         return self.generate(n, seed=seed, **options)
 
+    @classmethod
+    def arguments_from_data(cls, source) -> dict[str, Any]:
+        """Constructor arguments that the training data decide, names of attributes and the like; plain values. They are
+        written into a run's config.toml, so that a loaded model needs no data."""
+        return {}
+
     def init_from_data(self, source) -> None:
         """Sets what a paper takes from the training set before step 1. Most take nothing; see `gan`."""
+
+    def remember(self, source) -> None:
+        """Called before step 1 of every run, whatever its weights begin from: what a paper keeps of its training set."""
+
+    def mapped(self, key: str, array: np.ndarray, before: Mapping) -> tuple[np.ndarray, str] | None:
+        """What a variable of `state` becomes, and how, of its array in a model with the constructor's arguments `before`,
+        where the names of two models say which entries mean the same; None where shapes alone do
+        (`ganzoo.training.transfer`)."""
+        return None
 
     def finalize(self) -> None:
         """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
@@ -159,6 +178,21 @@ class Declared:
 
     def images_of(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         """float32 images (N, H, W, C) in [-1, 1] of z and labels or embeddings: what a gradient can flow through."""
+        raise NotImplementedError
+
+    # ---- of papers with attributes -------------------------------------------------------------------------------
+    kept: keras.Variable  # uint8 (ROWS, K), rows of the training set from which unnamed attributes are drawn
+
+    def attribute_draws(self, seeds: tf.Tensor) -> tf.Tensor:
+        """int32 (N,): which of the fitting rows a sample takes, by its seeds (N, 2) (`ganzoo.base.attributes.completed`)."""
+        raise NotImplementedError
+
+    def rows_for(self, asked: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """int32 rows (N, K) in which all attributes are named: what is asked (N, K), the others by the seeds (N, 2)."""
+        raise NotImplementedError
+
+    def shown(self, latents: tf.Tensor, columns: tf.Tensor) -> np.ndarray:
+        """uint8 images (n, H, W, C) of latents (n, latent_dim) and columns (n, A), which may lie between 0 and 1."""
         raise NotImplementedError
 
     # ---- of papers with styles -----------------------------------------------------------------------------------

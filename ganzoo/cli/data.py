@@ -13,6 +13,7 @@ from ganzoo.errors import GanzooError, nearest
 
 app = typer.Typer(help="Check your pictures, prepare bundled sets.")
 
+VALUES = 12  # of an attribute in the terminal
 SHOWN = 40  # problem rows in the terminal; the HTML page and --json have all
 
 
@@ -26,7 +27,8 @@ def check(
     path: Annotated[Path, typer.Argument(metavar="DIR", help="A folder or zip file of pictures or pairs.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails to this file.")] = None,
     shape: Annotated[
-        str | None, typer.Option(help='"images", "paired", "unpaired" or "captions"; found out by default.')
+        str | None,
+        typer.Option(help='"images", "paired", "unpaired", "captions" or "attributes"; found out by default.'),
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, max=65536, help="The size you will train at: smaller files are reported.")
@@ -107,6 +109,8 @@ def _print(result) -> None:
         print(
             printable(f"Splits: {', '.join(f'{name} {count:,}' for name, count in result.splits.items()) or 'none'}.")
         )
+    for name, counts in result.attributes.items():
+        print(printable(f"{name}: {', '.join(f'{value} {count:,}' for value, count in _most(counts))}."))
     if result.left_out:
         print(printable(f"Left out: {result.left_out}."))
     others = [f"{count:,} {kind}" for kind, count in result.other_kinds.items()]
@@ -115,6 +119,13 @@ def _print(result) -> None:
         print(printable(f"No pictures: {result.other_files + result.hidden_files:,} files ({', '.join(others)})."))
     for text in result.advice:
         print(printable(text))
+
+
+def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """The values of an attribute, the most frequent ones first, and how many more there are."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    rest = ordered[VALUES:]
+    return ordered[:VALUES] + ([(f"and {len(rest)} more", sum(count for _, count in rest))] if rest else [])
 
 
 def _plain(text: str):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import attributes, builders, bundled, captions, images, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
 from ganzoo.data.pictures import PictureSource
-from ganzoo.data.pipeline import batches, check_labels, check_size, check_texts
+from ganzoo.data.pipeline import batches, check_attributes, check_labels, check_size, check_texts
 from ganzoo.data.source import Source as Source
 from ganzoo.data.source import remarks
 from ganzoo.data.synthetic import synthetic
@@ -25,6 +25,7 @@ __all__ = [
     "batches",
     "build",
     "bundled_names",
+    "check_attributes",
     "check_labels",
     "check_size",
     "check_texts",
@@ -49,7 +50,7 @@ def build(
 
     The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
     "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1, "captions" gives
-    {"image": ..., "text": ..., "wrong": ...}.
+    {"image": ..., "text": ..., "wrong": ...} and "attributes" {"image": ..., "attributes": (B, A)} of 0 and 1.
 
     Args:
         config: what to read and how to fit it.
@@ -65,7 +66,16 @@ def build(
     """
     source = open_source(config, split)
     texts = "text" if config.shape == "captions" else None
-    return batches(source, batch_size, seed=seed, start_step=start_step, labels=labels, texts=texts, foils=foils)
+    return batches(
+        source,
+        batch_size,
+        seed=seed,
+        start_step=start_step,
+        labels=labels,
+        texts=texts,
+        foils=foils,
+        attributes=config.shape == "attributes",
+    )
 
 
 def has_pairs(config: "DataConfig") -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo.data.attributes import Attributes, attributes_of
 from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
 from ganzoo.data.sources.records import Records, choose_splits
@@ -28,6 +29,7 @@ SYSTEM_FASHION = Path(
 )  # where the Debian package dataset-fashion-mnist puts its files
 VENDORS = ("fluent3d", "noto")
 GRAY = ("lines", "edges")
+NAMES = {"hair_color": "hair"}  # column -> attribute
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class BundledSet:
 
 SETS = {
     "fashion": BundledSet("fashion_mnist", 28, {"images": ("images",)}),
-    "lorelei_64": BundledSet("lorelei_64", 64, {"images": ("images",), "captions": ("images",)}),
+    "lorelei_64": BundledSet(
+        "lorelei_64", 64, {"images": ("images",), "captions": ("images",), "attributes": ("images",)}
+    ),
     "adventurer_pairs_64": BundledSet(
         "adventurer_pairs_64", 64, {"paired": ("lines", "colour"), "images": ("colour",)}
     ),
@@ -94,7 +98,7 @@ def class_names() -> list[str]:
 
 
 def bundled_records(name: str, split: str, shape: str) -> Records:
-    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired" or "captions")."""
+    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired", "captions" or "attributes")."""
     head = name.partition("/")[0]
     if shape not in SETS[head].columns:
         fitting = [n for n, s in SETS.items() if shape in s.columns]
@@ -123,6 +127,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
         labels=columns(name)["label"][rows] if head == "fashion" else None,
+        attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,
     )
@@ -130,6 +135,14 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
 
 def _described(captions: np.ndarray) -> list[Described]:
     return [Described(tuple(text for text in row if text)) for row in captions.astype(str).tolist()]
+
+
+def _attributes(plain: dict[str, np.ndarray], source: str) -> Attributes:
+    """The columns that are no captions and no split, of all rows; `hair_color` is called "hair"."""
+    names = [name for name in plain if name not in ("captions", "split")]
+    columns = [plain[name].astype(str).tolist() for name in names]
+    names = [NAMES.get(name, name) for name in names]
+    return attributes_of([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)], source)
 
 
 class Webp:

@@ -102,8 +102,7 @@ def _from_metadata(tree: Tree, files: list[str], finder: Finder) -> tuple[dict[s
     lost: dict[str, str] = {}
     for file in files:
         folder = file.rpartition("/")[0]
-        rows = _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
-        for number, row in enumerate(rows, start=1):
+        for number, row in enumerate(rows_of_metadata(tree, file), start=1):
             where = f"Row {number} of {shown(file)}"
             name, said = row.get("file_name"), row.get("text")
             if not isinstance(name, str) or not name:
@@ -153,12 +152,23 @@ def _vectors(value, where: str) -> list:
     return list(np.atleast_2d(array))
 
 
+def rows_of_metadata(tree: Tree, file: str) -> list[dict]:
+    """The rows of a metadata file, each by the names of its columns; of a CSV file all values are strings.
+
+    Raises:
+        GanzooError: it cannot be read, or a row is no object, or has too many fields.
+    """
+    return _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
+
+
 def _jsonl(tree: Tree, file: str) -> list[dict]:
     rows = []
     for number, line in enumerate(lines(_text(tree, file)), start=1):
         row = parse_json(line, f"Line {number} of {shown(file)}") if line.strip() else None
         if row is not None and not isinstance(row, dict):
-            raise GanzooError(f'Line {number} of {shown(file)} must be an object with "file_name" and "text".')
+            raise GanzooError(
+                f'Line {number} of {shown(file)} must be an object with "file_name" and what is said of it.'
+            )
         rows += [row] if row is not None else []
     return rows
 

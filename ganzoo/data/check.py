@@ -1,6 +1,7 @@
 """Look at every file of a folder or zip file before a training does: what is broken, odd or without a partner."""
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -11,7 +12,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ganzoo.data.captions import CAPTIONS, Texts, has_text_files, metadata_of
+from ganzoo.data.attributes import ATTRIBUTES, attributes_of
+from ganzoo.data.captions import CAPTIONS, Texts, has_text_files, metadata_of, rows_of_metadata
 from ganzoo.data.images import IMAGES
 from ganzoo.data.paired import PAIRED, pair_parts_of
 from ganzoo.data.source import tally
@@ -27,6 +29,7 @@ from ganzoo.media.images import ImageError, fit_image, image_size, png_bytes, re
 STATUSES = ("ok", "corrupt", "truncated", "empty", "bomb", "unmatched", "duplicate", "tiny", "mode-mixed")
 UNUSABLE = ("corrupt", "truncated", "empty", "bomb", "unmatched")  # training skips these and uses the others
 TINY = 16  # pixels of the shorter side; with a wanted size, half of it
+CALLED_TEXT = {"text", "texts", "caption", "captions", "description", "descriptions", "sentence", "sentences"}
 THUMBNAIL, MAX_THUMBNAILS, MAX_GOOD_THUMBNAILS = 64, 300, 60
 
 
@@ -49,7 +52,7 @@ class CheckResult:
     """What `check` found. `usable` counts the pictures or pairs that training would use, per split in `splits`.
 
     `left_out`: the files that it would not, by reason. `other_files` are no pictures, `other_kinds` says which; beside them
-    are `hidden_files`. `sentences` of the usable pictures.
+    are `hidden_files`. `sentences` of the usable pictures; `attributes`: how many of them have each value of each attribute.
     """
 
     path: str
@@ -64,6 +67,7 @@ class CheckResult:
     other_kinds: dict[str, int] = field(default_factory=dict)
     hidden_files: int = 0
     sentences: int = 0
+    attributes: dict[str, dict[str, int]] = field(default_factory=dict)
     advice: list[str] = field(default_factory=list)
 
     @property
@@ -91,7 +95,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
 
     Args:
         path: folder or zip file.
-        shape: "images", "paired", "unpaired" or "captions"; found out from the files by default.
+        shape: "images", "paired", "unpaired", "captions" or "attributes"; found out from the files by default.
         size: the size that training will use; pictures with a side below half of it are called tiny.
 
     Raises:
@@ -104,12 +108,13 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     tree = open_tree(place)
     if is_idx(name.rpartition("/")[2] for name in tree.names):
         return _check_idx(tree)
-    wanted = wanted or _told_by_names(tree.names)
+    wanted = wanted or _told_by_names(tree)
     layout = (wanted or PAIRED).layout(tree.names)
     described, broken = {}, ""
-    if wanted and wanted.describe:
+    tell = wanted and (wanted.describe or wanted.attribute)
+    if tell:
         try:
-            described = wanted.describe(tree, layout)
+            described = tell(tree, layout)
         except GanzooError as error:
             broken = str(error)
     names = [name for item in layout.items for name in item.files]
@@ -129,22 +134,34 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
         layout.problems += [(name, "corrupt", broken) for name in metadata_of(tree.names)[:1]]
     result = _result(tree, wanted, layout, seen, usable=not broken)
     usable = [described[item.files[0]] for item in layout.items if described and _good(item, seen)]
-    result.sentences = sum(len(one.texts) for one in usable)
-    if len(usable) > 1:
-        try:
-            Texts(usable, result.path)
-        except GanzooError as error:
-            broken = str(error)
+    try:
+        if wanted is ATTRIBUTES and usable:
+            result.attributes = attributes_of(usable, result.path).counts()
+        elif wanted is CAPTIONS:
+            result.sentences = sum(len(one.texts) for one in usable)
+            if len(usable) > 1:
+                Texts(usable, result.path)
+    except GanzooError as error:
+        broken = str(error)
     result.advice += [text for text in (split_remark(tree.names), broken) if text]
     return result
 
 
-def _told_by_names(names: list[str]) -> TaskShape | None:
-    """The shape that the names of all files say; None where only the pictures' sizes can tell pairs from single ones."""
+def _told_by_names(tree: Tree) -> TaskShape | None:
+    """The shape that the names of all files say, and the columns of metadata; None where only the pictures' sizes can tell
+    pairs from single ones."""
+    names = tree.names
     if _two_domains(names):
         return UNPAIRED
-    alone = PAIRED.layout(names).kind == "side-by-side"
-    return CAPTIONS if alone and (metadata_of(names) or has_text_files(names)) else None
+    if PAIRED.layout(names).kind != "side-by-side":
+        return None
+    if listed := metadata_of(names):
+        with contextlib.suppress(GanzooError):  # which is said where all of it is read
+            columns = {name.lower() for row in rows_of_metadata(tree, listed[0]) for name in map(str, row)}
+            if not columns & CALLED_TEXT:
+                return ATTRIBUTES
+        return CAPTIONS
+    return CAPTIONS if has_text_files(names) else None
 
 
 def _two_domains(names: list[str]) -> bool:

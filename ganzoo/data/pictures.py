@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganzoo.data.attributes import Attributes
 from ganzoo.data.captions import Texts
 from ganzoo.data.pipeline import picture_batches
 from ganzoo.data.source import Source
@@ -107,6 +108,16 @@ class PictureSource(Source):
         if self.records.described is None:
             return None
         return Texts([self.records.described[row] for row in self._usable], self.config.source, self.labels)
+
+    @cached_property
+    def attributes(self) -> Attributes | None:
+        """The attributes of all items, of the shape "attributes": those that the config takes.
+
+        Raises:
+            GanzooError: the source has none of a name that the config takes, or too many.
+        """
+        known = self.records.attributes
+        return known and known.chosen(self.config.attributes, self.records.source).of(self._usable)
 
     def sentences(self, n: int) -> list[str]:
         """The first sentence of `n` items, from the start again after the last; none without texts."""

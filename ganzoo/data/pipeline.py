@@ -9,6 +9,7 @@ also if the batch is larger than the set. Random numbers come from hashing (seed
 pictures of a pair. Everything works on whole batches of uint8, so a batch costs about a millisecond.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,7 @@ def batches(
     labels: bool = False,
     texts: str | None = None,
     foils: bool = False,
+    attributes: bool = False,
     rows: slice | None = None,
 ) -> tf.data.Dataset:
     """Infinite dict batches {column: float32 (B, size, size, channels) in [-1, 1]}, from batch `start_step` on.
@@ -51,6 +53,7 @@ def batches(
         texts: also "text", strings (B,), or "embedding", float32 (B, d), each with "wrong", the mismatched pictures; with
             `data.captions` K above 1 they are (B, K) and (B, K, d).
         foils: also "foil", strings like "text": each sentence with one word exchanged, or as it is where it has no foil.
+        attributes: also "attributes", float32 (B, A) of 0 and 1.
         rows: of each global batch only these, the part of one of several workers.
 
     Raises:
@@ -65,6 +68,8 @@ def batches(
         check_labels(source)
     if texts:
         check_texts(source, texts)
+    if attributes:
+        check_attributes(source)
     return source.batches(
         batch_size,
         seed=seed,
@@ -74,6 +79,7 @@ def batches(
         labels=labels,
         texts=texts,
         foils=foils,
+        attributes=attributes,
         rows=rows,
     )
 
@@ -89,9 +95,11 @@ def picture_batches(
     labels: bool,
     texts: str | None,
     foils: bool,
+    attributes: bool,
     rows: slice | None,
 ) -> tf.data.Dataset:
     """The batches of pictures, pairs and pictures with sentences."""
+    columns = source.attributes.columns if attributes else None
     exchanged = source.texts.foils if texts and foils else None
     factor = source.size // size
     early = factor if not source.in_memory and source.load_size == source.size else 1  # large pictures one by one
@@ -119,7 +127,9 @@ def picture_batches(
         if texts:
             out["wrong"] = _finish(source, seed, p, (wrong,), factor, early)["image"]
             out |= picked_texts(source, p, seed, texts, exchanged)
-        return out | ({"label": tf.gather(source.labels, shuffled(p, len(source), seed))} if labels else {})
+        items = shuffled(p, len(source), seed) if labels or attributes else None
+        out |= {"label": tf.gather(source.labels, items)} if labels else {}
+        return out | ({"attributes": tf.gather(columns, items)} if attributes else {})
 
     dataset = dataset.map(finished)
     options = tf.data.Options()
@@ -168,6 +178,26 @@ def check_texts(source: Source, column: str) -> None:
         raise GanzooError(
             f'{source.config.source} brings no embeddings: a metadata.jsonl with "file_name", "text" and "embedding" does.'
         )
+
+
+def check_attributes(source: Source, known: Mapping[str, tuple[str, ...]] | None = None) -> None:
+    """Refuses a source without attributes, or with others than a model knows."""
+    if source.attributes is None:
+        raise GanzooError(
+            f"A model that is asked for attributes needs pictures with them, and {source.config.source} is read as "
+            f'{source.config.shape}: set data.shape = "attributes". Accepted: {task_shape("attributes").layouts}.'
+        )
+    own = source.attributes.values
+    if known is None or list(known.items()) == list(own.items()):
+        return
+    parts = [f"{name} is missing" for name in known if name not in own]
+    parts += [f"{name} is not the model's" for name in own if name not in known]
+    parts += [f"{name} has other values" for name in known if name in own and known[name] != own[name]]
+    raise GanzooError(
+        f"The attributes of {source.config.source} are not those of the model: "
+        f"{'; '.join(parts[:4]) or 'they come in another order'}. Train or fine-tune a model on these data, or choose by "
+        "data.attributes."
+    )
 
 
 def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:

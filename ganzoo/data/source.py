@@ -12,6 +12,7 @@ from ganzoo.files import shown
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from ganzoo.data.attributes import Attributes
     from ganzoo.data.captions import Texts
     from ganzoo.presets import DataConfig
 
@@ -34,6 +35,7 @@ class Source(Protocol):
         fingerprint: sha256 (hex) over names and contents, in order.
         labels: int64 class of each item; None without.
         texts: the sentences of all items; None without.
+        attributes: the attributes of all items, those of `data.attributes`; None without.
         sides: of two domains the source of each by its name; empty otherwise.
     """
 
@@ -48,6 +50,7 @@ class Source(Protocol):
     fingerprint: str
     labels: np.ndarray | None = None
     texts: "Texts | None" = None
+    attributes: "Attributes | None" = None
     sides: "Mapping[str, Source]" = MappingProxyType({})
 
     def __len__(self) -> int: ...
@@ -63,6 +66,7 @@ class Source(Protocol):
         labels: bool,
         texts: str | None,
         foils: bool,
+        attributes: bool,
         rows: slice | None,
     ) -> "tf.data.Dataset":
         """Infinite batches, as `ganzoo.data.batches` says, which checks the arguments first and is how this is called."""

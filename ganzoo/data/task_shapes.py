@@ -32,6 +32,7 @@ class TaskShape:
         tfds_keys: names of a TFDS set's image features -> those to read, or None.
         parts_of: (layout, file -> picture) -> `parts` for a set whose pictures say what they are; by default `parts` itself.
         describe: (folder or zip file, layout) -> sentences by picture file, of the shape "captions".
+        attribute: (folder or zip file, layout) -> attributes by picture file, of the shape "attributes".
     """
 
     name: str
@@ -47,6 +48,7 @@ class TaskShape:
         None
     )
     describe: Callable | None = None
+    attribute: Callable | None = None
 
 
 def pipeline(shape: TaskShape) -> TaskShape:

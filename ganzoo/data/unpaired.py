@@ -95,9 +95,11 @@ class UnpairedSource(Source):
         """Whether both domains are."""
         return all(source.in_memory for source in self.sides.values())
 
-    def batches(self, batch_size: int, *, seed: int, size: int, labels, texts, foils, **place) -> tf.data.Dataset:
+    def batches(
+        self, batch_size: int, *, seed: int, size: int, labels, texts, foils, attributes, **place
+    ) -> tf.data.Dataset:
         seeds = {"a": seed, "b": seed_of_second_domain(seed)}
-        plain = {"size": size, "labels": False, "texts": None, "foils": False}
+        plain = {"size": size, "labels": False, "texts": None, "foils": False, "attributes": False}
         parts = {
             domain: side.batches(batch_size, seed=seeds[domain], **plain, **place)
             for domain, side in self.sides.items()

@@ -8,6 +8,8 @@
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
+| anime | `asked-hair-colour`, `asked-hair-style`, `asked-glasses`, `asked-mouth` | the same of attributes: each sample is asked for |
+| | | those of a held-back picture |
 
 Each takes the subject, which set is measured ("fake", "floor" or "ceiling"), the metric's name, and the number of test
 items (None: all); it returns the name with the counts that belong into it, the items used and a `Score`, or None where
@@ -116,7 +118,8 @@ def discriminator_features(model, shown: np.ndarray) -> np.ndarray:
 
 
 def as_asked(column: str) -> Callable:
-    """Share of samples whose `column` lorelei-cnn reads as the sentence asked (the first one names all that is visible)."""
+    """Share of samples whose `column` lorelei-cnn reads as asked, by a sentence (the first one names all that is visible) or
+    by attributes."""
 
     def run(subject: Subject, which: str, name: str, n: int | None) -> Measured:
         known = data_layer.bundled.canonical(subject.config.source)
@@ -139,11 +142,10 @@ def as_asked(column: str) -> Callable:
         found = read(which)[column][:n]
         asked = truth[
             np.arange(len(found)) % len(truth)
-        ]  # sample i shows sentence i, from the first again after the last
+        ]  # sample i shows sentence i, or what picture i has, from the first again after the last
         chance = sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
-        note = (
-            f"chance, with the sentences exchanged, {chance:.4f}; real pictures {real:.4f}, the reader's own accuracy"
-        )
+        what = "sentences" if subject.model.task == "text" else "requests"
+        note = f"chance, with the {what} exchanged, {chance:.4f}; real pictures {real:.4f}, the reader's own accuracy"
         return name, len(found), Score(float(np.mean(found == asked)), note=note)
 
     return run

@@ -66,10 +66,15 @@ class Pictures:
         return ", ".join(f"{w} x {h} {'gray' if c == 1 else 'RGB'} ({n})" for (h, w, c), n in ordered)
 
 
-def generated(model, n: int, seed: int, labels: np.ndarray | None = None) -> Pictures:
+def generated(
+    model, n: int, seed: int, labels: np.ndarray | None = None, attributes: np.ndarray | None = None
+) -> Pictures:
     """`model.generate(n, seed=seed)` as the model is measured, chunk by chunk.
 
-    `labels`: of a model with classes, those of the training set, of which as many as there are samples are drawn.
+    Args:
+        labels: of a model with classes, those of the training set, of which as many as there are samples are drawn.
+        attributes: of a model with attributes, rows (m, K) that the samples are asked for, from the first again after the
+            last.
     """
     drawn = None if labels is None else np.random.default_rng(seed).choice(labels, n)
 
@@ -78,6 +83,8 @@ def generated(model, n: int, seed: int, labels: np.ndarray | None = None) -> Pic
         for start in range(0, n, CHUNK):
             rows = slice(start, start + CHUNK)
             given = {} if drawn is None else {"labels": drawn[rows]}
+            if attributes is not None:
+                given |= {"attributes": attributes[np.arange(n)[rows] % len(attributes)]}
             yield model.generate(latents=latents[rows], **given, **model.evaluation_kwargs)
 
     return Pictures(n, make)

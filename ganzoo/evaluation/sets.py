@@ -200,6 +200,15 @@ class Subject:
         data_layer.check_labels(self.train, self.model.classes)
         return self.train.labels
 
+    @property
+    def asked(self) -> np.ndarray | None:
+        """int64 (m, K): what a model with attributes is asked for, all that is known of the pictures of the reference; else
+        None."""
+        if not self.model.attributes:
+            return None
+        data_layer.check_attributes(self.test, self.model.attributes)
+        return self.test.attributes.rows
+
     def _opened(self, split: str, column: str):
         source = data_layer.open_source(self.config, split)
         return source.sides[column] if self.direction else source
@@ -217,7 +226,7 @@ class Subject:
 
     def _samples(self, model: BaseGAN) -> Pictures:
         if model.task == "latent":
-            return made.generated(model, self.n, self.seed, self.train_labels)
+            return made.generated(model, self.n, self.seed, self.train_labels, self.asked)
         if model.task == "text":
             if "embedding" in model.batch_signature():
                 said = self.test.texts.embeddings[np.arange(self.n) % len(self.test), 0]

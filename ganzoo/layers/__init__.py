@@ -7,6 +7,7 @@ from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
 from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
 
@@ -15,6 +16,7 @@ __all__ = [
     "BatchNorm",
     "Blur",
     "DropFirst",
+    "EqualSubfilters",
     "EqualizedConv2D",
     "EqualizedDense",
     "Gated",
@@ -25,6 +27,7 @@ __all__ = [
     "MinibatchStddev",
     "Modulate",
     "OneHot",
+    "PixelShuffle",
     "ReflectPad",
     "RowUniform",
     "SpectralConv2D",

@@ -38,13 +38,14 @@ def models_table() -> str:
 
 
 def _facts(name: str, paper: Paper) -> str:
+    code = f"code [{paper.code.removeprefix('https://')}]({paper.code})" if paper.code else "without official code"
     counts = ", ".join(f"{network} {count:,}" for network, count in paper.params.items())
     return "\n".join(
         [
             f"# {name}",
             "",
             f"**{paper.title}**, {paper.authors}, {paper.year}. arXiv [{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}), "
-            f"code [{paper.code.removeprefix('https://')}]({paper.code}).",
+            f"{code}.",
             "",
             f"- Task: {paper.task}",
             f"- Parameters at paper size (`{name}/{paper.paper_preset}`): {counts}",

@@ -47,6 +47,10 @@ OTHER_METRICS = {
     "text-hair-style": "higher",
     "text-glasses": "higher",
     "text-mouth": "higher",
+    "asked-hair-colour": "higher",
+    "asked-hair-style": "higher",
+    "asked-glasses": "higher",
+    "asked-mouth": "higher",
     "fooled": "",
 }
 SHAPE = (

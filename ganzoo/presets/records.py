@@ -15,7 +15,7 @@ class Record(pydantic.BaseModel):
 
 
 class Paper(Record):
-    """Bibliographic facts of a paper, `[paper]`. `params`: parameter counts of the paper-size preset, tested."""
+    """Bibliographic facts of a paper, `[paper]`. `code`: of its authors, "" where there is none. `params`: parameter counts of the paper-size preset, tested."""
 
     title: str
     authors: str
@@ -31,20 +31,20 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired", "voxels" or "captions". source: bundled name, folder, zip or "tfds:NAME". split,
+    shape: "images", "paired", "unpaired", "voxels", "captions" or "attributes". source: bundled name, folder, zip or "tfds:NAME". split,
     test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split: held-out rows on
     which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
     of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
-    texts of an image a batch holds (their embeddings are averaged).
+    texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
     that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired", "voxels", "captions"]
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes"]
     source: str
     split: str = "train"
     test_split: str = "test"
@@ -63,6 +63,7 @@ class DataConfig(Record):
     up: Literal["auto", "y", "z"] = "auto"
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
+    attributes: tuple[str, ...] = pydantic.Field((), strict=False)
 
     @property
     def fitting(self) -> str:
@@ -86,9 +87,9 @@ class DataConfig(Record):
 
 
 class OptimizerConfig(Record):
-    """One optimizer table, `[train.g_optimizer]`. `momentum_end` and `decay` are for "sgd" (Goodfellow et al. 2014):
-    momentum rises linearly to `momentum_end` over `momentum_steps`, the rate is divided by `decay` after each update
-    and stops at `learning_rate_min`. `halve_every`: the rate halves after so many updates (Reed et al. 2016).
+    """One optimizer table, `[train.g_optimizer]`. `momentum_end` is for "sgd" (Goodfellow et al. 2014): momentum rises
+    linearly to it over `momentum_steps`. The rate is divided by `decay` after each update past `constant_steps`, and stops
+    at `learning_rate_min` (there from the first; Jin et al. 2017 after 50,000). `halve_every`: the rate halves after so many updates (Reed et al. 2016).
     `constant_steps` and `decay_steps`: constant, then linear to zero (pix2pix), in one fall every `epoch_steps` if given
     (its PyTorch code). All of these count the updates of this player; a step may hold several.
 
@@ -119,8 +120,8 @@ class OptimizerConfig(Record):
             raise ValueError('epsilon_after is for name = "adam"')
         if (self.decay > 1) + bool(self.decay_steps) + bool(self.halve_every) > 1:
             raise ValueError("decay, decay_steps and halve_every are three schedules: set one of them")
-        if self.constant_steps is not None and self.decay_steps is None:
-            raise ValueError("constant_steps needs decay_steps")
+        if self.constant_steps is not None and self.decay_steps is None and self.decay == 1:
+            raise ValueError("constant_steps needs decay_steps, or decay")
         if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
             raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
         if self.epoch_steps and self.decay_steps % self.epoch_steps:
@@ -321,10 +322,22 @@ class RunConfig(Record):
     data: DataConfig
     train: TrainConfig
 
+    @pydantic.field_validator("model")
+    @classmethod
+    def _tuples(cls, model):
+        """TOML and JSON have lists alone; a constructor's default is a tuple, and the two are not equal."""
+        return {key: _without_lists(value) for key, value in model.items()}
+
     @property
     def full_name(self) -> str:
         """ "paper/preset", or the paper alone; as `BaseGAN.full_name`."""
         return f"{self.name}/{self.preset}" if self.preset else self.name
+
+
+def _without_lists(value):
+    if isinstance(value, dict):
+        return {key: _without_lists(part) for key, part in value.items()}
+    return tuple(map(_without_lists, value)) if isinstance(value, list | tuple) else value
 
 
 def validate(record: type[Record], tables: dict, where: str):

@@ -38,11 +38,20 @@ def write_data_report(result: Any, path: str | Path) -> Path:
         paragraph("Nothing is wrong with these files.", "good") if not problems else "",
         *(paragraph(text, "bad") for text in result.advice),
         section("Counts", table(["status", "files"], result.counts.items())),
+        section("Attributes", table(["attribute", "value", "pictures"], _attributes(result)))
+        if result.attributes
+        else "",
         section("Files with a problem", table(head, map(_check_cells, problems))),
         section("Some of the good files", gallery(good, cell="5rem", pixelated=True)),
         details(f"All {len(rest):,} good files", table(head[1:], rest)),
     )
     return write_page(path, body)
+
+
+def _attributes(result: Any) -> list[list[object]]:
+    return [
+        [name, value, f"{count:,}"] for name, counts in result.attributes.items() for value, count in counts.items()
+    ]
 
 
 def _check_cells(row: Any) -> list[object]:

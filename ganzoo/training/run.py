@@ -220,6 +220,8 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
         data.check_size(source, segment.size)
     if model.classes:
         data.check_labels(source, model.classes)
+    if model.attributes:
+        data.check_attributes(source, model.attributes)
     if (column := loop.text_column(model)) is not None:
         data.check_texts(source, column)
     _same_pictures(model, source)
@@ -244,12 +246,14 @@ def _begin(run: Run) -> int:
     _check_rates(run, start)
     moved, jit = None, None
     if first and run.init is not None:
-        moved = Transfer(model)
+        moved = Transfer(model, zoo.arguments_of(run.init, run.folder, config))
         model.weights_source = zoo.load_into(model, run.init, run.folder, assign=moved)
         if moved.reused < len(moved.rows) or moved.left:
             loop.say(moved.summary())
     elif first:
         model.init_from_data(run.source)
+    if first:
+        model.remember(run.source)
     if first and config.train.jit_compile:
         jit = loop.try_jit(model, run.segments, run.source, config)
         model.run_config = config.model_copy(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo import data, presets
+from ganzoo import data, presets, registry
 from ganzoo.base import BaseGAN
 from ganzoo.base.segments import Segment
 from ganzoo.data import Source
@@ -77,6 +77,7 @@ def settle(
         # What was found out when the run began stands: it goes on in the same numbers.
         reasons.append(choice if before is None else choice.of(before))
     found = {choice.key: choice.value for choice in reasons}
+    found |= _from_data(config, source, options)
     if before is not None and isinstance(config.train.freeze_d, float):  # a share, which was so many layers
         found["train.freeze_d"] = before.train.freeze_d
     if fine_tuned and config.train.encoder_steps:
@@ -90,3 +91,10 @@ def settle(
     if why:
         loop.say(why)
     return Settled(presets.run_config(config, found), source, tuple(reasons))
+
+
+def _from_data(config: RunConfig, source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's arguments that the data decide, but for those that somebody gave."""
+    cls = registry.models().get(config.name)  # one that there is not is refused where the model is built
+    decided = cls.arguments_from_data(source) if cls else {}
+    return {f"model.{key}": value for key, value in decided.items() if f"model.{key}" not in options}

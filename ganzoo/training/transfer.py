@@ -7,6 +7,7 @@
 | first layers, grey to RGB | a third for each channel: a grey picture in RGB gives what it gave |
 | last layers, RGB to grey and back | mean of the three; repeated |
 | label embedding, logit of each class | every class begins as the mean of the old ones |
+| columns of attributes | by name; a new value of an attribute as the mean of its old ones, a new attribute as zeros |
 | anything else | new, as random weights are |
 
 Equalised layers scale by their fan-in, and their mapped kernels are scaled to match. Shipped models have 1 or 3 channels.
@@ -29,15 +30,20 @@ class Transfer:
     arrays that the model has no place for.
     """
 
-    def __init__(self, model: BaseGAN):
-        self.model = model
+    def __init__(self, model: BaseGAN, before: Mapping | None = None):
+        """`before`: the constructor's arguments of the model that the arrays are of, where they are known."""
+        self.model, self.before = model, before
         self.rows: list[tuple[str, str]] = []
         self.left: list[str] = []
 
     def __call__(self, variables: Mapping, arrays: Mapping[str, np.ndarray], where: str) -> None:
         """Raises GanzooError if nothing fits, and so the arrays are of another model."""
         sides = _sides(self.model)
-        found = {key: _fitted(self.model, key, variable, arrays.get(key), sides) for key, variable in variables.items()}
+        found = {
+            key: (self.before is not None and key in arrays and self.model.mapped(key, arrays[key], self.before))
+            or _fitted(self.model, key, variable, arrays.get(key), sides)
+            for key, variable in variables.items()
+        }
         self.rows = [(key, how) for key, (_, how) in found.items()]
         self.left = [key for key in arrays if key not in variables]
         if not self.reused:

@@ -8,7 +8,17 @@ import tensorflow as tf
 from ganzoo.base import pixels, rows
 from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, Maxout, RowUniform, Zeroed, normalization
+from ganzoo.layers import (
+    BatchNorm,
+    EqualSubfilters,
+    InstanceNorm,
+    MaskedDropout,
+    Maxout,
+    PixelShuffle,
+    RowUniform,
+    Zeroed,
+    normalization,
+)
 
 
 def column(*numbers):
@@ -262,3 +272,24 @@ def test_synchronised_batch_norm_takes_the_rows_of_all_replicas():
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.asarray(layer.moving_mean), [0.4], rtol=1e-6)
     np.testing.assert_allclose(np.asarray(layer.moving_variance), [0.9 + 0.1 * 56 / 3], rtol=1e-6)
+
+
+# ---- pixel shuffle ---------------------------------------------------------------------------------------------------
+def test_pixel_shuffle_puts_the_runs_of_channels_into_squares():
+    """One pixel of 4 x 2 channels becomes 2 x 2 pixels of 2, row by row."""
+    image = tf.reshape(tf.range(8.0), [1, 1, 1, 8])
+    made = PixelShuffle()(image).numpy()
+    assert made.tolist() == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]]]]
+    assert PixelShuffle().compute_output_shape((None, 3, None, 8)) == (None, 6, None, 2)
+
+
+def test_equal_subfilters_make_the_shuffle_an_enlargement():
+    initializer = EqualSubfilters(keras.initializers.RandomNormal(seed=3))
+    conv = keras.layers.Conv2D(12, 3, padding="same", kernel_initializer=initializer)
+    image = tf.random.stateless_normal([2, 5, 5, 4], [0, 1])
+    made = PixelShuffle()(conv(image)).numpy()
+    assert made.std() > 0.05
+    for row, column in ((0, 1), (1, 0), (1, 1)):
+        np.testing.assert_array_equal(made[:, row::2, column::2], made[:, ::2, ::2])
+    again = keras.initializers.deserialize(keras.initializers.serialize(initializer))
+    np.testing.assert_array_equal(again((3, 3, 4, 12)), initializer((3, 3, 4, 12)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ganzoo.data.attributes import attributes_of
 from ganzoo.data.sources.idx import idx_records, is_idx
 from ganzoo.data.sources.layouts import split_remark
 from ganzoo.data.sources.records import Records, choose_splits
@@ -23,9 +24,14 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
             f"{source} holds {found} among {len(tree.names)} files; needed are {shape.what}: {shape.layouts}."
         )
     described = shape.describe(tree, layout) if shape.describe else None
+    said = shape.attribute(tree, layout) if shape.attribute else None
     if not layout.items:
         raise GanzooError(f"{source} has no {shape.what}: the first, {_first(layout)}. Needed: {shape.layouts}.")
     chosen = choose_splits(layout.splits, split, source)
+    attributes = None
+    if said is not None:  # of all splits together: a model that trains on one is asked for those of the others
+        every = attributes_of([said[item.files[0]] for item in layout.items], source)
+        attributes = every.of([place for place, item in enumerate(layout.items) if item.split in chosen])
     items = [item for item in layout.items if item.split in chosen]
 
     def picture(name: str) -> np.ndarray:
@@ -48,6 +54,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         content=lambda i: (tree.read(name) for name in items[i].files),
         labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
         described=[described[item.files[0]] for item in items] if described is not None else None,
+        attributes=attributes,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
         about={"layout": layout.kind, "splits": layout.splits} | classes | ({"note": remark} if remark else {}),
     )

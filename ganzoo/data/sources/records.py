@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ganzoo.data.attributes import Attributes
 from ganzoo.errors import GanzooError, nearest
 
 
@@ -17,7 +18,8 @@ class Records:
     `read(i, fit)` gives the uint8 pictures (h, w, 1 or 3) of item i, of any size, and raises `GanzooError` for a bad item
     (one whose pictures the fit policy would move apart is bad too); `content(i)` gives the bytes that identify it. `trusted` items are known to be good (bundled sets), so they need not be
     decoded to be counted. `labels`: int64 class of each item, if known. `described`: its
-    sentences (`data.captions.Described`), of the shape "captions". `about` holds JSON-able facts for the summary
+    sentences (`data.captions.Described`), of the shape "captions". `attributes`: those of each item
+    (`data.attributes.Attributes`), of the shape "attributes". `about` holds JSON-able facts for the summary
     (licence, attribution, layout).
     """
 
@@ -29,6 +31,7 @@ class Records:
     trusted: bool = False
     labels: np.ndarray | None = None
     described: list | None = None
+    attributes: "Attributes | None" = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     about: dict = field(default_factory=dict)
 
@@ -52,6 +55,7 @@ class Records:
             content=lambda i: self.content(first + i),
             labels=None if self.labels is None else self.labels[first:last],
             described=None if self.described is None else self.described[first:last],
+            attributes=None if self.attributes is None else self.attributes.of(slice(first, last)),
         )
 
     def digest(self) -> str:
@@ -64,6 +68,10 @@ class Records:
                     total.update(hashlib.sha256(data).digest())
             for text in self.described[i].texts if self.described else ():
                 total.update(hashlib.sha256(text.encode("utf-8", "replace")).digest())
+            if self.attributes is not None:
+                total.update(repr(self.attributes.rows[i].tolist()).encode())
+        if self.attributes is not None:
+            total.update(repr(list(self.attributes.values.items())).encode())
         return total.hexdigest()
 
 
