@@ -2,7 +2,7 @@
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
 `weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction`, `psi`,
-`cutoff` and `label` where they were asked for.
+`cutoff`, `truncation` and `label` where they were asked for.
 """
 
 import glob
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import __version__, presets
-from ganzoo.base import BaseGAN
+from ganzoo.base import BaseGAN, labels
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, is_hidden, kind_of, names_below, shown
 from ganzoo.media import animation, images, shapes3d
@@ -26,7 +26,14 @@ GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
 LARGEST = 2**22  # pixels of an input; a network like pix2pix's takes about 180 bytes for each
 MUCH_LARGER = 4  # times the size that a model was trained at
 GLOB = set("*?[")
-OPTIONS = {"truncation_psi": "truncation", "cutoff": "layers of styles", "labels": "classes"}
+# Of an option of `generate`, what a model has that takes it.
+OPTIONS = {
+    "truncation_psi": "styles to truncate",
+    "cutoff": "layers of styles",
+    "label": "classes",
+    "truncation": "truncated noise",
+    "resample": "truncated noise",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,11 @@ class Written:
 def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
     """The text chunks of every picture that `model` made with `seed` and other arguments of `generate`."""
     text = {"model": model.full_name, "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
-    text |= {name_of(name): str(value) for name, value in options.items()}
+    said = dict(options)
+    if "label" in said:
+        given = said["label"] if isinstance(said["label"], list) else [said["label"]]
+        said["label"] = ", ".join(labels.class_name(model, one) for one in given)
+    text |= {name_of(name): str(value) for name, value in said.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 
 
@@ -61,26 +72,43 @@ def require_task(model: Any, task: str) -> None:
 
 
 def require_options(model: Any, options: dict[str, Any]) -> None:
-    """Raises GanzooError for an option ("truncation_psi", "cutoff", "labels") that the model's `generate` does not take."""
+    """Raises GanzooError for an option (one of OPTIONS) that the model's `generate` does not take."""
     takes = inspect.signature(model.generate).parameters
     for name in options:
-        if name not in takes:
+        if name not in takes or (name == "label" and not model.classes):
             raise GanzooError(f"{model.full_name} has no {OPTIONS[name]} and takes no --{name_of(name)}; leave it out.")
+
+
+def read_labels(model: Any, given: list[str]) -> list[int]:
+    """The numbers of classes that are given by name or number. Raises GanzooError for one that the model does not have."""
+    return [labels.class_of(model, one) for one in given]
 
 
 def name_of(option: str) -> str:
     """What the command line calls an argument of `generate`."""
-    return {"truncation_psi": "psi", "labels": "label"}.get(option, option)
+    return {"truncation_psi": "psi"}.get(option, option)
 
 
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
     """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C).
 
-    `options` are arguments of `generate`; without labels a model with classes shows them in turn.
+    `options` are arguments of `generate`; without `label` a model with classes shows them in turn. A list of labels gives
+    each of them `n` samples, of the same noise, in a row of its own.
     """
     require_task(model, "latent")
     require_options(model, options)
-    return images.grid(model.pictures(model.examples(n, seed, **options)), columns)
+    if isinstance(options.get("label"), list):
+        columns = columns or n
+    return images.grid(_drawn(model, n, seed, options), columns)
+
+
+def _drawn(model: Any, n: int, seed: int, options: dict[str, Any]) -> np.ndarray:
+    """uint8 samples; of a list of labels `n` of each, one after the other."""
+    wanted = options.get("label")
+    if not isinstance(wanted, list):
+        return model.pictures(model.examples(n, seed, **options))
+    made = [model.pictures(model.examples(n, seed, **options | {"label": one})) for one in wanted]
+    return np.concatenate(made)
 
 
 def write_grid(
@@ -92,13 +120,15 @@ def write_grid(
 
 
 def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **options: Any) -> Written:
-    """Writes `n` samples as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
+    """Writes `n` samples (of each label) as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
     require_task(model, "latent")
     require_options(model, options)
-    text, digits, files = png_text(model, seed, **options), max(4, len(str(n - 1))), []
-    for i, picture in enumerate(model.pictures(model.examples(n, seed, **options))):
+    drawn, wanted, files = _drawn(model, n, seed, options), options.get("label"), []
+    digits = max(4, len(str(len(drawn) - 1)))
+    for i, picture in enumerate(drawn):
+        own = {"label": wanted[i // n]} if isinstance(wanted, list) else {}
         files.append(folder / f"{i:0{digits}d}.png")
-        images.write_png(files[-1], picture, text)
+        images.write_png(files[-1], picture, png_text(model, seed, **options | own))
     return Written(files)
 
 

@@ -199,7 +199,7 @@ class Declared:
     w_dim: int
     num_layers: int
 
-    def styles(self, n: int = 16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
+    def styles(self, n: int = 16, *, seed=0, latents=None, label=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
         """w of each layer, float32 (n, num_layers, w_dim), that `generate` shows with the same arguments."""
         raise NotImplementedError
 

@@ -28,7 +28,8 @@ def sample(
     name: Name,
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG to write, or a folder for many.")],
     n: Annotated[
-        int | None, typer.Option("-n", min=1, max=100_000, help="How many samples: 64, or 4 of each --text.")
+        int | None,
+        typer.Option("-n", min=1, max=100_000, help="How many samples: 64, or 4 of each --text, 8 of each --label."),
     ] = None,
     seed: Seed = 0,
     text: Annotated[
@@ -50,9 +51,20 @@ def sample(
         int | None, typer.Option(min=0, help="Truncate the styles of the first so many layers only.")
     ] = None,
     label: Annotated[
-        int | None,
-        typer.Option(min=0, help="Class of all samples of a conditional model; the classes in turn by default."),
+        list[str] | None,
+        typer.Option(
+            help="Of models with classes: what to draw, by name or number; may be repeated, a row each. All in turn by default."
+        ),
     ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(
+            help="Of models with classes: variety for quality, more than 0 and below 1; 1 is none (the default)."
+        ),
+    ] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Noise beyond --truncation is drawn anew, as in BigGAN's paper.")
+    ] = False,
     gif: Annotated[
         Path | None, typer.Option(help="Of models of shapes: also a turntable, a .gif or .mp4 file.")
     ] = None,
@@ -71,9 +83,10 @@ def sample(
 
     if text and input is not None:
         raise GanzooError("Give either --text or --input: no model takes both.")
-    n = n or (4 if text else 64)
+    n = n or (4 if text else 8 if label else 64)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
-    given = {"truncation_psi": psi, "cutoff": cutoff, "labels": label}
+    given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
+    given |= {"resample": True} if resample else {}
     given = {name: value for name, value in given.items() if value is not None}
     if inputs:
         plan = sampling.plan_outputs(inputs, out)
@@ -97,6 +110,9 @@ def sample(
     sampling.require_task(model, "text" if text else "image" if inputs else "latent")
     sampling.require_direction(model, direction)
     sampling.require_options(model, given)
+    if label:
+        found = sampling.read_labels(model, label)
+        given["label"] = found if len(found) > 1 else found[0]
     shapes = sampling.shapes_of(model, n, seed, inputs) if gif or mesh else None
     if inputs:
         written = sampling.translate_files(model, inputs, out, seed, direction)
@@ -118,9 +134,9 @@ def sample(
         say(f"Note: {reason}" if text else f"Left out: {reason}")
     files = [str(f) for f in written.files]
     value = {
-        **sampling.png_text(model, seed),
+        **sampling.png_text(model, seed, **given),
         "seed": seed,
-        **{sampling.name_of(k): v for k, v in given.items()},
+        **{sampling.name_of(k): v for k, v in given.items() if k != "label"},
         "files": files,
         "skipped": written.skipped,
         "no_pictures": others,

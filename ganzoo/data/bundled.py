@@ -127,6 +127,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
         labels=columns(name)["label"][rows] if head == "fashion" else None,
+        class_names=tuple(class_names()) if head == "fashion" else (),
         attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,

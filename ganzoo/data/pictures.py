@@ -102,6 +102,11 @@ class PictureSource(Source):
         """int64 class of each item, if the source knows them."""
         return None if self.records.labels is None else self.records.labels[self._usable]
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the labels, if the source knows them."""
+        return self.records.class_names
+
     @cached_property
     def texts(self) -> Texts | None:
         """The sentences of all items, of the shape "captions"."""

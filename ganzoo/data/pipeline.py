@@ -5,7 +5,8 @@
 (and, for progressive growing, -> means of k x k pixels)
 
 Position p (0, 1, 2, ... over the whole run) shows item shuffle_epoch(p mod n) of epoch p // n: every item once an epoch,
-also if the batch is larger than the set. Random numbers come from hashing (seed, stream, position), the same for both
+also if the batch is larger than the set. (With `data.balance`: every class once in as many positions as there are classes, and of
+a class every picture once before any of it comes again.) Random numbers come from hashing (seed, stream, position), the same for both
 pictures of a pair. Everything works on whole batches of uint8, so a batch costs about a millisecond.
 """
 
@@ -64,7 +65,7 @@ def batches(
             f"batch_size must be at least 1, seed and start_step at least 0; got {batch_size}, {seed}, {start_step}."
         )
     check_size(source, size)
-    if labels:
+    if labels or source.config.balance:
         check_labels(source)
     if texts:
         check_texts(source, texts)
@@ -109,14 +110,14 @@ def picture_batches(
             arrays = [tf.constant(array) for array in source.arrays]
 
         def read(p):
-            parts = tuple(tf.gather(a, shuffled(p, len(source), seed)) for a in arrays)
+            parts = tuple(tf.gather(a, items_of(source, p, seed)) for a in arrays)
             return (p, parts, tf.gather(arrays[0], wrong_items(source, p, seed)) if texts else ())
 
         dataset = positions.map(read)
     else:
 
         def read_one(p):
-            parts = _decoded(source, shuffled(p[None], len(source), seed)[0], early)
+            parts = _decoded(source, items_of(source, p[None], seed)[0], early)
             return (p, parts, _decoded(source, wrong_items(source, p[None], seed)[0], early)[0] if texts else ())
 
         here = len(range(batch_size)[rows or slice(None)])
@@ -127,7 +128,7 @@ def picture_batches(
         if texts:
             out["wrong"] = _finish(source, seed, p, (wrong,), factor, early)["image"]
             out |= picked_texts(source, p, seed, texts, exchanged)
-        items = shuffled(p, len(source), seed) if labels or attributes else None
+        items = items_of(source, p, seed) if labels or attributes else None
         out |= {"label": tf.gather(source.labels, items)} if labels else {}
         return out | ({"attributes": tf.gather(columns, items)} if attributes else {})
 
@@ -153,7 +154,7 @@ def check_size(source: Source, size: int | None) -> None:
 
 
 def check_labels(source: Source, classes: int | None = None) -> None:
-    """Refuses a source without labels, or with labels past the last of so many classes."""
+    """Refuses a source without labels; of a model of so many classes also labels past the last one, and classes of one picture."""
     labels = source.labels
     if labels is None:
         raise GanzooError(
@@ -164,6 +165,14 @@ def check_labels(source: Source, classes: int | None = None) -> None:
     if classes is not None and found > classes:
         raise GanzooError(
             f"{source.config.source} has {found} classes, the model {classes}: set model.classes = {found}."
+        )
+    counts = np.bincount(labels, minlength=found)
+    if classes is not None and (counts == 1).any():
+        lone = int(np.flatnonzero(counts == 1)[0])
+        name = source.class_names[lone] if source.class_names else str(lone)
+        raise GanzooError(
+            f'The class "{name}" of {source.config.source} has one picture, which would be learned by heart: give it more, or take '
+            "it out."
         )
 
 
@@ -210,6 +219,21 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     )
     last = tf.constant(count - 1, tf.int64)
     return tf.raw_ops.RandomIndexShuffle(index=positions % count, seed=seeds, max_index=last, rounds=4)
+
+
+def items_of(source: "PictureSource", positions: tf.Tensor, seed: int) -> tf.Tensor:
+    """int64 positions (B,) -> item numbers (B,): all items in each epoch, or with `data.balance` all classes alike."""
+    if not source.config.balance:
+        return shuffled(positions, len(source), seed)
+    order = np.argsort(source.labels, kind="stable")  # the items class by class
+    _, starts, counts = np.unique(source.labels[order], return_index=True, return_counts=True)
+    place = shuffled(positions, len(counts), seed)
+    visit, count = positions // len(counts), tf.gather(tf.constant(counts, tf.int64), place)
+    # Each class in a permutation of its own, another one in each of its epochs.
+    key = tf.fill(tf.shape(place), tf.constant(INDEX_SHUFFLE_KEY, tf.int64))
+    seeds = tf.stack([key, seed + (place + 1) * tf.constant(GOLDEN >> 8, tf.int64), visit // count], 1)
+    within = tf.raw_ops.RandomIndexShuffle(index=visit % count, seed=seeds, max_index=count - 1, rounds=4)
+    return tf.gather(tf.constant(order, tf.int64), tf.gather(tf.constant(starts, tf.int64), place) + within)
 
 
 def picked_texts(

@@ -34,6 +34,7 @@ class Source(Protocol):
         note: how the folders were understood, where a person may have meant them otherwise; "" else.
         fingerprint: sha256 (hex) over names and contents, in order.
         labels: int64 class of each item; None without.
+        class_names: of these, in their order; () where they have none.
         texts: the sentences of all items; None without.
         attributes: the attributes of all items, those of `data.attributes`; None without.
         sides: of two domains the source of each by its name; empty otherwise.
@@ -49,6 +50,7 @@ class Source(Protocol):
     note: str = ""
     fingerprint: str
     labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
     texts: "Texts | None" = None
     attributes: "Attributes | None" = None
     sides: "Mapping[str, Source]" = MappingProxyType({})

@@ -76,7 +76,7 @@ class VoxelSource(Source):
         self.views = TRAIN_VIEWS if self.split == config.split else TEST_VIEWS
         found = _of_classes(_opened(config, self.split), config)
         self.ids, self.bits, self.skipped, self.about = found.ids, found.bits, found.skipped, found.about
-        self.class_names = sorted(set(found.classes))
+        self.class_names = tuple(sorted(set(found.classes)))
         known = {name: number for number, name in enumerate(self.class_names)}
         self.labels = np.array([known[name] for name in found.classes], np.int64) if len(known) > 1 else None
         self.classes = found.classes

@@ -82,7 +82,7 @@ def generated(
         latents = latents_of(model, row_seeds(seed, n))
         for start in range(0, n, CHUNK):
             rows = slice(start, start + CHUNK)
-            given = {} if drawn is None else {"labels": drawn[rows]}
+            given = {} if drawn is None else {"label": drawn[rows]}
             if attributes is not None:
                 given |= {"attributes": attributes[np.arange(n)[rows] % len(attributes)]}
             yield model.generate(latents=latents[rows], **given, **model.evaluation_kwargs)

@@ -170,7 +170,7 @@ class Styles(Noise):
     def of_noise(self, z: np.ndarray, **truncation) -> np.ndarray:
         """Points (n, layers, w_dim) of z, truncated as those of samples."""
         truncation = truncation or {"truncation_psi": self.psi, "cutoff": self.cutoff}
-        return self.model.styles(latents=z, labels=self.label, **truncation)
+        return self.model.styles(latents=z, label=self.label, **truncation)
 
     def between(self, a, b, t):
         """The point at share t of the line from a to b: in w the ways are straight (1812.04948, section 4.1)."""

@@ -410,11 +410,32 @@ class BigGAN(LatentGAN):
     def updates(self):
         return {"d_optimizer": self.d_steps, "g_optimizer": 1}
 
+    # ---- what the data decide, and what becomes of it in a fine-tuning --------------------------------------------------
+    @classmethod
+    def arguments_from_data(cls, source):
+        """The number of classes and their names."""
+        if source.labels is None:
+            return {}  # refused with a sentence before training
+        count = len(source.class_names) or int(source.labels.max()) + 1
+        return {"classes": count, "class_names": tuple(source.class_names)}
+
     @property
     def class_axes(self):
         """Layers with a row for each class: D's embedding, and G's or the tables of all of its norms."""
         tables = [layer.name for layer in self.generator.layers if isinstance(layer, layers.Dense)]
-        return dict.fromkeys(["projection", *tables], 0)
+        return dict.fromkeys(["projection", *tables], -2)
+
+    def mapped(self, key, array, before):
+        """Classes by name: one of a known name keeps its rows, another begins as the mean of all."""
+        old, new = tuple(before.get("class_names") or ()), self.class_names
+        if key.split("/")[-2] not in self.class_axes or not (old and new) or old == new or len(array) != len(old):
+            return None
+        places = {labels.folded(name): place for place, name in enumerate(old)}
+        found = [places.get(labels.folded(name)) for name in new]
+        rows = [array.mean(0) if place is None else array[place] for place in found]
+        kept = sum(place is not None for place in found)
+        others = f"{len(new) - kept} as the mean of {len(old)}" if kept < len(new) else "no other"
+        return np.stack(rows).astype(array.dtype), f"{kept} classes by name, {others}"
 
     def batch_signature(self):
         return super().batch_signature() | {"label": tf.TensorSpec([None], tf.int64)}

@@ -658,10 +658,10 @@ class StyleGAN(LatentGAN):
         """float32 images (N, H, W, C) of latents (N, latent_dim) [and labels], untruncated."""
         return self.images_of_styles(self.styles_of(latents, labels))
 
-    def styles(self, n=16, *, seed=0, latents=None, labels=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
+    def styles(self, n=16, *, seed=0, latents=None, label=None, truncation_psi=0.7, cutoff=None) -> np.ndarray:
         """w of each layer, float32 (n, layers, w_dim), that `generate` shows with the same arguments."""
         latents = rows.latent_rows(self, n, seed, latents)
-        labels = rows.checked_labels(labels, latents.shape[0], self.classes)
+        labels = rows.checked_labels(label, latents.shape[0], self.classes)
         psi, cutoff = self.checked_truncation(truncation_psi, cutoff)
 
         def traced():
@@ -690,18 +690,18 @@ class StyleGAN(LatentGAN):
         coarse, fine = (self.checked_styles(w).numpy() for w in (coarse, fine))
         return np.where((np.arange(self.num_layers) < layer)[:, None], coarse, fine)
 
-    def generate(self, n=16, *, seed=0, latents=None, w=None, labels=None, truncation_psi=0.7, cutoff=None):
+    def generate(self, n=16, *, seed=0, latents=None, w=None, label=None, truncation_psi=0.7, cutoff=None):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only.
 
         Args:
             latents: (n, latent_dim), in the place of seed.
             w: (n, w_dim) or (n, layers, w_dim), in the place of seed; taken as it is, without truncation.
-            labels: of a model with classes: one for all, or (n,).
+            label: of a model with classes: one for all, or (n,).
             truncation_psi: -1 to 1; 1 is G as trained, 0 the average image.
             cutoff: only the first so many layers are truncated; None for `truncation_cutoff` of them.
         """
         if w is None:
-            options = {"labels": labels, "truncation_psi": truncation_psi, "cutoff": cutoff}
+            options = {"label": label, "truncation_psi": truncation_psi, "cutoff": cutoff}
             w = self.styles(n, seed=seed, latents=latents, **options)
         w = self.checked_styles(w)
         show = self.cached(
@@ -709,9 +709,9 @@ class StyleGAN(LatentGAN):
         )
         return rows.in_chunks(show, w)
 
-    def examples(self, n, seed, *, labels=None, **options):
+    def examples(self, n, seed, *, label=None, **options):
         in_turn = np.arange(n) % self.classes if self.classes else None
-        return self.generate(n, seed=seed, labels=in_turn if labels is None else labels, **options)
+        return self.generate(n, seed=seed, label=in_turn if label is None else label, **options)
 
     def checked_styles(self, w):
         w = rows.finite_rows(w, "w", (self.w_dim,), (self.num_layers, self.w_dim))

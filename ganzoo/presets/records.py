@@ -38,6 +38,7 @@ class DataConfig(Record):
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
     texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
+    balance: of pictures in classes, each class is shown as often as the others, however few pictures it has.
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
@@ -64,6 +65,7 @@ class DataConfig(Record):
     render_size: pydantic.PositiveInt | None = None
     captions: pydantic.PositiveInt = 1
     attributes: tuple[str, ...] = pydantic.Field((), strict=False)
+    balance: bool = False
 
     @property
     def fitting(self) -> str:
@@ -74,6 +76,12 @@ class DataConfig(Record):
     def _crop_fits(self):
         if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _classes_are_balanced(self):
+        if self.balance and self.shape != "images":
+            raise ValueError('balance shows classes alike, and is for shape = "images"')
         return self
 
     @pydantic.model_validator(mode="after")

@@ -7,6 +7,7 @@
 | first layers, grey to RGB | a third for each channel: a grey picture in RGB gives what it gave |
 | last layers, RGB to grey and back | mean of the three; repeated |
 | label embedding, logit of each class | every class begins as the mean of the old ones |
+| rows of classes that both models have names for (biggan) | by name; a new one as the mean of the old ones |
 | columns of attributes | by name; a new value of an attribute as the mean of its old ones, a new attribute as zeros |
 | anything else | new, as random weights are |
 

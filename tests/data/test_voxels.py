@@ -139,7 +139,7 @@ def test_without_trimesh_the_extra_is_named(monkeypatch, tmp_path):
 def test_the_bundled_furniture_with_its_classes():
     source = data.open_source(config())
     assert (len(source), source.columns, source.channels) == (679, ("voxels",), (1,))
-    assert source.class_names[:3] == ["bath", "bed", "chair"]
+    assert source.class_names[:3] == ("bath", "bed", "chair")
     assert np.bincount(source.labels)[2] == source.summary()["classes"]["chair"] == 64
     taken = source.take(3)["voxels"]
     assert (taken.shape, taken.dtype) == ((3, 32, 32, 32, 1), np.float32)
@@ -452,7 +452,7 @@ def test_a_class_called_train_and_files_outside(tmp_path):
         for i in range(2):
             (tmp_path / "a" / folder / f"{i}.binvox").write_bytes(binvox(grid))
     opened = data.open_source(config(tmp_path / "a", 4))
-    assert (len(opened), opened.class_names) == (6, ["bus", "car", "train"])
+    assert (len(opened), opened.class_names) == (6, ("bus", "car", "train"))
     for folder in ("bus/train", "bus/test", "loose"):
         (tmp_path / "b" / folder).mkdir(parents=True)
         for i in range(2):

@@ -240,7 +240,7 @@ def test_layer_groups():
 def test_a_conditional_model_wants_its_label():
     model = StyleGAN(image_size=8, classes=3, **STYLE)
     table = explore.interpolate(model, "0:0-1", steps=2, label=2)
-    np.testing.assert_array_equal(table[0], model.generate(2, labels=2))
+    np.testing.assert_array_equal(table[0], model.generate(2, label=2))
     with pytest.raises(GanzooError, match="needs labels"):
         explore.walk(model)
     with pytest.raises(GanzooError, match="0 to 2"):

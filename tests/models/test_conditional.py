@@ -127,10 +127,10 @@ def test_too_few_classes_and_no_labels_are_said_in_a_sentence(tree, tmp_path):
 def test_sample_shows_the_classes_in_turn_or_the_one_that_is_asked_for(trained, tmp_path):
     model, out = ganzoo.load(trained), tmp_path / "grid.png"
     run("sample", trained, "-n", 6, "--columns", 3, "-o", out)
-    expected = images.grid(model.generate(6, labels=[0, 1, 2, 0, 1, 2]), 3)
+    expected = images.grid(model.generate(6, label=[0, 1, 2, 0, 1, 2]), 3)
     np.testing.assert_array_equal(images.read_image(out), expected)
     result = run("sample", trained, "-n", 2, "--label", 1, "--psi", 0.4, "--cutoff", 2, "-o", out, "--json")
-    expected = images.grid(model.generate(2, labels=1, truncation_psi=0.4, cutoff=2))
+    expected = images.grid(model.generate(2, label=1, truncation_psi=0.4, cutoff=2))
     np.testing.assert_array_equal(images.read_image(out), expected)
     with Image.open(out) as picture:
         assert {key: picture.text[key] for key in ("psi", "cutoff", "label")} == {
@@ -143,7 +143,7 @@ def test_sample_shows_the_classes_in_turn_or_the_one_that_is_asked_for(trained, 
     }  # fmt: skip
     run("sample", trained, "-n", 2, "--label", 1, "--separate", "-o", tmp_path / "cells")
     cells = [images.read_image(file) for file in sorted((tmp_path / "cells").iterdir())]
-    np.testing.assert_array_equal(cells, model.generate(2, labels=1))
+    np.testing.assert_array_equal(cells, model.generate(2, label=1))
 
 
 def test_options_that_a_model_does_not_take(trained, tmp_path):
@@ -163,9 +163,9 @@ def test_samples_are_measured_with_labels_of_the_training_set(trained, tmp_path,
     model, asked = ganzoo.load(trained), []
     generate = model.generate
 
-    def noted(*args, labels=None, **options):
-        asked.append((labels, options["truncation_psi"]))
-        return generate(*args, labels=labels, **options)
+    def noted(*args, label=None, **options):
+        asked.append((label, options["truncation_psi"]))
+        return generate(*args, label=label, **options)
 
     monkeypatch.setattr(model, "generate", noted)
     (record,) = evaluation.evaluate(model, metrics=["kid_efficientnet-lite0"], n=300)

@@ -185,7 +185,7 @@ def test_samples_show_the_lod_that_training_has_reached(model, tmp_path):
     def shown(lod):
         for network in (model.generator, model.ema_generator):
             network.lod.assign(lod)
-        return model.generate(4, labels=1).astype(float)
+        return model.generate(4, label=1).astype(float)
 
     try:
         large, small, between = shown(0.0), shown(1.0), shown(0.25)
@@ -194,7 +194,7 @@ def test_samples_show_the_lod_that_training_has_reached(model, tmp_path):
         unclipped = (large % 255 > 0) & (small % 255 > 0)
         np.testing.assert_allclose(between[unclipped], (0.75 * large + 0.25 * small)[unclipped], atol=1.01)
         again = zoo.load(zoo.save(model, tmp_path / "saved"))
-        np.testing.assert_array_equal(again.generate(4, labels=1), between)
+        np.testing.assert_array_equal(again.generate(4, label=1), between)
     finally:
         shown(0.0)
 
@@ -318,7 +318,7 @@ def test_a_conditional_model_trains_on_batches_of_your_own(model):
     history = made.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=1, verbose=0, shuffle=False)
     assert all(np.isfinite(values).all() for values in history.history.values())
     shown = made.examples(12, 0)
-    np.testing.assert_array_equal(shown, made.generate(12, labels=np.arange(12) % 10))
+    np.testing.assert_array_equal(shown, made.generate(12, label=np.arange(12) % 10))
     with pytest.raises(GanzooError, match="needs labels"):
         made.generate(2)
 

@@ -170,9 +170,9 @@ def test_a_sample_takes_the_stored_noise_and_training_draws_it(model):
 
 
 def test_a_label_chooses_the_image_and_the_logit(labelled):
-    images = labelled.generate(3, labels=[0, 1, 2], latents=np.ones((3, 6)))
+    images = labelled.generate(3, label=[0, 1, 2], latents=np.ones((3, 6)))
     assert len(np.unique(images.reshape(3, -1), axis=0)) == 3
-    np.testing.assert_array_equal(labelled.generate(3, labels=1)[2:], labelled.generate(3, labels=[0, 2, 1])[2:])
+    np.testing.assert_array_equal(labelled.generate(3, label=1)[2:], labelled.generate(3, label=[0, 2, 1])[2:])
     x = tf.random.stateless_normal([4, 16, 16, 1], (0, 0))
     logits = [labelled.discriminator([x, np.full(4, label)]).numpy() for label in range(3)]
     assert (logits[0] != logits[1]).all()
@@ -217,10 +217,10 @@ def test_bad_sampling_arguments(model, labelled):
     assert "(n, 5) or (n, 6, 5)" in sentence(model.generate, w=np.zeros((2, 4, 5)))
     w = model.styles(1)
     assert "0 and 6" in sentence(model.mix, w, w, layer=7)
-    assert "takes no labels" in sentence(model.generate, 1, labels=0)
+    assert "takes no labels" in sentence(model.generate, 1, label=0)
     assert "needs labels" in sentence(labelled.generate, 1)
     for labels in (3, -1, 0.5, [0, 1, 2], "a"):
-        assert "0 to 2" in sentence(labelled.generate, 2, labels=labels)
+        assert "0 to 2" in sentence(labelled.generate, 2, label=labels)
     assert "image" in sentence(labelled.train_step, tiny.batch(model))
 
 

@@ -17,7 +17,7 @@ class Records:
 
     `read(i, fit)` gives the uint8 pictures (h, w, 1 or 3) of item i, of any size, and raises `GanzooError` for a bad item
     (one whose pictures the fit policy would move apart is bad too); `content(i)` gives the bytes that identify it. `trusted` items are known to be good (bundled sets), so they need not be
-    decoded to be counted. `labels`: int64 class of each item, if known. `described`: its
+    decoded to be counted. `labels`: int64 class of each item, if known, and `class_names`, where they have names. `described`: its
     sentences (`data.captions.Described`), of the shape "captions". `attributes`: those of each item
     (`data.attributes.Attributes`), of the shape "attributes". `about` holds JSON-able facts for the summary
     (licence, attribution, layout).
@@ -30,6 +30,7 @@ class Records:
     content: Callable[[int], Iterable[bytes]]
     trusted: bool = False
     labels: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
     described: list | None = None
     attributes: "Attributes | None" = None
     skipped: list[tuple[str, str]] = field(default_factory=list)

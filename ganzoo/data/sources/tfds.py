@@ -63,6 +63,7 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
         read=lambda i, fit: shape.parts(tuple(read_image(d, name=f"{source} {ids[i]}") for d in items[i]), keys, fit),
         content=lambda i: items[i],
         labels=np.array(labels, np.int64)[kept] if labels else None,
+        class_names=tuple(features["label"].names) if labels else (),
         described=[described[i] for i in kept] if told else None,
         skipped=skipped,
         about={
