@@ -136,7 +136,7 @@ def sample(
     value = {
         **sampling.png_text(model, seed, **given),
         "seed": seed,
-        **{sampling.name_of(k): v for k, v in given.items() if k != "label"},
+        **{sampling.name_of(k): v for k, v in given.items()},
         "files": files,
         "skipped": written.skipped,
         "no_pictures": others,
