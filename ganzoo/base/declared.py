@@ -154,7 +154,7 @@ class Declared:
         """The networks that a page runs, of float32 tensors; `size` is the side of its pictures.
 
         By name: each of `directions`, or "network", makes samples; "encode" makes embeddings of one-hot characters.
-        Inputs are what `page_noise` has, and "images" (1, size, size, C), "embedding" or "truncation_psi".
+        Inputs are what `page_noise` has, and "images" (1, size, size, C), "embedding", "truncation_psi" or "class_weights" (N, classes).
 
         Raises:
             GanzooError: this model has no page.

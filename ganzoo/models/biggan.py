@@ -354,6 +354,7 @@ class BigGAN(LatentGAN):
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     batch_unit = "d_steps"
+    own_metrics = {"asked-class": "class as asked", "fid-in-class": "FID in class"}  # noqa: RUF012  (as in the base)
     checks = Checks(
         small={"model.ngf": 2, "model.ndf": 2, "model.latent_dim": 8, "model.standing_batches": 2, "data.split": "test"}
         # With one update of D there would be nothing to divide; the average starts at once.
@@ -611,3 +612,13 @@ class BigGAN(LatentGAN):
         names = {"label_name": tf.TensorSpec([None], tf.string, name="label_name")}
         endpoints = {"serving_default": (serve, seed | label), "tensors": (tensors, latents | label)}
         return endpoints | ({"by_name": (named, seed | names)} if self.class_names else {})
+
+    def page_networks(self, size):
+        """A page has floats alone: weights of the classes, 1 for the one that is asked for."""
+
+        def network(latents, class_weights):
+            return {"images": self.blended(latents, class_weights)}
+
+        latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
+        weights = tf.TensorSpec([None, self.classes], tf.float32, name="class_weights")
+        return {"network": (network, {"latents": latents, "class_weights": weights})}
