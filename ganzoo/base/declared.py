@@ -180,6 +180,19 @@ class Declared:
         """float32 images (N, H, W, C) in [-1, 1] of z and labels or embeddings: what a gradient can flow through."""
         raise NotImplementedError
 
+    def latent_weights(self) -> np.ndarray | None:
+        """float32 (latent_dim, units): what the first linear maps make of z; None where that is the first layer's kernel."""
+        return None
+
+    # ---- of papers with classes and no styles --------------------------------------------------------------------
+    def blended(self, latents: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """float32 images (N, H, W, C) in [-1, 1] of z and weights of the classes (N, classes), 1 for a class alone."""
+        raise NotImplementedError
+
+    def truncated_latents(self, seeds: tf.Tensor, truncation: float, resample: bool = False) -> tf.Tensor:
+        """float32 (N, latent_dim): rows of truncated z for int32 seeds (N, 2)."""
+        raise NotImplementedError
+
     # ---- of papers with attributes -------------------------------------------------------------------------------
     kept: keras.Variable  # uint8 (ROWS, K), rows of the training set from which unnamed attributes are drawn
 

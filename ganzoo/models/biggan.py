@@ -544,7 +544,7 @@ class BigGAN(LatentGAN):
         if latents is None:
             latents = rows.latent_rows(self, n, seed, None)  # refuses n and seed that are none
             if truncation != 1 or resample:
-                latents = self._latents_of(rows.row_seeds(seed, n), truncation, resample)
+                latents = self.truncated_latents(rows.row_seeds(seed, n), truncation, resample)
         latents = rows.finite_rows(latents, "latents", (self.latent_dim,))
         label = labels.classes_of(self, label, latents.shape[0])
         if truncation == 1 and not resample:
@@ -562,7 +562,8 @@ class BigGAN(LatentGAN):
             raise GanzooError(f"truncation is {bounds}; received {truncation!r}.")
         return float(truncation)
 
-    def _latents_of(self, seeds, truncation, resample):
+    def truncated_latents(self, seeds, truncation, resample=False):
+        """`latents` as a graph that is traced once."""
         key, signature = f"latents {truncation} {resample}", [tf.TensorSpec([None, 2], tf.int32)]
         make = functools.partial(self.latents, truncation=truncation, resample=resample)
         return self.cached(key, lambda: tf.function(make, input_signature=signature))(seeds)
@@ -585,11 +586,30 @@ class BigGAN(LatentGAN):
         """The inputs of G that standing statistics are taken over: z of a truncation, and any labels."""
         for i in range(self.standing_batches):
             seeds = rows.row_seeds(1_000_000 + i, 64)
-            yield [self._latents_of(seeds, truncation, resample), self.draw_labels([64], seeds[0])]
+            yield [self.truncated_latents(seeds, truncation, resample), self.draw_labels([64], seeds[0])]
 
     def finalize(self):
         """Standing statistics of the batch norms: a sample depends on its own z and label alone."""
         normalization.standing_statistics(self.sampler, self.standing_inputs())
+
+    def latent_weights(self):
+        """float32 (latent_dim, units): all that G's first linear maps make of z, its own chunk of z each."""
+        first = [layer for layer in self.sampler.layers if layer.name == "project"]
+        linear = [
+            layer for layer in self.sampler.layers if isinstance(layer, SpectralDense) and layer.name != "project"
+        ]
+        kernels = {layer.name: np.asarray(layer.normalised(False)) for layer in [*first, *linear]}
+        if not self.hierarchical:
+            return kernels["project"]
+        if self.deep:
+            return np.concatenate([kernel[self.shared_dim :] for kernel in kernels.values()], axis=1)
+        places = {"project": 0} | {layer.name: int(layer.name.split("_")[0].removeprefix("block")) for layer in linear}
+        chunk, parts = len(kernels["project"]), []
+        for name, kernel in kernels.items():
+            part = np.zeros([self.latent_dim, kernel.shape[1]], np.float32)
+            part[places[name] * chunk : (places[name] + 1) * chunk] = kernel[-chunk:]
+            parts.append(part)
+        return np.concatenate(parts, axis=1)
 
     # ---- serving -------------------------------------------------------------------------------------------------
     def serving_signature(self):
