@@ -93,13 +93,23 @@ class Emoji64(BundledBuilder):
     PICTURES: ClassVar = {"image": (64, 64, 3)}
 
 
+class Photos128(BundledBuilder):
+    """Crops of photos with permissive licences, 128 x 128, each with its photo, place, scale and licence."""
+
+    SET = "photos_128"
+    PICTURES: ClassVar = {"image": (128, 128, 3)}
+
+
 class FurnitureVoxels32(BundledBuilder):
     """Voxel grids of Sweet Home 3D furniture, 32 x 32 x 32, axes x, y (up), z."""
 
     SET = "furniture_voxels_32"
 
 
-BUILDERS = {cls.SET: cls for cls in (Fashion, Lorelei64, AdventurerPairs64, FluentEdges128, Emoji64, FurnitureVoxels32)}
+BUILDERS = {
+    cls.SET: cls
+    for cls in (Fashion, Lorelei64, AdventurerPairs64, FluentEdges128, Emoji64, Photos128, FurnitureVoxels32)
+}
 # The same builders under our own spelling, with the underscore before the number.
 ALIASES = {
     name: type(f"{cls.__name__}Alias", (cls,), {"name": name, "__doc__": cls.__doc__, "__module__": __name__})

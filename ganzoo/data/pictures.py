@@ -27,6 +27,7 @@ class PictureSource(Source):
     """The usable pictures (or pairs, or pictures with sentences) of a split; see `Source`.
 
     `in_memory` if all decoded pictures fit into 2 GB. Otherwise bad ones are added to `skipped` when they are found.
+    `stored`: (name, channels) of each array of an item: the columns, and the mask that lies beside a picture.
     """
 
     def __init__(self, config: "DataConfig", split: str | None = None, shape: TaskShape | None = None):
@@ -40,7 +41,9 @@ class PictureSource(Source):
         self.records = open_records(config.source, self.split, self.shape)
         self.skipped = list(self.records.skipped)
         self._usable = np.arange(len(self.records))
-        self.in_memory = len(self.records) * self.load_size**2 * sum(self.channels) <= MEMORY_LIMIT
+        self.has_masks = self.records.about.get("layout") == "masks"
+        self.stored = (*zip(self.columns, self.channels, strict=True), *([("mask", 1)] if self.has_masks else []))
+        self.in_memory = len(self.records) * self.load_size**2 * sum(c for _, c in self.stored) <= MEMORY_LIMIT
         if self.in_memory and not self.records.trusted:
             _ = self.arrays  # only decoding shows which files are good
         if len(self) < 2:
@@ -57,15 +60,17 @@ class PictureSource(Source):
         return picture_batches(self, batch_size, **options)
 
     def take(self, n: int) -> dict[str, np.ndarray]:
-        """The first `n` items (fewer if there are fewer): {column: uint8 (n, size, size, channels)}, without augmentation."""
+        """The first `n` items (fewer if there are fewer): {column: uint8 (n, size, size, channels)}, without augmentation.
+        With masks beside the pictures also "mask", 255 in the hole."""
         n = min(n, len(self))
         if n < 1:
             raise GanzooError(f"take(n) needs n of at least 1; got {n}.")
         items = [self.fetch(i, self.size) for i in range(n)]
-        return {name: np.stack(column) for name, column in zip(self.columns, zip(*items, strict=True), strict=True)}
+        names = [name for name, _ in self.stored]
+        return {name: np.stack(column) for name, column in zip(names, zip(*items, strict=True), strict=True)}
 
     def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
-        """Item `i`, one uint8 (size, size, channels) per column. On the fly, a bad file gives the next good item instead."""
+        """Item `i`, one uint8 (size, size, channels) per array that is stored. On the fly, a bad file gives the next good item instead."""
         reason = ""
         for step in range(min(MAX_TRIES, len(self))):
             row = int(self._usable[(i + step) % len(self)])
@@ -79,9 +84,9 @@ class PictureSource(Source):
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """All items, one uint8 array (len, load_size, load_size, channels) per column; bad files are left out and noted."""
+        """All items, one uint8 array (len, load_size, load_size, channels) each that is stored; bad files are left out and noted."""
         total, size = len(self.records), self.load_size
-        arrays = tuple(np.empty((total, size, size, c), np.uint8) for c in self.channels)
+        arrays = tuple(np.empty((total, size, size, c), np.uint8) for _, c in self.stored)
 
         def fill(row: int) -> str | None:
             try:
@@ -156,7 +161,10 @@ class PictureSource(Source):
     def _decode(self, row: int, size: int) -> tuple[np.ndarray, ...]:
         parts = self.shape.arrange(self.records.read(row, self.config.fit), self.config)
         fitted = (fit_image(part, size, self.config.fit, self.config.resample) for part in parts)
-        return tuple(to_channels(part, c) for part, c in zip(fitted, self.channels, strict=True))
+        return tuple(
+            np.where(part > 127, np.uint8(255), np.uint8(0)) if name == "mask" else to_channels(part, c)
+            for part, (name, c) in zip(fitted, self.stored, strict=True)
+        )
 
     def _too_few(self) -> str:
         text = f"{self.config.source} (split {self.split}) has {len(self)} usable {self.shape.what}; at least 2 are needed."

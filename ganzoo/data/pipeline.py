@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from ganzoo.data import masks
 from ganzoo.data.source import Source
 from ganzoo.data.task_shapes import task_shape
 from ganzoo.errors import GanzooError
@@ -128,6 +129,11 @@ def picture_batches(
         if texts:
             out["wrong"] = _finish(source, seed, p, (wrong,), factor, early)["image"]
             out |= picked_texts(source, p, seed, texts, exchanged)
+        if source.config.shape == "masks" and not source.has_masks:
+            # One shape for all of a batch (train_random.lua), which each worker draws for itself.
+            batch = (p[0] - offset) // batch_size
+            mask = masks.drawn(size, tf.stack([tf.constant(seed, tf.int64), batch]))
+            out["mask"] = tf.repeat(mask[None], tf.shape(p)[0], axis=0)
         items = items_of(source, p, seed) if labels or attributes else None
         out |= {"label": tf.gather(source.labels, items)} if labels else {}
         return out | ({"attributes": tf.gather(columns, items)} if attributes else {})
@@ -293,7 +299,7 @@ def _finish(
     """Crop, mirror, shrink by `factor` (by `early` it is already) and scale a uint8 batch; all columns alike."""
     size, slack = source.size, source.load_size - source.size
     out = {}
-    for name, images, channels in zip(source.columns, parts, source.channels, strict=True):
+    for (name, channels), images in zip(source.stored, parts, strict=True):
         if slack:
             rows = random_below(positions, seed, CROP_Y, slack + 1)[:, None] + tf.range(size, dtype=tf.int64)
             columns = random_below(positions, seed, CROP_X, slack + 1)[:, None] + tf.range(size, dtype=tf.int64)
@@ -324,8 +330,8 @@ def _shrunk(images: tf.Tensor, factor: int) -> tf.Tensor:
 def _decoded(source: "PictureSource", index: tf.Tensor, factor: int = 1) -> tuple[tf.Tensor, ...]:
     """Read and decode one item on the fly, shrunk; Pillow lets the interpreter go meanwhile, so this runs in parallel."""
     size = source.load_size
-    parts = tf.numpy_function(lambda i: source.fetch(int(i), size), [index], [tf.uint8] * len(source.columns))
-    parts = [tf.ensure_shape(p, (size, size, c)) for p, c in zip(parts, source.channels, strict=True)]
+    parts = tf.numpy_function(lambda i: source.fetch(int(i), size), [index], [tf.uint8] * len(source.stored))
+    parts = [tf.ensure_shape(p, (size, size, c)) for p, (_, c) in zip(parts, source.stored, strict=True)]
     return tuple(_shrunk(p[None], factor)[0] for p in parts)
 
 

@@ -31,9 +31,9 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired", "voxels", "captions" or "attributes". source: bundled name, folder, zip or "tfds:NAME". split,
-    test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split: held-out rows on
-    which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
+    shape: "images", "paired", "unpaired", "voxels", "captions", "attributes" or "masks". source: bundled name, folder, zip or
+    "tfds:NAME". split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split:
+    held-out rows on which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
     of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
@@ -45,7 +45,7 @@ class DataConfig(Record):
     that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes"]
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes", "masks"]
     source: str
     split: str = "train"
     test_split: str = "test"

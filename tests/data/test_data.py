@@ -26,7 +26,14 @@ from ganzoo.media import images
 from ganzoo.presets import DataConfig
 
 RNG = np.random.default_rng(0)
-SIZES = {"lorelei_64": 6000, "adventurer_pairs_64": 3000, "fluent_edges_128": 1445, "emoji_64": 6418, "fashion": 12000}
+SIZES = {
+    "lorelei_64": 6000,
+    "adventurer_pairs_64": 3000,
+    "fluent_edges_128": 1445,
+    "emoji_64": 6418,
+    "photos_128": 1469,
+    "fashion": 12000,
+}
 
 
 def config(origin, shape="images", size=16, **more):
@@ -81,7 +88,7 @@ def test_bundled_files_are_the_documented_ones():
             assert hashlib.sha256(content).hexdigest() == facts["sha256"], file
             assert len(content) == facts["bytes"]
     total = sum(file.stat().st_size for file in bundled.ASSETS.iterdir())
-    assert total <= 43 * 10**6
+    assert total <= 49 * 10**6
 
 
 def test_every_bundled_set_has_recipe_and_licence():
@@ -140,6 +147,64 @@ def test_edges_follow_from_the_photo_by_the_recipe():
     pairs = data.open_source(config("fluent_edges_128", "paired", 128, input_channels=1)).take(5)
     for photo, edges in zip(pairs["target"], pairs["input"], strict=True):
         assert np.abs(fluent_edges_128.edges(photo).astype(int) - edges).mean() < 3.5  # the colours were reduced
+
+
+def test_photos_hold_nothing_with_share_alike_and_keep_test_photos_apart():
+    columns = bundled.columns("photos_128")
+    assert not any("BY-SA" in licence for licence in columns["licence"])
+    train, test = (set(columns["photo"][columns["split"] == split]) for split in ("train", "test"))
+    assert not train & test
+    assert train | test == set(bundled.facts("photos_128")["attribution"])
+
+
+# pictures with masks
+
+
+def test_masks_are_drawn_one_for_each_batch_and_the_same_for_the_same_step():
+    options = {"seed": 3, "start_step": 5}
+    source = data.open_source(config("photos_128", "masks", 128, mirror=True), "test")
+    assert source.columns == ("image",)
+    first, second = (next(iter(data.batches(source, 4, **options)))["mask"].numpy() for _ in range(2))
+    later = next(iter(data.batches(source, 4, seed=3, start_step=6)))["mask"].numpy()
+    part = next(iter(data.batches(source, 4, **options, rows=slice(2, 4))))["mask"].numpy()
+    assert first.shape == (4, 128, 128, 1)
+    assert set(np.unique(first)) == {-1.0, 1.0}
+    assert 0.2 < (first[0] > 0).mean() < 0.3
+    assert (first == first[:1]).all()
+    assert (first == second).all()
+    assert (part == first[2:]).all()
+    assert (first != later).any()
+
+
+@pytest.mark.parametrize("layout", ["suffix", "folders"])
+def test_masks_beside_the_pictures_are_cropped_and_mirrored_with_them(tmp_path, layout):
+    folder = tmp_path / "masked"
+    for i in range(5):
+        picture = noise(24, 24, 3)
+        picture[picture.sum(-1) > 600] = 255
+        hole = np.where((picture == 255).all(-1, keepdims=True), np.uint8(255), np.uint8(0))
+        names = {"suffix": (f"{i}", f"{i}_mask"), "folders": (f"images__{i}", f"masks__{i}")}[layout]
+        write(folder, **{names[0]: picture, names[1]: hole})
+    source = data.open_source(config(str(folder), "masks", 16, load_size=24, mirror=True))
+    assert len(source) == 5
+    batch = next(iter(data.batches(source, 10)))
+    white = (batch["image"].numpy() == 1).all(-1, keepdims=True)
+    assert 0 < white.mean() < 1
+    assert (white == (batch["mask"].numpy() > 0)).all()
+    taken = data.open_source(config(str(folder), "masks", 24)).take(2)
+    assert ((taken["image"] == 255).all(-1, keepdims=True) == (taken["mask"] == 255)).all()
+
+
+def test_a_mask_of_another_size_and_a_picture_without_one_are_left_out(tmp_path):
+    folder = tmp_path / "masked"
+    for i in range(4):
+        write(folder, **{f"{i}": noise(24, 24, 3), f"{i}_mask": noise(24 - (i == 1), 24, 1)})
+    write(folder, alone=noise(24, 24, 3))
+    source = data.open_source(config(str(folder), "masks", 16))
+    assert len(source) == 3
+    reasons = dict(source.skipped)
+    assert "not one size" in reasons["1.png"]
+    assert reasons["alone.png"] == "has no mask"
 
 
 @pytest.mark.parametrize("spelling", ["lorelei_64", "lorelei64", "Lorelei-64"])

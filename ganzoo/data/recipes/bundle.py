@@ -2,19 +2,23 @@
 
 Every cut takes the first rows of each split (of each class for Fashion-MNIST) in the full set's own order; the characters
 were drawn independently of each other, so the first rows are a fair sample. Images are copied as the encoded bytes they
-are. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
+are, but for the training crops of `photos_128`. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
 """
 
 import hashlib
+import io
+import itertools
 import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 CUTS = {"lorelei_64": {"train": 5100, "test": 600, "novel": 300}, "adventurer_pairs_64": {"train": 2700, "test": 300}}
 VENDORS = ("fluent3d", "noto")
+PHOTOS_QUALITY, PHOTOS_TEST = 80, 60  # of WebP; crops of a test photo
 DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
 
 
@@ -31,6 +35,7 @@ def main(full: Path, out: Path) -> None:
     emoji(full, out)
     edges = np.load(full / "fluent_edges_128.npz")["split"]
     copy(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], count(edges))
+    photos(full, out)
     voxels = np.load(full / "furniture_voxels_32.npz")["split"]
     copy(full, out, "furniture_voxels_32", ["furniture_voxels_32.npz", "CREDITS_furniture.csv"], count(voxels))
 
@@ -77,6 +82,37 @@ def emoji(full: Path, out: Path) -> None:
     sidecar(full, out, "emoji_64", files, "the vendors fluent3d and noto", counts)
 
 
+def photos(full: Path, out: Path) -> None:
+    """All permissive crops of the training photos, as WebP of a lower quality, and up to 60 of each permissive test photo,
+    spread over its rows, with the bytes of the full set."""
+    arrays = dict(np.load(full / "photos_128.npz"))
+    permissive, test = ~arrays.pop("share_alike"), arrays["split"] == "test"
+    rows = np.flatnonzero(permissive & ~test).tolist()
+    for photo in np.unique(arrays["photo"][permissive & test]):
+        own = np.flatnonzero(permissive & (arrays["photo"] == photo))
+        rows += own[np.unique(np.linspace(0, len(own) - 1, PHOTOS_TEST).round().astype(int))].tolist()
+    arrays = take_rows(arrays, np.sort(rows))
+    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
+    files = [blob[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
+    files = [f if s == "test" else smaller(f) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
+    arrays["images_webp"] = np.frombuffer(b"".join(files), np.uint8)
+    arrays["images_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
+    np.savez_compressed(out / "photos_128.npz", **arrays)
+    part = (
+        "the crops without share-alike: of the training photos all, as WebP of quality 80; of each test photo up to 60, "
+        "with the bytes of the full set"
+    )
+    sidecar(full, out, "photos_128", ["photos_128.npz"], part, count(arrays["split"]))
+
+
+def smaller(webp: bytes) -> bytes:
+    """The picture of a WebP file as a WebP file of lower quality."""
+    made = io.BytesIO()
+    with Image.open(io.BytesIO(webp)) as image:
+        image.convert("RGB").save(made, "WEBP", quality=PHOTOS_QUALITY, method=6)
+    return made.getvalue()
+
+
 def copy(full: Path, out: Path, name: str, files: list[str], counts: dict[str, int]) -> None:
     """A set that is bundled whole."""
     for file in files:
@@ -103,6 +139,20 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
         record["upstream"] = [u for u in facts["upstream"] if u["package"].split(" ")[-1] in upstream]
         record["licence"] = {v: facts["licence"][v] for v in VENDORS} | {"index": "CC BY-SA 4.0 (names, tags, groups)"}
         record["attribution"] = {v: facts["attribution"][v] for v in (*VENDORS, "openmoji")}
+    if name == "photos_128":
+        kept = np.unique(np.load(out / "photos_128.npz")["photo"]).tolist()
+        of = {photo: facts["attribution"][photo] for photo in kept}
+        record["licence"] = "per photo: CC BY 4.0, CC0 1.0, Apache-2.0 or public domain (column licence)"
+        record["split_rule"] = "by photo; test photos: " + ", ".join(
+            photo for photo in kept if of[photo]["split"] == "test"
+        )
+        record["remarks"] = (
+            f"Few photos ({len(kept)}), mostly of textures: rock, leaves, walls. The photos of opencv-doc have the licence of "
+            "their package alone."
+        )
+        record["attribution"] = {
+            p: f"{a['attribution']}: {a['package']}, {a['licence'].split(' (')[0]}" for p, a in of.items()
+        }
     record |= {"bundled": part, "counts": counts, "files": {}}
     for file in files:
         data = (out / file).read_bytes()
