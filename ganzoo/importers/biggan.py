@@ -118,7 +118,9 @@ def _generator_facts(kind: str, state: State) -> dict:
         )
     (last,) = shape_of(kind, state, "output_layer.0.gain", 1)
     rows, columns = shape_of(kind, state, "blocks.0.0.bn1.gain.weight", 2)
-    facts = {"image_size": image_size, "deep": deep, "ngf": last // table[image_size][-1], "taper": False}
+    taper = image_size == 32 and not deep and _narrows(state, 3)
+    unit = biggan.TAPERED_GENERATOR[-1] if taper else table[image_size][-1]
+    facts = {"image_size": image_size, "deep": deep, "ngf": last // unit, "taper": taper}
     facts["channels"] = shape_of(kind, state, "output_layer.2.weight")[0]
     facts["attention"] = _attention(state, lambda block: 8 << (block // 2 if deep else block))
     facts["spectral_g"] = "linear.u0" in state
@@ -143,8 +145,10 @@ def _discriminator_facts(kind: str, state: State) -> dict:
             kind, state, f"it has {blocks} blocks, which is no size of {'BigGAN-deep' if deep else 'BigGAN'}"
         )
     width, channels, *_ = shape_of(kind, state, "input_conv.weight" if deep else "blocks.0.0.conv1.weight")
-    first = sizes[size][0] if deep else sizes[size][0][0]
-    halved = [True] * blocks if deep else [halve for _, halve in sizes[size]]
+    taper = size == 32 and _narrows(state, 4)
+    layout = biggan.TAPERED_DISCRIMINATOR if taper else sizes[size]
+    first = layout[0] if deep else layout[0][0]
+    halved = [True] * blocks if deep else [halve for _, halve in layout]
     attention = _attention(state, lambda stage: size >> sum(halved[: stage + 1]))
     return {
         "image_size": size,
@@ -153,8 +157,14 @@ def _discriminator_facts(kind: str, state: State) -> dict:
         "deep": deep,
         "ndf": width // first,
         "attention": attention,
-        "taper": False,
+        "taper": taper,
     }
+
+
+def _narrows(state: State, blocks: int) -> bool:
+    """Whether the first and the last block have other widths: at 32 px, those of the official code have one."""
+    first, last = (state.get(f"blocks.{i}.0.conv1.weight") for i in (0, blocks - 1))
+    return first is not None and last is not None and len(first) != len(last)
 
 
 def _attention(state: State, size_of) -> int:
@@ -194,7 +204,8 @@ def _discriminator_places(config: Mapping):
     def places(network) -> dict[str, Place]:
         found, size = {}, config["image_size"]
         deep = config["deep"]
-        layout = biggan.DEEP_DISCRIMINATOR[size][1:] if deep else biggan.DISCRIMINATOR[size]
+        layout = biggan.TAPERED_DISCRIMINATOR if config["taper"] else biggan.DISCRIMINATOR.get(size)
+        layout = biggan.DEEP_DISCRIMINATOR[size][1:] if deep else layout
         if deep:
             found |= _spectral(network.get_layer("stem"), "input_conv")
         placed = not config["attention"]
