@@ -3,6 +3,8 @@
 Doubling and averaging stand beside the convolutions, as a PyTorch user writes them.
 """
 
+import itertools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -121,7 +123,7 @@ class Generator(nn.Module):
         self.linear = Linear(self.chunk or m["latent_dim"], 16 * widths[0], epsilon=m["sn_epsilon"])
         self.blocks = nn.ModuleList(
             nn.ModuleList([Up(before, width, (m["classes"], size), *options)])
-            for before, width in zip(widths, widths[1:], strict=False)
+            for before, width in itertools.pairwise(widths)
         )
         out = Conv(widths[-1], m["channels"], epsilon=m["sn_epsilon"])
         self.output_layer = nn.Sequential(_OutNorm(widths[-1], m["epsilon"]), nn.ReLU(), out)
