@@ -247,7 +247,7 @@ def test_data_of_one_class_or_of_a_class_of_one_picture_are_refused(animals, tmp
         ganzoo.train("biggan/fashion-32", out=tmp_path / "a", **SMALL | {"data.source": str(tmp_path / "few")})
     (tmp_path / "few" / "dog").mkdir()
     Image.open(animals / "dog" / "0.png").save(tmp_path / "few" / "dog" / "0.png")
-    with pytest.raises(GanzooError, match='The class "dog" of .* has one picture'):
+    with pytest.raises(GanzooError, match=r'The class "dog" of .* has one picture'):
         ganzoo.train("biggan/fashion-32", out=tmp_path / "b", **SMALL | {"data.source": str(tmp_path / "few")})
 
 
