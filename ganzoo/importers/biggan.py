@@ -76,7 +76,7 @@ def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
 
 def _generator(kind, state, truncation, keywords, builder, more=None):
     """The state under ajbrock's names, and the builder's arguments."""
-    hub = "embeddings.weight" in state or any(name.startswith("generator.gen_z.") for name in state)
+    hub = "embeddings.weight" in state
     if not hub and truncation != 1.0:
         raise GanzooError(
             f"truncation chooses the statistics of a TF-Hub state, which has {STATISTICS} of them; this state has one."
@@ -288,9 +288,7 @@ def _of_hub(kind: str, state: State, truncation: float) -> dict[str, np.ndarray]
         raise GanzooError(f"truncation of a TF-Hub state lies in (0, 1]; received {truncation!r}.")
     shared = shape_of(kind, state, "embeddings.weight", 2)[0]
     found = {"shared.weight": np.ascontiguousarray(state["embeddings.weight"].T)}
-    divided = _divided(
-        kind, {name.removeprefix("generator."): a for name, a in state.items() if name != "embeddings.weight"}
-    )
+    divided = _divided(kind, {name: a for name, a in state.items() if name != "embeddings.weight"})
     block, place = 0, {}
     for index in range(last_number(r"^layers\.(\d+)\.", divided) + 1):
         if f"layers.{index}.gamma" in divided:
