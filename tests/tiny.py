@@ -106,7 +106,8 @@ UNMIXED = {
 SECOND = {
     "biggan": {
         "attention": ({}, 8),  # D has no map of 32
-        "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0}, True),
+        "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
+        "image_size": ({"latent_dim": 20}, 64),  # z is divided among 4 places, and among 5
         "hierarchical": ({}, False),  # in the variant there is no embedding beside which z could stand
     },
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
