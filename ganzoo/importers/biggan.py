@@ -304,6 +304,8 @@ def _of_hub(kind: str, state: State, truncation: float) -> dict[str, np.ndarray]
             array = np.moveaxis(array.reshape(4, 4, -1, *array.shape[1:]), 2, 0).reshape(array.shape)
         if name.startswith("conv_to_rgb."):
             array = array[:3]
+        if name.endswith(".gamma") and array.shape == (1,):
+            array = array[0]
         found[_renamed(name, place)] = _statistic(kind, name, array, truncation)
     return found
 
