@@ -5,10 +5,14 @@
     pictures = model.generate(drawings)     # uint8
 
 Names are imported when they are first used (PEP 562): listing models and printing cards need no TensorFlow, and where
-one brings it in, its start-up lines are not shown (`ganzoo.devices.quiet`).
+one brings it in, its start-up lines are not shown, and neither are they where a module of this package is imported
+(`ganzoo.devices.quiet`).
 """
 
 import importlib
+import sys
+
+from ganzoo.devices import quiet
 
 __version__ = "0.1.0"
 
@@ -31,8 +35,6 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str):
     if name.startswith("__"):  # of the import system, which asks while modules are loaded
         raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
-    from ganzoo.devices import quiet
-
     with quiet.imports():
         return _found(name)
 
@@ -46,6 +48,10 @@ def _found(name: str):
         if error.name != f"ganzoo.{name}":
             raise
         raise AttributeError(f"module 'ganzoo' has no attribute {name!r}") from None
+
+
+if quiet.Finder not in sys.meta_path:
+    sys.meta_path.insert(0, quiet.Finder)
 
 
 def __dir__():

@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from ganzoo import __version__, data, exporting, presets, report, sampling, training, zoo
+from ganzoo.data import bundled
+from ganzoo.data.recipes.fluent_edges_128 import edges
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
+from ganzoo.training.monitors import spread
 
 MARK = "demo.json"  # in a folder that a demo wrote: the next demo may replace it
+STEPS = 240  # of the fine-tuning
+CHOSEN_FROM = 24  # held-out pairs of which the best are shown
 ROWS = 8  # pictures that are compared, and shown of each image model
+BLOCK, ACROSS, CAPTION = 256, 4, 22  # pixels of a model's part of the overview, parts in a row, pixels of a caption
+OTHERS = "emoji_64/noto"  # other pictures than those of any shipped image model of pairs
 TOLERANCE = 1  # of 255, between the SavedModel's PNG and Keras
 
 # Runs in a process of its own, which must not need ganzoo: that is what a SavedModel is for.
@@ -56,7 +64,7 @@ def run_demo(
     out: str | Path,
     *,
     seed: int = 0,
-    steps: int = 20,
+    steps: int = STEPS,
     models: Sequence[str] | None = None,
     finetune: str = "pix2pix",
     exports: Sequence[str] = ("pix2pix", "dcgan"),
@@ -67,7 +75,7 @@ def run_demo(
     Args:
       out: an empty or new folder, or one that an earlier demo wrote (it is replaced).
       seed: of all samples and of the fine-tuning.
-      steps: of the fine-tuning.
+      steps: of the fine-tuning, which is on other pictures than the model's own: emoji faces and their edges.
       models: what to load and sample, all shipped presets by default; names or saved folders.
       finetune: the image model to train on, `steps` steps.
       exports: what to export, reload in a fresh process and compare.
@@ -81,11 +89,14 @@ def run_demo(
         raise GanzooError("This installation has no trained weights to show; install ganzoo with its assets.")
     out = _prepare(Path(out))
     started = time.perf_counter()
-    parts = {"samples": [], "exports": []}
+    parts, blocks = {"samples": [], "exports": []}, []
     for name in models:
         tell(f"Load {name} and make pictures")
-        parts["samples"].append(show(name, out, seed))
-    tell(f"Fine-tune {finetune} for {steps} steps")
+        found, block = show(name, out, seed)
+        parts["samples"].append(found)
+        blocks.append((found["model"], block))
+    images.write_png(out / "samples" / "overview.png", overview(blocks))
+    tell(f"Fine-tune {finetune} for {steps} steps on other pictures: emoji faces")
     parts["finetune"] = tune(finetune, out, steps, seed)
     for name in exports:
         tell(f"Export {name}, reload it in a fresh process, compare")
@@ -111,7 +122,7 @@ def _prepare(out: Path) -> Path:
     if out.is_dir() and any(out.iterdir()):
         if not (out / MARK).is_file():
             raise GanzooError(f'The folder "{out}" holds other files; choose a new one for the demo.')
-        for part in ("samples", "finetune", "export"):
+        for part in ("samples", "finetune", "export", "faces"):
             shutil.rmtree(out / part, ignore_errors=True)
         (out / "index.html").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
@@ -119,26 +130,42 @@ def _prepare(out: Path) -> Path:
     return out
 
 
-def show(name: str, out: Path, seed: int) -> dict[str, Any]:
-    """Loads a model and writes out/samples/<paper>-<preset>.png; an image model shows input, output and target."""
+def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Loads a model and writes out/samples/<paper>-<preset>.png; an image model shows input, output and target.
+
+    Returns the facts, and the model's part of the overview, uint8 (BLOCK, BLOCK, 3).
+    """
     start = time.perf_counter()
     model = zoo.load(name)
     loaded = time.perf_counter()
     if type(model).task == "latent":
-        sheet, what = sampling.sample_grid(model, 64, seed), "64 samples"
+        samples, what = model.examples(64, seed), "64 samples"
+        if model.makes == "voxels":
+            samples = surest(model, samples)
+            what = f"those {len(samples)} of 64 samples of which its D is surest that they are real"
+        made = model.pictures(samples)
+        sheet, block = images.grid(made), tiled(made)
     elif type(model).task == "text":
         config = model.run_config.data
         texts = data.open_source(config, config.test_split).sentences(ROWS)
-        sheet = images.grid(model.generate(texts, seed=seed, n_per_text=ROWS), ROWS)
+        made = model.generate(texts, seed=seed, n_per_text=ROWS)
+        sheet = images.grid(made, ROWS)
+        fits = BLOCK // made.shape[1]  # of each sentence
+        block = tiled(np.concatenate([made[i * ROWS : i * ROWS + fits] for i in range(min(fits, ROWS))]))
         what = "held-out sentences, a row of samples each"
     else:
-        pairs = held_out(model, ROWS)
-        if "target" in pairs:
-            rows = [pairs["input"], sampling_of(model, pairs["input"], seed), pairs["target"]]
-            what = "held-out inputs, outputs, originals"
+        if model.run_config.data.shape == "paired":
+            pairs = held_out(model, CHOSEN_FROM)
+            made = sampling_of(model, pairs["input"], seed)
+            best = np.argsort([error(*both) for both in zip(made, pairs["target"], strict=True)])[:ROWS]
+            rows = [pairs["input"][best], made[best], pairs["target"][best]]
+            what = f"inputs, outputs, originals: the best {len(best)} of {len(made)} held-out pairs"
         else:
-            rows, what = sampling.translations(model, pairs, seed), "held-out A, as B, back; B, as A, back"
+            rows = sampling.translations(model, held_out(model, ROWS), seed)
+            what = "held-out A, as B, back; B, as A, back"
         sheet = pair_sheet(*rows)
+        pairs = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
+        block = tiled(np.stack([picture for pair in pairs for picture in pair]))
     title = model.full_name
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))
@@ -149,13 +176,56 @@ def show(name: str, out: Path, seed: int) -> dict[str, Any]:
         "load_seconds": round(loaded - start, 2),
         "sample_seconds": round(time.perf_counter() - loaded, 2),
         "file": str(file.relative_to(out)),
-    }
+    }, block
+
+
+def surest(model: Any, samples: np.ndarray) -> np.ndarray:
+    """The half of the samples, in their order, that the model's D takes for real with the largest logits."""
+    logits = np.asarray(model.networks()["discriminator"](samples, training=False)).reshape(len(samples), -1)
+    return samples[np.sort(np.argsort(-logits.mean(1))[: len(samples) // 2])]
+
+
+def tiled(pictures: np.ndarray) -> np.ndarray:
+    """As many pictures (n, H, W, C) as fit into uint8 (BLOCK, BLOCK, 3), an even number of them in a row. Larger ones
+    are made smaller: four in a row."""
+    columns = max(4, BLOCK // pictures.shape[1] // 2 * 2)
+    side = BLOCK // columns
+    cells = [images.fit_image(images.to_channels(picture, 3), side) for picture in pictures[: columns**2]]
+    return images.fit_image(images.grid(cells, columns, pad=0), BLOCK, "pad")
+
+
+def overview(blocks: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Every model's part (BLOCK, BLOCK, 3), its name above it, as one picture."""
+    gap, rows = 8, -(-len(blocks) // ACROSS)
+    width, height = ACROSS * (BLOCK + gap) + gap, rows * (BLOCK + gap + CAPTION) + gap
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, (name, block) in enumerate(blocks):
+        left, top = gap + number % ACROSS * (BLOCK + gap), gap + number // ACROSS * (BLOCK + gap + CAPTION)
+        draw.text((left, top + 2), name, "black", font)
+        sheet.paste(Image.fromarray(block), (left, top + CAPTION))
+    return np.asarray(sheet)
+
+
+def faces(folder: Path) -> Path:
+    """Pairs of pictures that no shipped model was trained on as pairs: Noto's emoji faces (B) and their edges (A)."""
+    records, columns = bundled.bundled_records(OTHERS, "all", "images"), bundled.columns(OTHERS)
+    kinds = columns["subgroup"].astype(str)
+    for row in np.flatnonzero(
+        np.char.startswith(kinds, "face-") & (kinds != "face-costume") & (kinds != "face-negative")
+    ):
+        (face,) = records.read(int(row), "crop")
+        name = f"{columns['hexcode'][row]}.png"
+        images.write_png(folder / "A" / name, edges(face))
+        images.write_png(folder / "B" / name, face)
+    return folder
 
 
 def held_out(model: Any, n: int) -> dict[str, np.ndarray]:
-    """The first `n` pairs (of two domains, pictures of each) that the model has not trained on, uint8 (n, H, W, C)."""
+    """`n` pairs (of two domains, pictures of each) that the model has not trained on, evenly over all of them, which may be in
+    the order of what they show: uint8 (n, H, W, C)."""
     config = model.run_config.data
-    return data.open_source(config, config.test_split).take(n)
+    return spread(data.open_source(config, config.test_split), n)
 
 
 def sampling_of(model: Any, inputs: np.ndarray, seed: int) -> np.ndarray:
@@ -175,10 +245,9 @@ def error(made: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
-    """Fine-tunes into out/finetune and measures L1 on held-out pairs before and after."""
+    """Fine-tunes on emoji faces into out/finetune and measures L1 on held-out ones before and after."""
     before = zoo.load(name)
-    pairs = held_out(before, ROWS)
-    if "target" not in pairs:
+    if before.run_config.data.shape != "paired":
         raise GanzooError(f"The demo measures fine-tuning on pairs, and {before.full_name} has none.")
     start = time.perf_counter()
     result = training.train(
@@ -186,16 +255,21 @@ def tune(name: str, out: Path, steps: int, seed: int) -> dict[str, Any]:
         out=out / "finetune",
         init="default",
         overrides={
+            "data.source": str(faces(out / "faces")),
             "train.steps": steps,
             "train.seed": seed,
-            "train.log_every": 1,
-            "train.sample_every": max(1, steps // 2),
+            "train.log_every": max(1, steps // 20),
+            "train.sample_every": max(1, steps // 4),
+            "train.checkpoint_every": 0,
+            "train.health_every": 0,
         },
     )
     if result.stopped != "done":
         raise KeyboardInterrupt  # training has saved its state and returned; the demo stops with it
     seconds = time.perf_counter() - start
-    made = [sampling_of(m, pairs["input"], seed) for m in (before, zoo.load(out / "finetune"))]
+    after = zoo.load(out / "finetune")
+    pairs = held_out(after, ROWS)  # of the tenth that a run keeps back of a folder
+    made = [sampling_of(m, pairs["input"], seed) for m in (before, after)]
     file = out / "samples" / "finetune.png"
     images.write_png(file, pair_sheet(pairs["input"], *made, pairs["target"]))
     return {

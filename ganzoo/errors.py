@@ -3,11 +3,25 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 3000  # characters of a sentence: what arrived may be a name of a million
+
 
 class GanzooError(ValueError):
-    """Bad input, said in a sentence: what arrived, what is accepted, what to do. The command line exits 2 on it."""
+    """Bad input, said in a sentence: what arrived, what is accepted, what to do. The command line exits 2 on it.
+
+    A sentence of more than LONGEST characters loses its middle, and one that no terminal could print its odd characters.
+    """
 
     _keras_call_info_injected = True  # else Keras buries the sentence in a page of call arguments
+
+    def __init__(self, sentence: object = ""):
+        super().__init__(clipped(str(sentence)))
+
+
+def clipped(text: str) -> str:
+    """A text that can be printed and is at most LONGEST characters long: a longer one loses its middle."""
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -1,27 +1,34 @@
 """Files: reading what strangers wrote, and writing so that a kill or a full disk leaves the old file or the new one, whole.
 
-This is the one place that reads bytes, text, JSON and TOML which somebody else wrote. Only regular files are read, never a
-pipe or a device, and never more than a limit. Text is UTF-8, with or without a byte order mark. JSON and TOML may nest
-MAX_DEPTH deep, and their whole numbers have at most 64 bits.
+This is the one place that reads bytes, text, JSON, TOML and npz which somebody else wrote. Only regular files are read,
+never a pipe or a device, and never more than a limit. Text is UTF-8, with or without a byte order mark. JSON and TOML may
+nest MAX_DEPTH deep, and their whole numbers have at most 64 bits. Of an npz no array is made larger than its file says.
 """
 
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import shutil
 import stat
 import tomllib
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_BYTES = 512 * 2**20  # of one file
 MAX_FILES = 5_000_000  # below one folder
 MAX_REPEATS = 1_000  # folders below it that links lead into once more
 HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
+MAX_ARRAYS = 16 * 2**30  # of all arrays of one npz file
 MAX_TEXT = 2**20  # of one TOML or small JSON file: thousands of lines
 MAX_DEPTH = 100  # of lists and tables in each other; Python gives up at about 1,000
 # A dotted TOML key of more parts than that takes seconds and ends as deep. Possessive, so that it takes linear time.
@@ -35,6 +42,10 @@ class FileError(GanzooError):
     def __init__(self, message: str, kind: str):
         super().__init__(message)
         self.kind = kind
+
+
+class Malformed(GanzooError):
+    """A text that is no JSON or TOML at all; not one that is, beyond the bounds."""
 
 
 def shown(name: str | os.PathLike) -> str:
@@ -169,7 +180,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        GanzooError: no JSON, deeper than MAX_DEPTH, or a whole number of more than 64 bits.
+        GanzooError: no JSON (`Malformed`), deeper than MAX_DEPTH, or a whole number of more than 64 bits.
     """
     text = decode_text(text, name) if isinstance(text, bytes) else text
     try:
@@ -177,14 +188,24 @@ def parse_json(text: str | bytes, name: str) -> Any:
     except RecursionError:
         raise _too_deep(name) from None
     except ValueError as error:
-        raise error if isinstance(error, GanzooError) else GanzooError(f"{name} is no JSON: {error}.") from error
+        raise error if isinstance(error, GanzooError) else Malformed(f"{name} is no JSON: {error}.") from error
+
+
+def read_json(path: str | os.PathLike, limit: int = MAX_TEXT, *, name: str | None = None) -> Any:
+    """The value of a JSON file (`read_text`, `parse_json`)."""
+    return parse_json(read_text(path, limit, name=name), shown(path if name is None else name))
+
+
+def parse_json_lines(text: str, name: str) -> list[Any]:
+    """The value of each line of a text that is not empty (`parse_json`)."""
+    return [parse_json(line, f"Line {n} of {name}") for n, line in enumerate(lines(text), start=1) if line.strip()]
 
 
 def parse_toml(text: str | bytes, name: str) -> dict[str, Any]:
     """The table of a TOML text.
 
     Raises:
-        GanzooError: no TOML, deeper than MAX_DEPTH, or a whole number of more than 64 bits.
+        GanzooError: no TOML (`Malformed`), deeper than MAX_DEPTH, or a whole number of more than 64 bits.
     """
     text = decode_text(text, name) if isinstance(text, bytes) else text
     if LONG_KEY.search(text):
@@ -196,7 +217,12 @@ def parse_toml(text: str | bytes, name: str) -> dict[str, Any]:
     except ValueError as error:
         if isinstance(error, GanzooError):
             raise
-        raise GanzooError(f"{name} cannot be read as TOML: {error}.") from error
+        raise Malformed(f"{name} cannot be read as TOML: {error}.") from error
+
+
+def read_toml(path: str | os.PathLike, limit: int = MAX_TEXT, *, name: str | None = None) -> dict[str, Any]:
+    """The table of a TOML file (`read_text`, `parse_toml`)."""
+    return parse_toml(read_text(path, limit, name=name), shown(path if name is None else name))
 
 
 def _bounded(value: Any, name: str) -> Any:
@@ -213,6 +239,60 @@ def _bounded(value: Any, name: str) -> Any:
 
 def _too_deep(name: str) -> GanzooError:
     return GanzooError(f"{name} nests more than {MAX_DEPTH} lists or tables in each other.")
+
+
+def read_npz(
+    file: str | os.PathLike | IO[bytes],
+    name: str,
+    *,
+    choose: Callable[[list[str]], Iterable[str]] = list,
+    limit: int = MAX_ARRAYS,
+) -> "dict[str, np.ndarray]":
+    """Arrays of an npz file (a path or a stream) by name: all of them, or those that `choose` takes from the names.
+
+    Raises:
+        GanzooError: missing, no regular file, no npz, truncated, an array of Python objects, or more than `limit` bytes of
+            arrays, which are then not unpacked.
+    """
+    import numpy as np  # not needed to list models
+
+    if isinstance(file, str | os.PathLike) and kind_of(file) != "file":
+        raise FileError(f"{name} is no regular file.", "missing")
+    try:
+        if not zipfile.is_zipfile(file):
+            raise GanzooError(f"{name} cannot be read as npz: it is no zip file.")
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {}
+            for key in choose(stored.files):
+                limit -= _claimed(stored, key, name, limit)
+                arrays[key] = stored[key]
+            return arrays
+    except GanzooError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy fail in many ways on damaged files; each is a bad file
+        if "allow_pickle" in str(error) or "Object arrays" in str(error):
+            raise GanzooError(
+                f"{name} is refused: it holds pickled Python objects, which may run any code. Save plain arrays: "
+                "numpy.savez(path, **arrays)."
+            ) from None
+        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise GanzooError(f"{name} cannot be read as npz: {why}.") from error
+
+
+def _claimed(stored, key: str, name: str, limit: int) -> int:
+    """Bytes of one array of an npz file by its header, which is read first: numpy makes room for as much as that claims."""
+    import numpy as np
+
+    form, member = np.lib.format, f"{key}.npy"
+    with stored.zip.open(member) as stream:
+        version = form.read_magic(stream)
+        shape, _, dtype = (form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0)(stream)
+    size = math.prod(shape) * dtype.itemsize
+    if size > limit:
+        raise GanzooError(f'"{key}" of {name} has {size:,} bytes; at most {limit:,} are read.')
+    if size > stored.zip.getinfo(member).file_size:
+        raise GanzooError(f'"{key}" of {name} is truncated: its header says that it has {size:,} bytes.')
+    return size
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

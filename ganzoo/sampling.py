@@ -18,12 +18,12 @@ import numpy as np
 
 from ganzoo import __version__, presets
 from ganzoo.base import BaseGAN, labels
+from ganzoo.base.pixels import LARGEST
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, is_hidden, kind_of, names_below, shown
 from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
-LARGEST = 2**22  # pixels of an input; a network like pix2pix's takes about 180 bytes for each
 MUCH_LARGER = 4  # times the size that a model was trained at
 GLOB = set("*?[")
 # Of an option of `generate`, what a model has that takes it.
@@ -143,7 +143,9 @@ def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndar
             f"{model.full_name} makes pictures; --gif and --mesh are for models of shapes, such as 3d-gan."
         )
     if inputs:
-        return np.concatenate([model.generate(images=images.read_image(path)[None]) for path in inputs])
+        return np.concatenate(
+            [model.generate(images=images.at_most(images.read_image(path), LARGEST)[None]) for path in inputs]
+        )
     return model.generate(n, seed=seed)
 
 
@@ -328,7 +330,7 @@ def _sized(model: Any, picture: np.ndarray, source: Path) -> tuple[np.ndarray, s
     """An input that fits in memory, and a remark if it is not what the model was made for. (A model that only reads
     pictures, and makes shapes of them, brings all of them to one size.)"""
     if model.reads_pictures or model.run_config is None:
-        return picture, ""
+        return images.at_most(picture, LARGEST), ""
     trained, (height, width) = model.run_config.data.size, picture.shape[:2]
     words = presets.expects(model.run_config) or f"pictures of about {trained} px"
     if height * width > LARGEST:

@@ -1,8 +1,11 @@
 """load and save: joins registry, presets and weights."""
 
 import contextlib
+import hashlib
 import inspect
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import tensorflow as tf
 import ganzoo.models  # noqa: F401  (its import registers every paper)
 from ganzoo import __version__, files, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN, freezing
+from ganzoo.devices.machine import memory
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import normalization
 from ganzoo.presets import RunConfig
@@ -50,21 +54,26 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, **model_o
         return build(config)
     path, sha256 = _weights_file(weights, folder, config)
     arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
-    with _bounded(path, arrays) if folder is not None else contextlib.nullcontext():
-        model = build(config)
+    if folder is not None:
+        _compare_settings(folder)
+    model = build(config, most=None if folder is None else _most(path, arrays))
     model.weights_source = _fill(model, path, arrays, digest)
     return model
 
 
-@contextlib.contextmanager
-def _bounded(path: Path, arrays: Mapping):
-    """While the body runs, variables take little more memory than the arrays of the file, their averages and slots would.
-
-    Raises:
-        GanzooError: they would take more: the settings are not those of these weights. Before the memory is taken.
-    """
+def _most(path: Path, arrays: Mapping) -> tuple[int, str]:
+    """How many numbers a model may have that is filled from these arrays of a file (theirs, their averages and slots), and
+    what is said of one with more: the settings are not those of these weights."""
     held = sum(array.size for array in arrays.values())
-    left = 8 * held + SPARE
+    return 8 * held + SPARE, (
+        f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
+        "together, or one of them was edited."
+    )
+
+
+@contextlib.contextmanager
+def _at_most(left: int, sentence: str):
+    """While the body runs, so many numbers in variables are made; before there are more, GanzooError with the sentence."""
 
     def create(next_creator, **options):
         nonlocal left
@@ -74,28 +83,46 @@ def _bounded(path: Path, arrays: Mapping):
                 shape = tf.convert_to_tensor(value()).shape
             left -= shape.num_elements()
         if left < 0:
-            raise GanzooError(
-                f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not "
-                "belong together, or one of them was edited."
-            )
+            raise GanzooError(sentence)
         return next_creator(**options)
 
     with tf.variable_creator_scope(create):
         yield
 
 
-def build(config: RunConfig) -> BaseGAN:
+def _compare_settings(folder: Path) -> None:
+    """Warns if a saved config.toml is not the one that was saved with the weights: other settings may make other pictures."""
+    wanted = _manifest(folder).get("settings")
+    if wanted is not None and wanted != hashlib.sha256(files.read_bytes(folder / "config.toml")).hexdigest():
+        warnings.warn(
+            f"{folder / 'config.toml'} is not as it was saved with these weights: it, or manifest.json beside it, was edited "
+            "or damaged. What it says is taken.",
+            stacklevel=3,
+        )
+
+
+def build(config: RunConfig, *, most: tuple[int, str] | None = None) -> BaseGAN:
     """The compiled model of a run's options with random weights.
 
+    Args:
+        most: how many numbers it may have, and what is said of more; by default as many as the machine's memory holds.
+
     Raises:
-        GanzooError: unknown paper or argument, or a value of another type or out of range.
+        GanzooError: unknown paper or argument, a value of another type or out of range, or more numbers than `most`, before
+            their memory is taken.
     """
     config = complete(config)
+    most = most or (
+        memory() // 4,
+        f"{config.name} with {config.model} has more numbers than the {memory() / 2**30:.0f} GiB of memory of this machine "
+        "hold: lower its widths.",
+    )
     try:
-        model = registry.models()[config.name](**config.model)
+        with _at_most(*most):
+            model = registry.models()[config.name](**config.model)
     except GanzooError:
         raise
-    except (TypeError, ValueError) as error:  # Keras' own word on a width of 0 and the like
+    except (TypeError, ValueError, OverflowError) as error:  # Keras' own word on a width of 0 and the like
         raise GanzooError(f"{config.name} cannot be built with {config.model}: {error}") from error
     model.preset = config.preset or None
     model.seed = config.train.seed
@@ -129,6 +156,8 @@ def complete(config: RunConfig) -> RunConfig:
     for key, value in config.model.items():
         if key not in defaults:
             raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
+        if isinstance(value, float) and not math.isfinite(value):
+            raise GanzooError(f"{config.name}: model.{key} takes a finite number; received {value!r}.")
         wanted = type(defaults[key])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise GanzooError(f"{config.name}: model.{key} takes {wanted.__name__}; received {value!r}.")
@@ -185,10 +214,11 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     config = model.run_config or presets.run_config(model.paper)
     config = config.model_copy(update={"model": model.get_config(), "preset": model.preset or ""})
     path = directory / "weights.safetensors"
-    facts = {"model": model.full_name, "ganzoo": __version__}
+    settings = presets.config_toml(config).encode()
+    facts = {"model": model.full_name, "ganzoo": __version__, "settings": hashlib.sha256(settings).hexdigest()}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
     sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, float32_keys=model.float32_keys)
-    files.write_bytes(directory / "config.toml", presets.config_toml(config).encode())
+    files.write_bytes(directory / "config.toml", settings)
     manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
     files.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
     return directory
@@ -230,12 +260,20 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
     return ASSETS / record.file, record.sha256
 
 
+def _manifest(folder: Path) -> dict:
+    try:
+        found = files.read_json(folder / "manifest.json")
+        return found if isinstance(found, dict) else {}
+    except GanzooError as error:
+        raise GanzooError(f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}") from error
+
+
 def _folder_weights(folder: Path) -> tuple[Path, str]:
     folder = model_folder(folder.absolute())
     try:
-        manifest = files.parse_json(files.read_text(folder / "manifest.json"), str(folder / "manifest.json"))
+        manifest = _manifest(folder)
         return folder / Path(manifest["weights"]).name, str(manifest["sha256"])
-    except (GanzooError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise GanzooError(
             f"{folder / 'manifest.json'} does not name a weights file and its sha256: {error}."
         ) from error

@@ -134,6 +134,48 @@ def test_only_required_packages_are_imported_at_the_top():
         assert not loose, f"{path} imports {loose}: optional packages belong inside functions"
 
 
+# What reads a file, or a text from one, into values; `ganzoo.files` is where that is done with bounds.
+READERS = re.compile(
+    r"(json|orjson|tomllib|pickle|marshal|yaml|torch|np|numpy)\.(load|loads|safe_load|full_load|unsafe_load|loadtxt|genfromtxt|"
+    r"fromfile)|zipfile\.ZipFile|tarfile\.open|safetensors\.(safe_open|numpy\.\w+)|safe_open|deserialize|load_file|eval|exec"
+)
+# Those that read what no stranger wrote, or are bounded where they stand.
+ALLOWED = {
+    "files.py": "the one place",
+    "weights.py": "safetensors, from the bounded bytes of a file",
+    "runs/checkpoint.py": "safetensors of a run, whose bytes were read and compared before",
+    "runs/log.py": "rows of a log: a damaged one costs that row",
+    "importers/read.py": "torch's weights-only reader and safetensors",
+    "serving/wire.py": "requests, bounded in bytes and values",
+    "data/sources/trees.py": "zip files of pictures, bounded for each member",
+    "data/recipes/lorelei_64.py": "files of a pinned package",
+    "data/recipes/adventurer_pairs_64.py": "files of a pinned package",
+    "data/recipes/bundle.py": "the maintainers' own files",
+    "doctor/distribute.py": "the words of a child process",
+    "training/plan.py": "the words of a child process",
+    "training/on_ray.py": "the manifest that our own workers have just written",
+    "exporting/runtime.py": "a package whose checksum was compared",
+}
+
+
+def readers(source):
+    """What a source calls that reads values from a file or a text."""
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return sorted({name for call in calls if READERS.fullmatch(name := ast.unparse(call))})
+
+
+def test_the_reader_of_readers_sees_each():
+    planted = "json.loads(a); tomllib.load(b); np.load(c); zipfile.ZipFile(d); safetensors.safe_open(e); torch.load(f); eval(g)"
+    assert len(readers(planted)) == 7
+    assert not readers("json.dumps(a); files.read_json(b); np.savez(c, d); module.load(e); model.eval()")
+
+
+def test_what_strangers_wrote_is_read_in_one_place():
+    found = {str(path.relative_to(PACKAGE)): readers(path.read_text("utf-8")) for path in FILES}
+    assert {name: calls for name, calls in found.items() if calls and name not in ALLOWED} == {}
+    assert [name for name in ALLOWED if not found[name]] == []
+
+
 def test_nothing_is_pickled_and_no_lambda_layer_is_made():
     for path in FILES:
         text = path.read_text("utf-8")

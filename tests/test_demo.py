@@ -55,10 +55,34 @@ def test_demo_measures_fine_tuning_on_held_out_pairs(done):
     assert tuned["l1_after"] != tuned["l1_before"]
 
 
+def test_the_demo_fine_tunes_to_other_pictures(done, demo):
+    out, _, _ = done
+    pairs = sorted((out / "faces" / "A").iterdir()), sorted((out / "faces" / "B").iterdir())
+    assert [path.name for path in pairs[0]] == [path.name for path in pairs[1]]
+    assert len(pairs[0]) > 80
+    config = (out / "finetune" / "config.toml").read_text()
+    assert "faces" in config
+    assert "hold_out = 0.1" in config  # what is shown was not trained on
+
+
+def test_the_overview_shows_every_model(done, demo):
+    out, _, _ = done
+    sheet = images.read_image(out / "samples" / "overview.png")
+    assert sheet.shape == (demo.BLOCK + demo.CAPTION + 16, 4 * (demo.BLOCK + 8) + 8, 3)
+    parts = [
+        sheet[8 + demo.CAPTION : -8, left : left + demo.BLOCK] for left in (8, demo.BLOCK + 16, 2 * demo.BLOCK + 24)
+    ]
+    assert [part.std() > 5 for part in parts] == [True, True, False]  # two models, and white
+    pictures = np.stack([np.full((64, 64, 1), i, np.uint8) for i in range(20)])
+    block = demo.tiled(pictures)
+    assert block.shape == (256, 256, 3)
+    assert [int(block[y, x, 0]) for y, x in ((0, 0), (0, 255), (64, 0), (255, 255))] == [0, 3, 4, 15]
+
+
 def test_demo_page(done):
     out, result, _ = done
     reader = check_offline((out / "index.html").read_text("utf-8"))
-    assert sum(tag == "img" for tag, _ in reader.tags) == 5
+    assert sum(tag == "img" for tag, _ in reader.tags) == 6  # overview, two models, fine-tuning, two exports
     links = [attrs["href"] for tag, attrs in reader.tags if tag == "a"]
     assert links == ["finetune/report.html"]
     assert (out / links[0]).is_file()
@@ -83,7 +107,7 @@ def test_a_difference_fails_the_demo(demo, done, monkeypatch, tmp_path):
     _, result, _ = done
     part = result["exports"][0] | {"largest_difference": 2}
     monkeypatch.setattr(demo, "tune", lambda *_: result["finetune"])
-    monkeypatch.setattr(demo, "show", lambda *_: result["samples"][0])
+    monkeypatch.setattr(demo, "show", lambda *_: (result["samples"][0], np.zeros((256, 256, 3), np.uint8)))
     monkeypatch.setattr(demo, "export_and_compare", lambda *_: part)
     monkeypatch.setattr(demo.report, "write_demo_page", lambda *_: None)
     with pytest.raises(demo.DemoFailure, match="dcgan/fashion-32 by 2/255"):

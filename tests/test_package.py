@@ -53,6 +53,20 @@ def test_plain_python_is_quiet_and_its_errors_are_not():
     assert 'There is no model "gam". Did you mean "gan"?' in heard
 
 
+def test_every_way_to_import_a_module_is_quiet_and_leaves_it_its_loader():
+    code = (
+        "from ganzoo.models import dcgan\nimport ganzoo.zoo, ganzoo.layers, inspect, importlib.resources\n"
+        "assert 'DCGAN' in inspect.getsource(dcgan)\n"
+        "assert type(dcgan.__loader__).__name__ == type(dcgan.__spec__.loader).__name__ == 'SourceFileLoader'\n"
+        "assert importlib.resources.files('ganzoo.page').is_dir()\n"
+        "import os; os.write(2, b'mine')"
+    )
+    assert python(code) == "mine"
+    heard = python("from ganzoo.models import nothing_of_this_name")
+    assert heard.startswith("Traceback")
+    assert "cannot import name 'nothing_of_this_name'" in heard
+
+
 def test_who_imported_tensorflow_hears_what_it_says():
     assert "oneDNN" not in python("import ganzoo.devices.quiet")
     own = "import os, tensorflow, ganzoo\nganzoo.load\nassert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"

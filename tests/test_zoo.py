@@ -140,6 +140,7 @@ def test_published_weights_load_and_sample(name):
         ({"name_or_path": "gan", "weights": None, "hidden": "12"}, "gan: model.hidden takes int; received '12'."),
         ({"name_or_path": "gan", "weights": None, "hidden": True}, "gan: model.hidden takes int; received True."),
         ({"name_or_path": "gan", "weights": None, "ema_decay": None}, "gan: model.ema_decay takes float; received None."),
+        ({"name_or_path": "gan", "weights": None, "ema_decay": float("nan")}, "gan: model.ema_decay takes a finite number"),
         ({"name_or_path": "gan", "weights": None, "hidden": 0}, "gan cannot be built with"),
         ({"name_or_path": "gan", "weights": "no.safetensors", **SMALL}, "no.safetensors cannot be read: No such file"),
     ],

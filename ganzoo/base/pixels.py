@@ -9,6 +9,9 @@ from ganzoo.errors import GanzooError
 from ganzoo.media import images as media
 from ganzoo.media import shapes3d
 
+LARGEST = 2**22  # pixels of an input; a network like pix2pix's takes about 180 bytes for each
+MOST = 2**29  # pixels of all inputs of one call
+
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
     """float images in [-1, 1] to uint8 0..255, rounded to the nearest."""
@@ -30,11 +33,17 @@ def images_in(images, channels: int) -> tf.Tensor:
         UserWarning: no float is below 0, as in pictures that lie in [0, 1].
 
     Raises:
-        GanzooError: another rank, dtype or range, no image, or a file that is no picture.
+        GanzooError: another rank, dtype or range, no image, images that take too much memory, or a file that is no picture.
     """
     array = _batch(images, channels)
     if array.ndim != 4 or 0 in array.shape:
         raise GanzooError(f"images have the shape (N, H, W, C), none of them 0; received {array.shape}.")
+    count, height, width = array.shape[:3]
+    if height * width > LARGEST or count * height * width > MOST:
+        raise GanzooError(
+            f"Images of at most {LARGEST:,} pixels (2,048 x 2,048) are taken, which need about 180 bytes each, and of at most "
+            f"{MOST:,} in one call; received {count:,} of {width:,} x {height:,}. Make them smaller, or give them in parts."
+        )
     if array.shape[3] not in {1, 3, channels}:
         raise GanzooError(f"images have 1, 3 or {channels} channels in the last axis; received {array.shape}.")
     if array.dtype == np.uint8:

@@ -9,6 +9,8 @@ from ganzoo.base.pixels import _array
 from ganzoo.errors import GanzooError
 
 CHUNK = 16  # images that one forward pass of `generate` makes
+MOST_ROWS = 2**22  # images of one call
+MOST_BYTES = 2**33  # of the pictures that one call makes
 
 
 def row_seeds(seed, rows: int) -> tf.Tensor:
@@ -44,11 +46,19 @@ def latents_of(model, seeds: tf.Tensor) -> tf.Tensor:
     return model.cached("latents", lambda: tf.function(model.latents, input_signature=signature))(seeds)
 
 
+def checked_count(n) -> int:
+    """The number of images of one call. Raises GanzooError for another value than 1 to MOST_ROWS."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
+    if n > MOST_ROWS:
+        raise GanzooError(f"One call makes at most {MOST_ROWS:,} images; received {n:,}. Make them in parts.")
+    return int(n)
+
+
 def latent_rows(model, n: int, seed: int, latents) -> tf.Tensor:
     """float32 (n, latent_dim): drawn from (seed, i), or the given latents, checked."""
     if latents is None:
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise GanzooError(f"n is the number of images, a whole number of at least 1; received {n!r}.")
+        checked_count(n)
         latents = latents_of(model, row_seeds(seed, n))
     return finite_rows(latents, "latents", (model.latent_dim,))
 
@@ -89,11 +99,20 @@ def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
     """`function(*rows)` on chunks of one fixed size, the last one padded by zeros.
 
     A convolution may round differently for another batch size, and sample i must depend on (seed, i) only.
+
+    Raises:
+        GanzooError: all of them together take more than MOST_BYTES; known after the first chunk.
     """
     count = rows[0].shape[0]
     padded = [tf.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
-    chunks = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(0, count, CHUNK)]
-    return np.concatenate(chunks)[:count]
+    first = function(*(r[:CHUNK] for r in padded)).numpy()
+    if (size := first.nbytes // CHUNK * count) > MOST_BYTES:
+        raise GanzooError(
+            f"{count:,} of {' x '.join(map(str, first.shape[1:]))} are {size / 2**30:.0f} GiB; one call makes at most "
+            f"{MOST_BYTES / 2**30:.0f}. Make them in parts."
+        )
+    rest = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(CHUNK, count, CHUNK)]
+    return np.concatenate([first, *rest])[:count]
 
 
 def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from ganzoo import __version__
 from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, new_paper, plan, sample, serve, train
 from ganzoo.cli.output import os_sentence, say
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, clipped
 from ganzoo.presets import trust
 
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")  # Python's, NumPy's, TensorFlow's
@@ -41,7 +41,7 @@ class Verbs(TyperGroup):
             code = super().main(args, standalone_mode=False, **options)
             sys.stdout.flush()
         except UsageError as error:
-            say(f"Error: {' '.join(error.format_message().split())}")
+            say(f"Error: {clipped(' '.join(error.format_message().split()))}")
             code = error.exit_code
         except GanzooError as error:
             say(f"Error: {error}")
@@ -54,7 +54,7 @@ class Verbs(TyperGroup):
             code = 1
         except OSError as error:
             sentence, code = os_sentence(error)
-            say(f"Error: {sentence}")
+            say(f"Error: {clipped(sentence)}")
         except Exception as error:  # the last line of defence: code 1, and the traceback that a bug report needs
             if "No space left on device" in str(error):  # TensorFlow's ResourceExhaustedError, from a writer
                 say("Error: no space left on the device of the output; free some or choose another place.")

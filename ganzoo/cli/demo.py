@@ -8,7 +8,7 @@ import typer
 from ganzoo.cli.output import console, printable, report, say, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
 
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the samples and the fine-tuning.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the samples and the fine-tuning.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
 
@@ -16,7 +16,7 @@ def demo(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The folder to write; an earlier demo's is replaced.")
     ] = Path("demo"),
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of fine-tuning.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Steps of fine-tuning.")] = 240,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:

@@ -1,12 +1,12 @@
 """`ganzoo export` and `ganzoo import`: models out to other programs, and in from others' checkpoints."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ganzoo import files
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
@@ -40,7 +40,7 @@ def export(
 
     formats = [part.strip() for part in to.split(",") if part.strip()]
     path = exporting.export(name, out, formats=formats, allow_random=allow_random)
-    about, certificate = manifest.read(path), json.loads((out / exporting.PARITY).read_text("utf-8"))
+    about, certificate = manifest.read(path), files.read_json(out / exporting.PARITY)
     value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
     if "savedmodel" not in formats:
         del value["savedmodel"]
@@ -90,7 +90,7 @@ def import_checkpoint(
         path = importers.import_checkpoint(
             paper, checkpoint, out, discriminator=discriminator, key=key, discriminator_key=discriminator_key
         )
-    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+    manifest = files.read_json(path / "manifest.json")
     for network, origin in manifest["imported"].items():
         if "key" in origin:
             say(f'{network}: from "{origin["key"]}" in {origin["file"]}.')

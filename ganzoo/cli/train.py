@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ganzoo import files
 from ganzoo.cli.output import report, say, writable_folder
 from ganzoo.devices.quiet import environment, load_tensorflow, without_noise
 from ganzoo.errors import GanzooError
@@ -72,14 +72,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, an
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """ "key=value" as (dotted key, value): a value is TOML where it parses (2, 1e-4, true, [0.5, 0.9]), else a string."""
+    """ "key=value" as (dotted key, value): a value is TOML where it parses (2, 1e-4, true, [0.5, 0.9]), else a string.
+
+    Raises:
+        GanzooError: no sign, or a value that nests too deep or is a whole number of more than 64 bits.
+    """
     key, sign, value = text.partition("=")
     key = key.strip()
     if not sign or not key:
         raise GanzooError(f'--set takes KEY=VALUE, such as train.batch_size=32; got "{text}".')
     try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+        parsed = files.parse_toml(f"value = {value}", f"--set {key}")
+    except files.Malformed:
         return key, value
     return key, parsed["value"] if parsed.keys() == {"value"} else value
 

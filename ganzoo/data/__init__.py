@@ -13,14 +13,19 @@ from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_attributes, check_labels, check_size, check_texts
 from ganzoo.data.source import Source as Source
 from ganzoo.data.source import remarks
+from ganzoo.data.sources.held_back import TENTH
+from ganzoo.data.sources.opening import open_records
+from ganzoo.data.sources.records import NoSplit
 from ganzoo.data.synthetic import synthetic
-from ganzoo.data.unpaired import UnpairedSource
+from ganzoo.data.task_shapes import task_shape
+from ganzoo.data.unpaired import SIDES, UnpairedSource, side_split
 from ganzoo.data.voxels import VoxelSource
 
 if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
 __all__ = [
+    "TENTH",
     "Source",
     "batches",
     "build",
@@ -30,6 +35,8 @@ __all__ = [
     "check_size",
     "check_texts",
     "has_pairs",
+    "has_split",
+    "may_hold_back",
     "open_source",
     "remarks",
     "synthetic",
@@ -77,6 +84,32 @@ def build(
         foils=foils,
         attributes=config.shape == "attributes",
     )
+
+
+def may_hold_back(config: "DataConfig") -> bool:
+    """Whether a run of these data holds a part back if they have no test split: of folders and zip files, unless it names
+    splits of its own."""
+    named = (config.split, config.test_split) != ("train", "test") or config.source.startswith("tfds:")
+    return not (named or bundled.canonical(config.source) or config.source.lower().endswith(".npz"))
+
+
+def has_split(config: "DataConfig", split: str) -> bool:
+    """Whether the data have this split. Reads names, of shapes also the files; decodes no picture.
+
+    Raises:
+        GanzooError: no such data, or none of this shape in them.
+    """
+    try:
+        if config.shape == "voxels":
+            VoxelSource(config, split)
+        elif config.shape == "unpaired":
+            for side, shape in SIDES.items():
+                open_records(config.source, side_split(split, side), shape, config.hold_out)
+        else:
+            open_records(config.source, split, task_shape(config.shape), config.hold_out)
+    except NoSplit:
+        return False
+    return True
 
 
 def has_pairs(config: "DataConfig") -> bool:

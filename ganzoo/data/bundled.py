@@ -7,9 +7,7 @@ or as plain arrays; labels, attributes and splits are plain columns.
 
 import hashlib
 import io
-import json
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +20,7 @@ from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import MAX_BYTES, read_json, read_npz
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "data"
 SYSTEM_FASHION = Path(
@@ -73,7 +72,7 @@ def canonical(source: str) -> str | None:
 
 def facts(name: str) -> dict:
     """The sidecar of a bundled set: upstream packages, licence, attribution, split rule, how it was made."""
-    return json.loads((ASSETS / f"{SETS[name.partition('/')[0]].stem}.json").read_text(encoding="utf-8"))
+    return read_json(ASSETS / f"{SETS[name.partition('/')[0]].stem}.json")
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
@@ -83,8 +82,8 @@ def columns(name: str) -> dict[str, np.ndarray]:
         counts = {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")}
         labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]]).astype(np.int64)
         return {"label": labels, "split": np.repeat(list(counts), list(counts.values()))}
-    if name == "emoji_64":
-        return _emoji(VENDORS)[2]
+    if name.partition("/")[0] == "emoji_64":
+        return _emoji_parts(name)[-1]
     arrays = _load(SETS[name].stem)
     plain = {k: v for k, v in arrays.items() if not k.endswith(("_webp", "_offsets"))}
     if "voxels" in plain:
@@ -111,7 +110,7 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
     elif shape == "unpaired":
         parts, splits, ids, origin = _emoji_domains(name)
     elif head == "emoji_64":
-        parts, splits, ids, origin = _emoji_parts(name)
+        parts, splits, ids, origin, _ = _emoji_parts(name)
     else:
         arrays = _load(SETS[head].stem)
         parts = [Webp(arrays[f"{c}_webp"], arrays[f"{c}_offsets"], c in GRAY) for c in SETS[head].columns[shape]]
@@ -211,7 +210,7 @@ def _fashion_parts():
 def _emoji(vendors: tuple[str, ...]) -> tuple[list[Webp], list[str], dict[str, np.ndarray]]:
     """(picture columns, ids, plain columns) of the vendors; group, name and split come from the index by hexcode."""
     try:
-        rows = json.loads(_path("emoji_64_index.json").read_text(encoding="utf-8"))
+        rows = read_json(_path("emoji_64_index.json"), MAX_BYTES)
     except (OSError, ValueError) as error:
         raise GanzooError(f"Cannot read the index of emoji_64: {error}.") from error
     index = {row["hexcode"]: row for row in rows}
@@ -237,7 +236,7 @@ def _emoji_parts(name: str):
     if part and part not in VENDORS:
         raise GanzooError(f'The bundled set emoji_64 has no part "{part}".{nearest(part, VENDORS)}')
     pictures, ids, plain = _emoji(vendors)
-    return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}")
+    return [Joined(pictures)], plain["split"], ids, _origin(f"emoji_64_{vendors[0]}"), plain
 
 
 def _emoji_domains(name: str):
@@ -298,12 +297,9 @@ def _load(stem: str) -> dict[str, np.ndarray]:
 @lru_cache(maxsize=4)
 def _read_npz(path: Path, _modified: int) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise GanzooError(
-            f"Cannot read the data file {path}: {error}. Install ganzoo again, or check GANZOO_DATA."
-        ) from error
+        return read_npz(path, f"The data file {path}")
+    except GanzooError as error:
+        raise GanzooError(f"{error} Install ganzoo again, or check GANZOO_DATA.") from error
 
 
 def _plain(name: str) -> str:

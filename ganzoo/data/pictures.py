@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.presets import DataConfig
 
 MEMORY_LIMIT = 2 * 10**9  # bytes of decoded pictures kept in memory; larger sets are decoded in every epoch
+MAX_SIDE = 2**14  # pixels of a picture as it is trained on
 MAX_TRIES = 100  # bad files in a row, when decoding on the fly, after which the data are called unusable
 
 
@@ -36,9 +37,13 @@ class PictureSource(Source):
         self.shape = shape or task_shape(config.shape)
         self.columns, self.channels = self.shape.columns, self.shape.channels(config)
         self.size, self.load_size = config.size, config.load_size or config.size
+        if self.load_size > MAX_SIDE:
+            raise GanzooError(
+                f"Pictures of {self.load_size:,} px a side were asked for; at most {MAX_SIDE:,} are made."
+            )
         if self.load_size < self.size:
             raise GanzooError(f"data.load_size ({self.load_size}) must not be smaller than data.size ({self.size}).")
-        self.records = open_records(config.source, self.split, self.shape)
+        self.records = open_records(config.source, self.split, self.shape, config.hold_out)
         self.skipped = list(self.records.skipped)
         self._usable = np.arange(len(self.records))
         self.has_masks = self.records.about.get("layout") == "masks"

@@ -25,7 +25,8 @@ from ganzoo.data import bundled
 from ganzoo.data.pipeline import MIRROR, positions_of, random_below, random_bits, shuffled
 from ganzoo.data.source import Source
 from ganzoo.data.sources import grids
-from ganzoo.data.sources.layouts import OUTSIDE, split_names
+from ganzoo.data.sources.held_back import held_back, remark
+from ganzoo.data.sources.layouts import OUTSIDE, split_names, stem
 from ganzoo.data.sources.records import choose_splits
 from ganzoo.data.sources.trees import open_tree, shown
 from ganzoo.errors import GanzooError, nearest
@@ -85,6 +86,10 @@ class VoxelSource(Source):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def note(self) -> str:
+        return self.about.get("note", "")
 
     def take(self, n: int) -> dict[str, np.ndarray]:
         """The first `n` items (fewer if there are fewer), without augmentation: float32 voxels, uint8 pictures."""
@@ -263,6 +268,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     placed, outside = _placed(names)
     if not placed:
         raise GanzooError(f"{path} holds no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
+    placed, held = _holding_back(placed, config.hold_out)
     chosen = choose_splits(sorted({split for split, _ in placed.values()}), split, str(path))
     names = [name for name in placed if placed[name][0] in chosen]
 
@@ -282,12 +288,15 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     skipped += [(shown(name), results[name]) for name in names if isinstance(results[name], str)]
     bits = np.stack([results[name][0] for name in good]) if good else np.zeros((0, 1), np.uint8)
     about = {"layout": "folders" if any(c for _, c in placed.values()) else "files"}
+    said = [remark(*held, shown(config.source))] if held and config.hold_out else []
+    about |= {"held_back": held[0]} if held else {}
     still_open = sum(not results[name][1] for name in good)
     if still_open:
-        about["note"] = (
+        said.append(
             f"{still_open} of {len(good)} meshes have holes or edges of more than two faces: their surface is taken, and "
             "what it encloses at this resolution is filled"
         )
+    about |= {"note": " ".join(said)} if said else {}
     return Grids([shown(name) for name in good], bits, [placed[name][1] for name in good], skipped, about)
 
 
@@ -299,6 +308,18 @@ def _placed(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
     return {
         name: (split, rest.rpartition("/")[0].rpartition("/")[2]) for name, (split, rest) in placed.items()
     }, outside
+
+
+def _holding_back(
+    placed: dict[str, tuple[str, str]], share: float | None
+) -> tuple[dict[str, tuple[str, str]], tuple[int, int] | None]:
+    """(the same with a share of the training shapes as "test", (held back, all)) where there are no other splits."""
+    if share is None or {split for split, _ in placed.values()} != {"train"}:
+        return placed, None
+    names = list(placed)
+    chosen = held_back([stem(name) for name in names], share, [placed[name][1] for name in names])
+    held = {names[i]: ("test", placed[names[i]][1]) for i in chosen}
+    return placed | held, (len(held), len(names))
 
 
 def _of_classes(found: Grids, config: "DataConfig") -> Grids:

@@ -6,6 +6,7 @@ to file descriptor 2. So that descriptor is kept aside during the import, and wh
 """
 
 import importlib
+import importlib.machinery
 import logging
 import os
 import re
@@ -78,6 +79,35 @@ def imports() -> Iterator[None]:
         importlib.import_module("absl.logging").set_verbosity("error")
 
 
+class _Quietly:
+    """A module's own loader, but for its body, which runs within `imports()`."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def exec_module(self, module) -> None:
+        module.__loader__ = module.__spec__.loader = self.loader
+        with imports():
+            self.loader.exec_module(module)
+
+
+class Finder:
+    """Finds the modules of this package as Python does, for `sys.meta_path`: whichever of them a program imports first,
+    `import ganzoo.zoo` or `from ganzoo.models import dcgan`, TensorFlow comes in quietly with it."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None):
+        if not name.startswith("ganzoo.") or "tensorflow" in sys.modules or _HOLDING.locked():
+            return None  # Python's own finder is asked next
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Quietly(spec.loader)
+        return spec
+
+
 def load_tensorflow(seed: int = 0, *, devices: bool = True) -> None:
     """Imports TensorFlow and Keras quietly; errors still raise, and later errors still appear.
 
@@ -90,4 +120,4 @@ def load_tensorflow(seed: int = 0, *, devices: bool = True) -> None:
     if devices:
         with without_noise():  # device set-up talks too, and would do so at the first operation
             tensorflow.config.list_logical_devices()
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed % 2**32)  # NumPy takes no more; what draws from a longer one says what it takes

@@ -1,7 +1,6 @@
 """Which `tf.distribute` strategy a run uses: from a name, and from what a cluster's launcher left in the environment."""
 
 import functools
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
 
 NAMES = ("auto", "one", "mirrored", "multi-worker", "tpu")
@@ -67,9 +67,9 @@ def cluster(environment: Mapping[str, str] = os.environ) -> tf.distribute.cluste
 def _read(text: str) -> tuple[dict[str, list[str]], str, int]:
     """(addresses by job, own job, own index) of a TF_CONFIG, as TensorFlow and Kubernetes' training operator write it."""
     try:
-        config = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise GanzooError(f"TF_CONFIG is no JSON ({error}); it has the form {FORM}.") from None
+        config = files.parse_json(text, "TF_CONFIG")
+    except GanzooError as error:
+        raise GanzooError(f"{str(error).rstrip('.')}; it has the form {FORM}.") from None
     tasks = config.get("cluster") if isinstance(config, dict) else None
     if isinstance(tasks, dict) and "ps" in tasks:
         raise GanzooError(f"TF_CONFIG names parameter servers. {NO_SERVERS}")

@@ -14,8 +14,10 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from ganzoo import data as data_layer
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
+from ganzoo.base.rows import row_seeds
 from ganzoo.data.bundled import canonical
 from ganzoo.data.sources.opening import open_records
 from ganzoo.data.task_shapes import task_shape
@@ -32,6 +34,7 @@ from ganzoo.presets.metric_names import FEATURE_METRICS, Protocol, compare, comp
 
 __all__ = ["compare", "compare_all", "evaluate", "evaluate_folder"]
 
+TRAINED_ON = "measured on the training pictures: these data have no test split, and none was held back"
 ANCHORS = ("floor", "ceiling")
 
 
@@ -54,7 +57,8 @@ def evaluate(
         model_or_name: a model, or what `load` takes. A model that was never trained is refused.
         data: another source than the model's own; it needs a test split, or `split`.
         metrics: names or stems ("fid", "fid_fashion-cnn", "l1"; see `ganzoo.presets.metric_names`). A bare name takes the extractor
-            that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task.
+            that the preset names first for it. By default those of the preset's `[eval]`, or, for other data, of the task; of
+            these, a warning names what the data are too few or too small for.
         n: samples, by default the preset's (5,000); of an image model, and of metrics without an extractor, test items,
             by default all.
         seed: of the samples and of KID's subsets.
@@ -72,7 +76,7 @@ def evaluate(
         GanzooError: unknown metric, random weights, or data that a metric cannot use.
     """
     subjects, asked, items = _subjects(model_or_name, data, metrics, n=n, seed=seed, split=split)
-    found = []
+    found, left = [], {}
     with bar(progress) as report:
         weights, sha256 = records.weights_of(subjects[0].model)
         for subject in subjects:
@@ -87,7 +91,13 @@ def evaluate(
                 "pictures": _described(config),
                 "split": subject.split,
             }
-            found += [_of_model(protocol, subject, facts, items, anchors) for protocol in asked]
+            for protocol in asked:
+                try:
+                    found.append(_of_model(protocol, subject, facts, items, anchors))
+                except GanzooError as error:
+                    if metrics is not None:
+                        raise
+                    left[str(error)] = [*left.get(str(error), []), protocol.stem]
         if sheet is not None:
             text = {key: facts[key] for key in ("model", "weights", "data")} | {"seed": str(seed)}
             first = subjects[0]
@@ -96,6 +106,10 @@ def evaluate(
             else:
                 drawn = scores.sheet(first, selection.for_copies(asked, first.model))
             images.write_png(sheet, drawn, text)
+    if left and not found:
+        raise GanzooError(next(iter(left)))
+    for why, names in left.items():
+        warnings.warn(f"Not measured: {', '.join(dict.fromkeys(names))}. {why}", MetricWarning, stacklevel=2)
     if out is not None:
         metric_names.append(out, found)
     return found
@@ -143,16 +157,20 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     """What is measured, by which metrics, and the test items of metrics without an extractor (None: all).
 
     A model of two domains gives two: a2b against testB, b2a against testA."""
+    row_seeds(seed, 1)  # a bad seed is said before anything is measured
     model = model_or_name if isinstance(model_or_name, BaseGAN) else zoo.load(model_or_name)
     if model.weights_source == "random" and not int(model.step.numpy()):
         raise GanzooError("The model has random weights: there is nothing to measure. Load trained ones first.")
     run = model.run_config or presets.run_config(model.paper)
-    config = (run if data is None else presets.run_config(run, {"data.source": str(data)})).data
+    other = data is not None and str(data) != run.data.source
+    config = (presets.run_config(run, {"data.source": str(data), "data.hold_out": None}) if other else run).data
     asked = selection.asked_for(selection.defaults(model, config) if metrics is None else metrics)
     named = [p.n for p in asked if model.task == "image" or p.metric in FEATURE_METRICS]
     items = _count(n)
     n = _count(selection.one_of("sample count", named, n))
-    split = selection.one_of("split", [p.split for p in asked], split) or config.test_split
+    split, remark = selection.one_of("split", [p.split for p in asked], split), ""
+    if not split:
+        split, remark = _reference(config, other)
     asked = selection.for_model(asked, model, config)
     if model.task != "image":
         n = n or selection.preset_of(model).eval.n
@@ -161,10 +179,21 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
         ways = model.directions or ("a2b",)
         directions = tuple(d for d in ways if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
         split = split.rstrip("AB")
-    subjects = [Subject(model, config, n=n, split=split, seed=seed, direction=d) for d in directions]
+    shared = {"n": n, "split": split, "seed": seed, "remark": remark}
+    subjects = [Subject(model, config, direction=d, **shared) for d in directions]
     for subject in subjects:
         _prepare(subject.sets, asked)
     return subjects, asked, items
+
+
+def _reference(config: presets.DataConfig, other: bool) -> tuple[str, str]:
+    """(split that a model is measured against, what is to be said of it). Of other data than its own, without a test split,
+    that is all of them; of its own the training pictures."""
+    if data_layer.has_split(config, config.test_split):
+        return config.test_split, ""
+    if other:
+        return "all", ""
+    return config.split, TRAINED_ON
 
 
 def _described(config: presets.DataConfig) -> str:
@@ -211,7 +240,7 @@ def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | No
     for anchor in which[1:]:
         measured = measure(subject, anchor, protocol.metric, protocol.n or items)
         limits |= {anchor: measured[2].value} if measured else {}
-    full = Protocol(name, count, None, None, subject.split)
+    full, score = Protocol(name, count, None, None, subject.split), score.also(subject.remark)
     more = facts | {"n": count, "n_reference": score.n_reference or count, "seed": subject.seed}
     return _record(full, score, more, limits, began)
 
@@ -239,6 +268,8 @@ def _of_features(
         count, reference = (sets.count(name, extractor) for name in ("fake", "reference"))
     if remarks:
         score = score.also(*_remarks(sets))
+    if subject is not None:
+        score = score.also(subject.remark)
     full = Protocol(protocol.metric, count, extractor.name, extractor.resize, facts["split"])
     more = facts | {"n": count, "n_reference": reference, "seed": seed, "extractor_sha256": extractor.sha256}
     return _record(full, score, more, limits, began)

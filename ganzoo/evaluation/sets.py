@@ -118,6 +118,7 @@ class Subject:
         n: samples; for an image model the first `n` items of the split, all if None.
         split: of the reference; of two domains with the reference's letter, "testB" for a2b, as its folder is called.
         direction: of two domains "a2b" or "b2a", else None.
+        remark: what is to be said of the split, "" for nothing.
         sets: "fake", "ceiling" (both generated), "floor", "reference", "train", and "input" of an image model.
     """
 
@@ -130,8 +131,10 @@ class Subject:
         split: str,
         seed: int,
         direction: str | None = None,
+        remark: str = "",
         report=None,
     ):
+        self.remark = remark
         self.model, self.config, self.seed, self.direction = model, config, seed, direction
         self.opened = split
         self.split = f"{split}{direction[-1].upper()}" if direction else split
@@ -221,7 +224,7 @@ class Subject:
     @cached_property
     def untrained(self) -> BaseGAN:
         """The same class with the random weights of a fixed seed."""
-        keras.utils.set_random_seed(self.seed)
+        keras.utils.set_random_seed(self.seed % 2**32)
         return zoo.build(self.model.run_config)
 
     def rows_of(self, splits: np.ndarray) -> np.ndarray:

@@ -2,13 +2,13 @@
 --seed 0`), "0:5-8" four of them, "face.json" what `project` found for a picture.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ganzoo import files
 from ganzoo.errors import GanzooError
 
 MOST = 64  # points in one command: a sheet of more is no longer looked at
@@ -85,15 +85,16 @@ def read_latent(point: Point, model) -> tuple[str, np.ndarray]:
         GanzooError: no such report, or one of another model.
     """
     try:
-        about = json.loads(point.file.read_text("utf-8"))
+        about = files.read_json(point.file)
         if about["format"] != FORMAT:
             raise ValueError("unknown format")
         space, paper, weights = str(about["space"]), str(about["model"]).partition("/")[0], str(about["weights"])
-        latent = np.array(about["latent"], np.float32)
-    except OSError as error:
-        raise GanzooError(f"Cannot read {point.file}: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise GanzooError(f"{point.file} is no report of `ganzoo explore project`.") from error
+        with np.errstate(over="ignore"):
+            latent = np.array(about["latent"], np.float32)
+    except GanzooError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise GanzooError(f"{files.shown(point.file)} is no report of `ganzoo explore project`.") from error
     if latent.ndim != 1 or not np.all(np.isfinite(latent)):
         raise GanzooError(f"The latent of {point.file} is damaged.")
     # A path may have moved; the digits of the hash after the last colon are what counts.

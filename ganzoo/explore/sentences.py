@@ -58,7 +58,7 @@ def train_style_encoder(model, texts, *, steps: int = 2000, seed: int = 0, width
     if not isinstance(steps, int) or steps < 1:
         raise GanzooError(f"steps is a whole number of at least 1; received {steps!r}.")
     text = model.embeddings(texts)
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(seed % 2**32)
     style = model.style_encoder(width)
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps))
     optimizer.build(style.trainable_variables)

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ganzoo import presets, zoo
+from ganzoo import files, presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.exporting import golden, litert, manifest, onnx, parity, portable, savedmodel, web
@@ -136,9 +136,10 @@ def _certify(directory: Path, model: BaseGAN, found: dict[str, dict], scratch: P
     about = manifest.describe(model)
     facts = {key: about[key] for key in ("ganzoo", "model", "weights_source", "weights_sha256", "versions")}
     try:
-        before = json.loads((directory / PARITY).read_text("utf-8"))
-    except (OSError, ValueError):
+        before = files.read_json(directory / PARITY)
+    except GanzooError:
         before = {}
+    before = before if isinstance(before, dict) else {}
     kept = before.get("formats", {}) if before.get("weights_sha256") == facts["weights_sha256"] else {}
     formats = {
         name: part for name, part in kept.items() if name in FORMATS and (directory / FORMATS[name].folder).is_dir()

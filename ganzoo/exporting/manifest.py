@@ -6,9 +6,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from ganzoo import __version__, presets
+from ganzoo import __version__, files, presets
 from ganzoo.base import BaseGAN, labels
 from ganzoo.data import bundled
+from ganzoo.errors import GanzooError
 from ganzoo.evaluation import records
 
 FILE = Path("assets.extra") / "manifest.json"
@@ -25,11 +26,11 @@ def write(folder: Path, model: BaseGAN, *, whole: bool = True) -> None:
 
 
 def read(folder: Path) -> dict | None:
-    """The manifest of a folder that `write` made, or None if it has none."""
+    """The manifest of a folder that `write` made, or None if it has none that can be read."""
     file = folder / FILE if (folder / FILE).is_file() else folder / FILE.name
     try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        found = files.read_json(file)
+    except GanzooError:
         return None
     return found if isinstance(found, dict) and {"ganzoo", "model", "paper"} <= found.keys() else None
 

@@ -3,17 +3,18 @@
 import pickle
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from ganzoo import files
 from ganzoo.errors import GanzooError, missing_extra
 from ganzoo.importers import _wrapped
 
 __all__ = ["read_state", "read_states"]
 
+MAX_BYTES = 64 * 2**30  # of a safetensors file
 _ALWAYS_FITS = 2**28  # bytes
 _SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 
@@ -120,7 +121,9 @@ def _read_safetensors(path: Path) -> dict[str, Mapping]:
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = deserialize(path.read_bytes())
+        tensors = deserialize(files.read_bytes(path, MAX_BYTES))
+    except GanzooError:
+        raise
     except (SafetensorError, ValueError, MemoryError) as error:
         raise _unreadable(path, "safetensors file", error) from None
     state = {}
@@ -140,26 +143,9 @@ def _read_safetensors(path: Path) -> dict[str, Mapping]:
 
 
 def _read_npz(path: Path) -> dict[str, Mapping]:
-    if not zipfile.is_zipfile(path):
-        raise GanzooError(f'"{path}" is no .npz archive: truncated, or another type of file under this name.')
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inflated = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:  # versions, names, offsets
-        raise _unreadable(path, ".npz archive", error) from None
     # Trained weights hardly shrink by compression; a small file that inflates to gigabytes was made to fill the memory.
-    if inflated > max(_ALWAYS_FITS, 50 * path.stat().st_size):
-        raise GanzooError(f'"{path}" is refused: it inflates to {inflated / 2**30:.1f} GiB, which weights do not do.')
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            state = {name: archive[name] for name in archive.files}
-    except Exception as error:  # zip, zlib and the array header can each fail in several ways
-        if "allow_pickle" in str(error):
-            raise GanzooError(
-                f'"{path}" is refused: it holds pickled Python objects, which may run any code. '
-                "Save plain arrays: numpy.savez(path, **weights)."
-            ) from None
-        raise _unreadable(path, ".npz archive", error) from None
+    most = max(_ALWAYS_FITS, 50 * path.stat().st_size)
+    state = files.read_npz(path, f'"{path}"', limit=most)
     return _flat(path, state)
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from ganzoo import files
 from ganzoo.errors import GanzooError
 from ganzoo.metrics import _rows
 
@@ -109,8 +110,8 @@ class Moments:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads a file of `save`."""
-        with np.load(path) as arrays:
-            return cls.from_arrays(arrays)
+        arrays = files.read_npz(path, files.shown(path))
+        return cls.from_arrays(arrays)
 
 
 def frechet_distance(real, fake) -> float:

@@ -413,7 +413,9 @@ class TextToImage(BaseGAN):
         """
         if isinstance(n_per_text, bool) or not isinstance(n_per_text, int | np.integer) or n_per_text < 1:
             raise GanzooError(f"n_per_text is a whole number of at least 1; received {n_per_text!r}.")
-        text = tf.repeat(self.embeddings(texts), n_per_text, axis=0)
+        text = self.embeddings(texts)
+        rows.checked_count(len(text) * n_per_text)
+        text = tf.repeat(text, n_per_text, axis=0)
         z = rows.latent_rows(self, len(text), seed, latents)
         if len(z) != len(text):
             raise GanzooError(f"{len(text)} images need as many latents; received {len(z)}.")

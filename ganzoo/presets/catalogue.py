@@ -1,9 +1,9 @@
 """The zoo's TOML files: which papers and presets there are, by any spelling of their names."""
 
 import functools
-import tomllib
 from pathlib import Path
 
+from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets.records import PaperFile, RunConfig, validate
 
@@ -17,10 +17,8 @@ def config_folder() -> Path:
 
 @functools.cache
 def _files() -> dict[str, PaperFile]:
-    files = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {
-        f.name.removesuffix(".toml"): validate(PaperFile, tomllib.loads(f.read_text("utf-8")), f.name) for f in files
-    }
+    tables = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+    return {f.name.removesuffix(".toml"): validate(PaperFile, files.read_toml(f), f.name) for f in tables}
 
 
 def list_models(*, pretrained: bool = False) -> list[str]:

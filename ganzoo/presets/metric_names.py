@@ -8,12 +8,14 @@ A *stem* is what a user asks for and leaves out what a preset knows: `fid`, `fid
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
 
 # Metrics on features of an extractor, and the better side; "" where a number alone is neither good nor bad.
@@ -87,7 +89,7 @@ class Protocol:
     def better(self) -> str:
         """ "lower", "higher", or "" where no side is better or the metric is not ours."""
         known = FEATURE_METRICS | OTHER_METRICS
-        return known.get(self.metric, known.get(re.sub(r"[1-9]\d*k?$", "", self.metric), ""))
+        return known.get(self.metric, known.get(re.sub(r"[1-9]\d{0,11}k?$", "", self.metric), ""))
 
     @property
     def stem(self) -> str:
@@ -107,8 +109,8 @@ def parse(text: str) -> Protocol:
         GanzooError: the name has not one of the shapes above.
     """
     head, *rest = str(text).split("_")
-    counted = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)([1-9]\d*)(k?)", head)
-    if len(rest) >= 2 and re.fullmatch(r"n[1-9]\d*", rest[0]):
+    counted = re.fullmatch(r"([a-z]+(?:-[a-z]+)*)([1-9]\d{0,11})(k?)", head)
+    if len(rest) >= 2 and re.fullmatch(r"n[1-9]\d{0,11}", rest[0]):
         protocol = Protocol(head, int(rest[0][1:]), None, None, "_".join(rest[1:]))
     elif len(rest) >= 3 and counted and counted[1] in FEATURE_METRICS:
         n = int(counted[2]) * (1000 if counted[3] else 1)
@@ -131,7 +133,7 @@ def parse_stem(text: str) -> Protocol:
         GanzooError: no such metric, with the nearest.
     """
     head, *rest = str(text).strip().split("_")
-    counted = re.fullmatch(r"(.*?[a-z])(?:([1-9]\d*)(k?))?", head)
+    counted = re.fullmatch(r"(.*?[a-z])(?:([1-9]\d{0,11})(k?))?", head)
     name = head if head in OTHER_METRICS or not counted else counted[1]
     if name in FEATURE_METRICS:
         n = int(counted[2]) * (1000 if counted[3] else 1) if counted[2] else None
@@ -141,7 +143,7 @@ def parse_stem(text: str) -> Protocol:
         return Protocol(name, n, extractor, resize, "_".join(rest[2:]))
     if name not in OTHER_METRICS:
         raise GanzooError(f'There is no metric "{head}".{nearest(name, [*FEATURE_METRICS, *OTHER_METRICS])}')
-    if rest and not re.fullmatch(r"n[1-9]\d*", rest[0]):
+    if rest and not re.fullmatch(r"n[1-9]\d{0,11}", rest[0]):
         raise GanzooError(f'"{text}" names no metric: {name} takes no extractor. It is written "{head}".')
     return Protocol(head, int(rest[0][1:]) if rest else None, None, None, "_".join(rest[1:]))
 
@@ -246,6 +248,10 @@ def _short(value) -> str:
     return text[:8] if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 # ---- JSON lines ------------------------------------------------------------------------------------------------------
 def append(path: str | Path, records: list[dict]) -> None:
     """Appends one JSON line a record, in one write: a reader, or a crash, never sees half of the list's lines mixed
@@ -267,20 +273,14 @@ def read(path: str | Path) -> list[dict]:
     Raises:
         GanzooError: the file cannot be read, or a line is no record.
     """
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GanzooError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    lines = text.split("\n")  # not splitlines: a note may hold other line ends
-    try:
-        found = (
-            json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines if line.strip()]
-        )
-    except ValueError as error:
-        raise GanzooError(f"{path} holds no JSON lines: {error}.") from error
+    path = files.shown(path)
+    text = files.read_text(path, files.MAX_BYTES)
+    found = files.parse_json(text, path) if text.lstrip().startswith("[") else files.parse_json_lines(text, path)
     for entry in found:
-        if not isinstance(entry, dict) or not isinstance(entry.get("value"), int | float) or "metric" not in entry:
+        if not isinstance(entry, dict) or not _is_number(entry.get("value")) or "metric" not in entry:
             raise GanzooError(f'{path} holds no results of ganzoo evaluate: a record needs "metric" and "value".')
+        if not _is_number(entry.get("std") or 0):
+            raise GanzooError(f'{path}: the "std" of {entry["metric"]!s:.80} is no finite number.')
     if not found:
         raise GanzooError(f"{path} holds no record.")
     return found

@@ -33,7 +33,9 @@ class DataConfig(Record):
 
     shape: "images", "paired", "unpaired", "voxels", "captions", "attributes" or "masks". source: bundled name, folder, zip or
     "tfds:NAME". split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split:
-    held-out rows on which an evaluation chooses what it needs, "" for training rows. size: side in pixels. channels: of the image (the target
+    held-out rows on which an evaluation chooses what it needs, "" for training rows. hold_out: share of the items of a folder
+    or zip file that has no val or test split of its own; they become its "test" and are not trained on
+    (`ganzoo.data.sources.held_back`). A new run of such data takes a tenth; 0 for none. size: side in pixels. channels: of the image (the target
     of a pair, domain B). input_channels: of a pair's input, of domain A. fit: how odd sizes become square. resample: the
     kernel that resizes. mirror: random left-right flips. load_size: resize to this, then crop `size` at random, one offset
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
@@ -50,6 +52,7 @@ class DataConfig(Record):
     split: str = "train"
     test_split: str = "test"
     val_split: str = ""
+    hold_out: float | None = pydantic.Field(None, ge=0, le=0.5)
     size: pydantic.PositiveInt
     channels: Literal[1, 3] = 3
     input_channels: Literal[1, 3] = 3

@@ -44,15 +44,24 @@ def write_demo_page(result: Mapping[str, Any], folder: str | Path) -> Path:
                 "ganzoo": result["ganzoo"],
             }
         ),
+        section(
+            "All of them at a glance",
+            gallery(
+                [(image_uri(folder / "samples" / "overview.png"), "Image models: input left, output right")],
+                cell="60rem",
+            ),
+        ),
         section("Pictures of the shipped models", gallery(samples, cell="24rem", pixelated=True)),
         section(
-            f"Fine-tuning {tuned['model']}: {tuned['steps']} steps",
+            f"Fine-tuning {tuned['model']} on other pictures, emoji faces: {tuned['steps']} steps",
             paragraph(
                 f"Mean absolute error on {tuned['pairs']} held-out pairs (0 to 1): {tuned['l1_before']} before and {tuned['l1_after']} after "
                 f"{tuned['seconds']} s of training; copying the input gives {tuned['l1_of_copying']}."
             ),
             gallery(
-                [(image_uri(folder / tuned["file"]), "Input, before, after, target")], cell="40rem", pixelated=True
+                [(image_uri(folder / tuned["file"]), "Held-out faces: edges, before, after, target")],
+                cell="40rem",
+                pixelated=True,
             ),
             f'<p><a href="{esc(tuned["report"])}">The report of this run</a></p>',
         ),

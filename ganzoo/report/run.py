@@ -1,5 +1,6 @@
 """The page of a training run: curves, findings, samples over time, data, settings, weights."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -40,6 +41,13 @@ MARKS = {
     "not_finite": ("not finite", "losses"),
     "alike": ("samples are alike", "spread"),
     "narrow": ("fewer kinds", "spread"),
+}
+# What the grids of a run are made from, as `data.json` says.
+GRIDS = {
+    "noise": "The same noise at every step.",
+    "held-out": "The same held-out inputs at every step, which the run is not trained on.",
+    "training": "The same TRAINING inputs at every step: the data have no test split and none was held back, so these pictures "
+    "say nothing about new ones.",
 }
 TIMELINE = 12  # sample grids on a page; more only make it slow to open
 
@@ -180,9 +188,12 @@ def write_run_report(run_dir: str | Path) -> Path:
             "Numbers of these curves: of the training batches, not of held-out data, which ganzoo evaluate measures",
             table(["curve", "first", "smallest", "largest", "mean of the last tenth"], numbers),
         ),
+        *_held_out(run),
         section(
             "Samples over time",
-            paragraph("The same noise or the same inputs at every step.", "dim") if grids else "",
+            paragraph(GRIDS.get(str(data.get("grids")), "The same noise or the same inputs at every step."), "dim")
+            if grids
+            else "",
             paragraph(f"{len(grids)} of {count} grids are shown.", "dim") if count > len(grids) else "",
             gallery(grids, cell="20rem"),
         ),
@@ -191,6 +202,27 @@ def write_run_report(run_dir: str | Path) -> Path:
         section("Weights", table(["", ""], _weights_rows(run / "model"))),
     )
     return write_page(run / "report.html", body)
+
+
+def _held_out(run: Path) -> list[str]:
+    """Pairs beside what the model made of them, and how far off it is: than the target itself, than a copy of the input."""
+    facts, picture = read_json(run / "held_out.json"), run / "held_out.png"
+    errors = [as_float(facts.get(key)) for key in ("l1", "l1_copy")]
+    if not facts or not all(map(math.isfinite, errors)):
+        return []
+    held = facts.get("pairs") == "held-out"
+    which = "held-out pairs, which the run was not trained on" if held else "TRAINING pairs: none was held back"
+    better = "closer to the target than" if errors[0] < errors[1] else "no closer to the target than"
+    lines = [
+        paragraph(
+            f"Mean absolute error (0 to 1) on {facts.get('measured')} of {facts.get('count')} {which}: "
+            f"{errors[0]:.4f}. Copying the input gives {errors[1]:.4f}: the model is {better} its input.",
+            "good" if held and errors[0] < errors[1] else "bad",
+        )
+    ]
+    with contextlib.suppress(OSError, ValueError):
+        lines.append(gallery([(image_uri(picture), "Inputs, what the model makes of them, targets")], cell="40rem"))
+    return [section("Held-out pairs" if held else "Training pairs", *lines)]
 
 
 def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:

@@ -20,9 +20,8 @@ from ganzoo.devices import workers
 from ganzoo.errors import GanzooError
 from ganzoo.runs.settings import text_of
 
-ABOUT = (
-    "checkpoint"  # the metadata entry: JSON of the sha256 of the state, and of the settings that it was trained under
-)
+# The metadata entry: JSON of the sha256 of the state, the settings that it was trained under, the steps that were to come.
+ABOUT = "checkpoint"
 log = logging.getLogger(__name__)
 
 
@@ -44,7 +43,9 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    about = {"sha256": weights.digest(arrays)} | ({"settings": text_of(model.run_config)} if model.run_config else {})
+    about = {"sha256": weights.digest(arrays)}
+    if model.run_config:
+        about |= {"settings": text_of(model.run_config), "steps": model.run_config.train.steps}
     # One entry, since safetensors writes several in random order.
     weights.write(path, arrays, metadata={ABOUT: json.dumps(about, sort_keys=True)})
     for old in _newest_first(folder)[keep:]:
@@ -87,6 +88,14 @@ def settings(folder: Path) -> str:
         with contextlib.suppress(OSError, safetensors.SafetensorError):
             return _about(path).get("settings", "")
     return ""
+
+
+def steps(folder: Path) -> int | None:
+    """How many steps its run was to have when the newest whole checkpoint was saved; None of one that does not say."""
+    for path in _newest_first(folder):
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
+            return _about(path).get("steps")
+    return None
 
 
 def _about(path: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ FIRST = "step-00000000.safetensors"
 BEFORE = {lock.FILE, "config.toml", "data.json", "began.json", "checkpoints"}
 # Files that a run writes under a temporary name first (`ganzoo.files.write_bytes`), by folder.
 WRITTEN = {
-    ".": r"config\.toml|(data|began)\.json|(log|health|metrics|changes)\.jsonl|report\.html",
+    ".": r"config\.toml|(data|began|held_out)\.json|held_out\.png|(log|health|metrics|changes)\.jsonl|report\.html",
     "checkpoints": r"step-\d{8}\.safetensors",
     "checkpoints/best": r"step-\d{8}\.safetensors",
     "samples": r"\d{6,}\.png",

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TextIO
 
+from ganzoo import files
 from ganzoo.errors import GanzooError
 
 FILE = ".lock"
@@ -67,7 +68,7 @@ def _opened(path: Path) -> TextIO:
 
 def _holder(text: str) -> str:
     try:
-        found = json.loads(text)
+        found = files.parse_json(text, FILE)
         return f"process {found['pid']} on {found['host']}"
-    except ValueError:  # it has the lock, and has not written yet
+    except (ValueError, KeyError, TypeError):  # it has the lock, and has not written yet
         return "another process"

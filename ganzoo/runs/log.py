@@ -46,7 +46,7 @@ def read_rows(path: Path, *needed: str) -> tuple[list[dict[str, Any]], int]:
     """
     rows, damaged = [], 0
     # Not splitlines, which would end a line within a text, at U+2028.
-    lines = path.read_text("utf-8", errors="replace").split("\n") if path.is_file() else ()
+    lines = files.read_bytes(path).decode("utf-8", "replace").split("\n") if path.is_file() else ()
     for line in filter(str.strip, lines):
         try:
             row = json.loads(line, parse_int=lambda text: int(text) if len(text) <= DIGITS else float(text))
@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        value = files.parse_json(files.read_text(path, files.MAX_BYTES), str(path))
+        value = files.read_json(path, files.MAX_BYTES)
     except GanzooError:
         value = None
     if not isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 import json
 
-from ganzoo import presets
+from ganzoo import files, presets
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 
@@ -28,7 +28,7 @@ def text_of(config: RunConfig) -> str:
 def from_text(text: str, now: RunConfig) -> RunConfig | None:
     """The options of `text_of`, with the resumable ones of `now`; None of a text that holds none (of an older ganzoo)."""
     try:
-        tables = json.loads(text)
+        tables = files.parse_json(text, "the settings of a checkpoint")
         resumable = now.model_dump(include={"train": set(RESUMABLE)}, exclude_none=True)["train"]
         return presets.validate(RunConfig, tables | {"train": tables["train"] | resumable}, "the checkpoint")
     except (ValueError, TypeError, KeyError, GanzooError):

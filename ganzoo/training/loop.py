@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ganzoo.training.settle import Run
 
 
+JUDGES = (
+    50  # of fewer items held back a tenth of the data says little: samples are then judged by the training pictures
+)
 PARTS = 11  # of a run, with a sample grid and a row of the log between two of them
 
 
@@ -50,7 +53,7 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
         Gone: the run folder is no longer there.
     """
     model, out, train = run.model, run.out, run.config.train
-    held_out, strategy = _held_out(run.source), model.distribute_strategy
+    held_out, strategy = run.held_out, model.distribute_strategy
     chief = workers.is_chief(strategy)
     path = out / "log.jsonl" if chief else None
     log = callbacks.RunLog(path, every=interval(run.config, "log_every"), batch_size=train.batch_size, start_step=start)
@@ -67,7 +70,8 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
         out / "checkpoints", every=train.checkpoint_every, keep=train.keep_checkpoints, start_step=start, log=log
     )
     # Before the saver: a state that a run goes on from has its rows.
-    watches = _watches(model, train, held_out, out, start, log) if chief else []
+    judges = run.source if held_out.config.hold_out and len(held_out) < JUDGES else held_out
+    watches = _watches(model, train, judges, out, start, log) if chief else []
     ended = [watch.stopped for watch in watches if watch.stopped]
     over = workers.from_chief(strategy, b"ended" if ended else b"")  # the others watch nothing
     left = [] if over else [segment for segment in run.segments if segment.end > start]
@@ -223,8 +227,8 @@ def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> lis
     return watches
 
 
-def _held_out(pictures):
-    """The test split, or where a user's folder has none the training pictures."""
+def held_out(pictures: data.Source) -> data.Source:
+    """The test split, or `pictures` themselves, those that are trained on, where the data have none that can be read."""
     try:
         return data.open_source(pictures.config, pictures.config.test_split)
     except GanzooError:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.model import shape_text
 from ganzoo.base.segments import Segment, images_seen
-from ganzoo.devices import precision, strategies, workers
+from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
-from ganzoo.training import divergence, loop, monitors
+from ganzoo.training import divergence, held_out, loop, monitors
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle
@@ -81,6 +82,7 @@ def train(
             folder.sweep(run_dir)
             if before is not None:
                 changed = _changed(run_dir, before, settled, accept_changes)
+                _remark_on(run_dir, before)
         changed = workers.from_chief(scope, changed.encode()).decode()
         told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
         if not chief:
@@ -91,6 +93,7 @@ def train(
             out=run_dir,
             config=model.run_config,
             source=settled.source,
+            held_out=loop.held_out(settled.source),
             model=model,
             segments=segments,
             resume=resume,
@@ -182,13 +185,28 @@ def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> st
     return told
 
 
+def _remark_on(out: Path, before: RunConfig) -> None:
+    """Says what may be otherwise than the run left it, though it is nothing to refuse."""
+    steps = checkpoint.steps(out / "checkpoints")
+    if steps is not None and steps != before.train.steps:
+        loop.say(
+            f"{out}/config.toml asks for {before.train.steps} steps; when its newest state was saved, for {steps}."
+        )
+    if damaged := changes.damaged(out):
+        loop.say(
+            f"{damaged} damaged row(s) of {out / changes.FILE} are left out; if one was a rollback, the learning rates are twice "
+            "what they were."
+        )
+
+
 def _other_data(before: dict, source: data.Source) -> list[str]:
     """A sentence if the run was begun with other pictures under the same name."""
     if before.get("fingerprint") in (None, source.fingerprint):
         return []
+    held = " (what is held back is chosen anew, and the run may have been trained on some of it)"
     return [
         f"{source.config.source} held {before.get('count')} items of sha256 {before['fingerprint']!s:.8}, and now "
-        f"{len(source)} of {source.fingerprint:.8}"
+        f"{len(source)} of {source.fingerprint:.8}{held if source.config.hold_out else ''}"
     ]
 
 
@@ -215,6 +233,7 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
             f"D of {model.paper} is a critic, which takes no picture for real or for a fake: leave train.stop.d_wins out."
         )
     loop.divide(model, config.train)
+    _batch_fits(model, config)
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(source, segment.size)
@@ -226,6 +245,17 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
         data.check_texts(source, column)
     _same_pictures(model, source)
     return model, segments
+
+
+def _batch_fits(model: BaseGAN, config: RunConfig) -> None:
+    """Refuses a batch that alone takes more than the machine's memory."""
+    shapes = [[side or config.data.size for side in spec.shape[1:]] for spec in model.batch_signature().values()]
+    size = 4 * config.train.batch_size * sum(map(math.prod, shapes))
+    if size > machine.memory():
+        raise GanzooError(
+            f"A batch of {config.train.batch_size:,} takes {size / 2**30:,.0f} GiB, and this machine has "
+            f"{machine.memory() / 2**30:.0f}: lower train.batch_size."
+        )
 
 
 def _begin(run: Run) -> int:
@@ -268,7 +298,7 @@ def _begin(run: Run) -> int:
         if run.changed:
             changes.note(out, start, "settings", f"Resumed with other settings: {run.changed}.")
         changes.forget_rollbacks_after(out, start)
-        files.write_bytes(out / "data.json", json.dumps(run.source.summary(), indent=1).encode())
+        files.write_bytes(out / "data.json", json.dumps(_of_data(run), indent=1).encode())
         began = {
             "init": run.init and str(run.init),
             "transfer": moved and moved.facts(),
@@ -312,6 +342,11 @@ def _check_rates(run: Run, start: int) -> None:
             )
 
 
+def _of_data(run: Run) -> dict[str, Any]:
+    """What a run says of its data, in data.json and in the model's manifest."""
+    return run.source.summary() | {"grids": held_out.kind(run)}
+
+
 def _finish(run: Run, result: RunResult) -> None:
     """Writes the model with the facts of its training, and the report."""
     facts = {
@@ -321,9 +356,10 @@ def _finish(run: Run, result: RunResult) -> None:
         "images": images_seen(run.segments, result.steps),
         "stopped": result.stopped,
     }
-    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": run.source.summary()}
+    facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": _of_data(run)}
     facts |= read_json(run.out / "began.json")  # also of a run that went on
     zoo.save(run.model, run.out / "model", extra=facts)
+    held_out.write(run)
     report.write_run_report(run.out)
 
 

@@ -29,6 +29,7 @@ class Settled:
 class Run:
     """A run: its folder `out`, and what it trains.
 
+    held_out: what the sample grids show: the test split, or `source` itself where there is none.
     init, folder: what its weights come from, as in `ganzoo.train`, and the model folder that was named. changed: which
     settings and data are not those it was begun with, "" for none. reasons: as `Settled`, with the values that it came to.
     """
@@ -36,6 +37,7 @@ class Run:
     out: Path
     config: RunConfig
     source: Source
+    held_out: Source
     model: BaseGAN
     segments: list[Segment]
     resume: bool
@@ -48,6 +50,17 @@ class Run:
 def begun_with(out: Path) -> RunConfig:
     """The options in the config.toml of a run folder."""
     return presets.run_config(out / "config.toml")
+
+
+def _holding_back(config: RunConfig, before: RunConfig | None) -> RunConfig:
+    """A new run of a folder or zip file takes a tenth of it as its test split, if it has none and nobody said otherwise. A run
+    that was begun without goes on so."""
+    share = config.data.hold_out
+    if share is None and before is not None:
+        share = before.data.hold_out
+    elif share is None and data.may_hold_back(config.data):
+        share = data.TENTH
+    return config if share is None else presets.run_config(config, {"data.hold_out": share})
 
 
 def settle(
@@ -70,7 +83,7 @@ def settle(
     Raises:
         GanzooError: bad options or data, or another recipe.
     """
-    config = presets.run_config(asked, options)
+    config = _holding_back(presets.run_config(asked, options), before)
     source = data.open_source(config.data)
     reasons = []
     for choice in finetune_recipe.choices(recipe, config, options, len(source)):

@@ -94,7 +94,7 @@ def test_all_means_every_shipped_preset():
         (["a", "--against", "b", "--anchors"], "--against compares a folder"),
         (["absent/", "--against", "b/"], "no folder or zip file absent/"),
         (["gna"], "no model"),
-        (["--compare", "absent.jsonl", "b.jsonl"], "absent.jsonl cannot be read"),
+        (["--compare", "absent.jsonl", "b.jsonl"], "Cannot read absent.jsonl"),
     ],
 )
 def test_bad_input_is_one_sentence(words, sentence, tmp_path, monkeypatch):

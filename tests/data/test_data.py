@@ -229,7 +229,7 @@ def test_full_sets_by_environment(tmp_path, monkeypatch):
     assert (whole.take(30)["image"][..., 0] == full["train_images"]).all()
     assert len(data.open_source(config("lorelei_64"))) == 5100  # not in that folder: the bundled part
     (tmp_path / "lorelei_64.npz").write_bytes(b"PK\3\4 no zip")
-    with pytest.raises(GanzooError, match=r"Cannot read the data file .*lorelei_64\.npz"):
+    with pytest.raises(GanzooError, match=r"The data file .*lorelei_64\.npz .*Install ganzoo again"):
         data.open_source(config("lorelei_64"))
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(GanzooError, match=r"GANZOO_DATA names .*nowhere"):

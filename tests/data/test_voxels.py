@@ -379,7 +379,7 @@ def test_only_what_is_needed_of_an_npz_is_read(tmp_path):
     ("members", "sentence"),
     [
         ({"voxels": zeros_of(200)[:-190]}, "truncated"),
-        ({"voxels": npy(np.array([{}], object))}, "cannot be read as npz"),
+        ({"voxels": npy(np.array([{}], object))}, "pickled Python objects"),
         ({"other": npy(np.ones(3)), "junk": b""}, 'no array "voxels"; it has other, junk'),
         ({"voxels": b"no array"}, "cannot be read as npz"),
         ({}, 'no array "voxels"; it has none'),

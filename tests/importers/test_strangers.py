@@ -421,3 +421,17 @@ def test_files_of_different_norms_are_not_one_model(tmp_path):
     torch.save(ResNet("instance").state_dict(), tmp_path / "latest_net_G_B.pth")
     with pytest.raises(GanzooError, match="affine is True in one and False in another"):
         importers.import_checkpoint("cyclegan", tmp_path / "latest_net_G_A.pth", tmp_path / "out")
+
+
+def test_an_imported_network_with_dropout_is_exported(tmp_path):
+    pytest.importorskip("tf2onnx")
+    torch.save(drawn(ResNet(dropout=True)).state_dict(), tmp_path / "G_A2B.pth")
+    out = importers.import_checkpoint("cyclegan", tmp_path / "G_A2B.pth", tmp_path / "out")
+    ganzoo.export(out, tmp_path / "export", formats=("savedmodel", "onnx"))
+    parity = json.loads((tmp_path / "export" / "parity.json").read_text())["formats"]
+    worst = {
+        name: max(facts["max_error"] for outputs in part["endpoints"].values() for facts in outputs.values())
+        for name, part in parity.items()
+    }
+    assert worst.keys() == {"savedmodel", "onnx"}
+    assert max(worst.values()) < 0.005  # a step of 8 bits

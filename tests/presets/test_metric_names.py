@@ -188,12 +188,24 @@ def test_lines_are_appended_whole_by_many_writers(tmp_path):
     assert json.loads(path.read_bytes().splitlines()[-1]) == record()
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "no record"), ("x\n", "no JSON lines"), ('{"a": 1}\n', "no results")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no record"),
+        ("x\n", "a.jsonl is no JSON"),
+        ("[" * 10**5, "nests more"),
+        ("1" * 5000, "is no JSON"),
+        (f'{{"metric": "l1", "value": {10**30}}}', "64 bits"),
+        ('{"metric": "l1_n8_test", "value": NaN}', "no results"),
+        ('{"metric": "l1_n8_test", "value": 1, "std": "x"}', "no finite number"),
+        ('{"a": 1}\n', "no results"),
+    ],
+)
 def test_files_without_results_are_refused(tmp_path, text, said):
     (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(GanzooError, match=said):
         metric_names.read(tmp_path / "a.jsonl")
-    with pytest.raises(GanzooError, match="cannot be read"):
+    with pytest.raises(GanzooError, match="Cannot read"):
         metric_names.read(tmp_path / "absent.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""Hostile requests: what the app refuses and says, and the attacks of benchmarks/attack.py on a server in a process of its own."""
+"""Hostile requests: what the app refuses and says, and the attacks of benchmarks/attack on a server in a process of its own."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from tiny import TINY
 pytest.importorskip("starlette", reason="pip install 'ganzoo[serve]'")
 from support.asgi import AppClient, Gate, picture, predict, refusal, row, server, until
 
-from benchmarks import attack
+from benchmarks.attack import requests as attack
 from ganzoo import exporting, serving, zoo
 from ganzoo.serving import cost, models, run, wire
 from ganzoo.serving.middleware import SECURITY

@@ -238,7 +238,7 @@ def test_a_recipe_prints_its_reasons_yields_to_what_is_given_and_stands_in_the_r
     options = {"data.source": str(tmp_path / "few"), "train.steps": 2, "train.sample_every": 0, "train.batch_size": 4}
     training.train(str(gan_run), out=tmp_path / "run", init="default", recipe="auto", overrides=options, strategy="one")
     said = capsys.readouterr().err
-    assert "recipe: train.freeze_d = 2 (20 images; FreezeD, arXiv 2002.10964" in said
+    assert "recipe: train.freeze_d = 2 (18 images; FreezeD, arXiv 2002.10964" in said
     assert "recipe: train.steps" not in said
     train = presets.run_config(tmp_path / "run/config.toml").train
     assert (train.freeze_d, train.steps) == (2, 2)

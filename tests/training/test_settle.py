@@ -54,7 +54,11 @@ def test_a_recipe_builds_no_second_model_and_opens_the_pictures_once(gan_run, tm
 
 def test_what_is_settled_is_frozen_and_says_why(gan_run, tmp_path):
     settled = settle(str(gan_run / "config.toml"), {"data.source": str(pictures(tmp_path / "few", 20))}, recipe="auto")
-    assert len(settled.source) == 20
+    assert len(settled.source) == 18, "two are held back"
+    assert (
+        len(settle(str(gan_run / "config.toml"), {"data.source": str(tmp_path / "few"), "data.hold_out": 0.0}).source)
+        == 20
+    )
     assert {choice.key for choice in settled.reasons} >= {"train.freeze_d", "train.g_optimizer.learning_rate"}
     assert settled.config.train.freeze_d == 2 / 3, "of a D that is not built yet"
     with pytest.raises(AttributeError):

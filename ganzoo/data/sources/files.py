@@ -3,8 +3,9 @@
 import numpy as np
 
 from ganzoo.data.attributes import attributes_of
+from ganzoo.data.sources.held_back import remark
 from ganzoo.data.sources.idx import idx_records, is_idx
-from ganzoo.data.sources.layouts import split_remark
+from ganzoo.data.sources.layouts import hold_back, split_remark
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.sources.trees import Tree, shown
 from ganzoo.data.task_shapes import Parts, TaskShape
@@ -12,8 +13,8 @@ from ganzoo.errors import GanzooError
 from ganzoo.media.images import read_image
 
 
-def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Records:
-    """Open a folder or zip file for a task shape."""
+def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out: float | None = None) -> Records:
+    """Open a folder or zip file for a task shape. `hold_out`: share that becomes its test split if it has none (None: 0)."""
     base_names = {name.rpartition("/")[2]: name for name in tree.names}
     if is_idx(base_names):
         return idx_records(base_names, lambda name: tree.read(base_names[name]), source, split, shape)
@@ -27,6 +28,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
     said = shape.attribute(tree, layout) if shape.attribute else None
     if not layout.items:
         raise GanzooError(f"{source} has no {shape.what}: the first, {_first(layout)}. Needed: {shape.layouts}.")
+    held = hold_back(layout, hold_out) if hold_out is not None else None
     chosen = choose_splits(layout.splits, split, source)
     attributes = None
     if said is not None:  # of all splits together: a model that trains on one is asked for those of the others
@@ -43,7 +45,8 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         names = items[i].files
         return parts(tuple(map(picture, names)), tuple(map(shown, names)), fit)
 
-    remark = split_remark(tree.names)
+    remarks = [split_remark(tree.names), remark(*held, shown(source)) if held and hold_out else None]
+    note = " ".join(filter(None, remarks))
     groups = layout.groups if all(item.group for item in items) else []
     classes = {"classes": groups} if groups else {}
     return Records(
@@ -57,7 +60,10 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape) -> Recor
         described=[described[item.files[0]] for item in items] if described is not None else None,
         attributes=attributes,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],
-        about={"layout": layout.kind, "splits": layout.splits} | classes | ({"note": remark} if remark else {}),
+        about={"layout": layout.kind, "splits": layout.splits}
+        | classes
+        | ({"note": note} if note else {})
+        | ({"held_back": held[0]} if held else {}),
     )
 
 

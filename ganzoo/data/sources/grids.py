@@ -11,7 +11,6 @@ import math
 import os
 import re
 import struct
-import zipfile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -101,18 +100,15 @@ def read_npz(
     Raises:
         GanzooError: no such file, grids of another form, or more than `limit` bytes of them, which are then not unpacked.
     """
-    try:
-        if not zipfile.is_zipfile(file):
-            raise GanzooError(f"{name} cannot be read as npz: it is no zip file.")
-        with np.load(file, allow_pickle=False) as stored:
-            held = stored.files
-            keys = {"voxels": held[0] if len(held) == 1 else "voxels"} | {key: key for key in columns}
-            arrays = {key: _array(stored, place, name, limit) for key, place in keys.items() if place in held}
-    except GanzooError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy fail in many ways on damaged files; each is a bad file
-        why = str(error).rstrip(".") or type(error).__name__
-        raise GanzooError(f"{name} cannot be read as npz: {why}.") from error
+    held: list[str] = []
+
+    def choose(names: list[str]) -> list[str]:
+        held.extend(names)
+        return names if len(names) == 1 else [key for key in ("voxels", *columns) if key in names]
+
+    arrays = files.read_npz(file, name, choose=choose, limit=limit)
+    if len(held) == 1:
+        arrays = {"voxels": arrays[held[0]]}
     if "voxels" not in arrays:
         raise GanzooError(f'{name} holds no array "voxels"; it has {", ".join(held)[:80] or "none"}.')
     grids = arrays["voxels"]
@@ -130,20 +126,6 @@ def read_npz(
     if grids.dtype.kind == "f" and not np.isfinite(grids).all():
         raise GanzooError(f"The voxels of {name} hold NaN or infinity.")
     return arrays | {"voxels": grids > (0.5 if grids.dtype.kind == "f" else 0)}
-
-
-def _array(stored: np.lib.npyio.NpzFile, key: str, name: str, limit: int) -> np.ndarray:
-    """One array of an npz file, whose header is read first: numpy makes room for as much as that claims."""
-    form = np.lib.format
-    with stored.zip.open(f"{key}.npy") as member:
-        version = form.read_magic(member)
-        shape, _, dtype = (form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0)(member)
-    size = math.prod(shape) * dtype.itemsize
-    if size > limit:
-        raise GanzooError(f'"{key}" of {name} has {size:,} bytes; at most {limit:,} are read.')
-    if size > stored.zip.getinfo(f"{key}.npy").file_size:
-        raise GanzooError(f'"{key}" of {name} is truncated: its header says that it has {size:,} bytes.')
-    return stored[key]
 
 
 def fitted(grids: np.ndarray, size: int, name: str) -> np.ndarray:

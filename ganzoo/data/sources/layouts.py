@@ -11,10 +11,12 @@ Where the folders inside a train/, val/ or test/ are splits again, it is a class
 folders around everything are ignored.
 """
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from ganzoo.data.sources.held_back import held_back
 from ganzoo.media.images import SUFFIXES
 
 SPLITS = {
@@ -64,6 +66,25 @@ class Layout:
         """The splits that have items, in the order train, val, test; of unpaired data trainA, trainB, ..."""
         names = [split + side for split in ("train", "val", "test") for side in ("", "A", "B")]
         return [s for s in names if any(i.split == s for i in self.items)]
+
+
+def hold_back(layout: Layout, share: float) -> tuple[int, int] | None:
+    """Makes a share of the items of a layout that has only training ones its test split, by the rule of `held_back`.
+
+    Returns (held back, all), or None where the layout has splits of its own.
+    """
+    if set(layout.splits) - {"train", "trainA", "trainB"}:
+        return None
+    chosen = []
+    for split in layout.splits:
+        items = [item for item in layout.items if item.split == split]
+        places = held_back([stem(item.id) for item in items], share, [item.group for item in items])
+        chosen.append([items[place] for place in places])
+    if all(chosen):  # of two domains both, or none
+        for item in itertools.chain(*chosen):
+            item.split = item.split.replace("train", "test")
+        return sum(map(len, chosen)), len(layout.items)
+    return 0, len(layout.items)
 
 
 def place(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[tuple[str, str, str]]]:

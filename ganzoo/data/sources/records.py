@@ -11,6 +11,10 @@ from ganzoo.data.attributes import Attributes
 from ganzoo.errors import GanzooError, nearest
 
 
+class NoSplit(GanzooError):
+    """The data have no split of the name that was asked for."""
+
+
 @dataclass
 class Records:
     """Pictures (one part) or pairs (two parts: A, then B) of one split of one source.
@@ -84,5 +88,5 @@ def choose_splits(available: Iterable[str], split: str, source: str) -> list[str
         wanted = [name for name in available if name.endswith(split.removeprefix("all"))]
     for name in wanted:
         if name not in available:
-            raise GanzooError(f'{source} has no split "{name}".{nearest(name, [*available, "all"])}')
+            raise NoSplit(f'{source} has no split "{name}".{nearest(name, [*available, "all"])}')
     return wanted

@@ -8,13 +8,13 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ganzoo import files
+from ganzoo.errors import GanzooError
 
 
 def folder() -> Path:
@@ -46,9 +46,8 @@ def cached_arrays(parts: Mapping, compute: Callable[[], Mapping[str, np.ndarray]
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a file; None if it is absent, torn, or no file of ours."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return files.read_npz(path, str(path))
+    except GanzooError:
         return None
 
 

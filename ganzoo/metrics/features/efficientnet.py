@@ -5,20 +5,18 @@ swish. Layers and preprocessing are read from the sidecar of the weights. Scores
 name: they are no FID of the papers, which is on Inception v3.
 """
 
-import json
-
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.metrics.features.network import ASSETS, Network
 
 
 def load() -> Network:
     """The network from the bundled weights, whose sha256 the sidecar states."""
-    about = json.loads((ASSETS / "efficientnet_lite0.json").read_text(encoding="utf-8"))
+    about = files.read_json(ASSETS / "efficientnet_lite0.json")
     file = "efficientnet_lite0.safetensors"
     arrays, sha256 = weights.read(ASSETS / file, about["files"][file]["sha256"])
     model = build(about["architecture"], arrays, about["batch_norm"]["epsilon"], about["size"])

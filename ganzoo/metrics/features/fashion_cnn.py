@@ -5,13 +5,11 @@ training command stand in the sidecar of its weights, `fashion_cnn.json`, and ar
 Pictures of 32 pixels are the data set padded by 2 on each side, so their margin is cut off; generated pixels there are not seen.
 """
 
-import json
-
 import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.metrics.features.network import ASSETS, Network
 
 SIZE, MARGIN, CLASSES = 28, 2, 10
@@ -22,7 +20,7 @@ FILE, SIDECAR = "fashion_cnn.safetensors", "fashion_cnn.json"
 
 def load() -> Network:
     """The network from the bundled weights, whose sha256 the sidecar states."""
-    about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
+    about = files.read_json(ASSETS / SIDECAR)
     arrays, sha256 = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))

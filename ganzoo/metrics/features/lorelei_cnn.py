@@ -5,13 +5,12 @@ bounds what a score by it can say. It judges text-to-image: is on the picture wh
 """
 
 import functools
-import json
 
 import keras
 import numpy as np
 from keras import layers
 
-from ganzoo import weights
+from ganzoo import files, weights
 from ganzoo.errors import GanzooError
 from ganzoo.metrics.features.network import ASSETS
 
@@ -58,7 +57,7 @@ def load() -> keras.Model:
             f"The reader of the drawn characters has no weights at {ASSETS / FILE}: make them by "
             "python -m tools.train_lorelei_cnn (a few minutes on one core)."
         )
-    about = json.loads((ASSETS / SIDECAR).read_text(encoding="utf-8"))
+    about = files.read_json(ASSETS / SIDECAR)
     arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))

@@ -1,18 +1,10 @@
-"""What people bring, tried on real processes: each line of the table is a kind of attack, a fault where it got through.
+"""Hostile requests to `ganzoo serve`, a real process: REQUESTS holds the attacks, `requests` tries each."""
 
-    python -m benchmarks.attack [--only SECTION ...]
-
-Loopback only, each attack bounded, under 15 minutes in all. A section is a function (folder) -> rows in SECTIONS; it makes what
-it needs below the folder. The last line says how many attempts failed; exit code 1 if any did.
-"""
-
-import argparse
 import base64
 import contextlib
 import io
 import json
 import multiprocessing
-import os
 import queue
 import random
 import re
@@ -20,7 +12,6 @@ import resource
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from benchmarks.attack.table import Row
 from ganzoo.media import images
 
 FAST = 5.0  # seconds in which /healthz answers whatever else goes on; a tenth of one where the machine is not busy
@@ -39,18 +31,6 @@ HEADERS = {"x-frame-options": "DENY", "x-content-type-options": "nosniff", "cont
 LEAKS = re.compile(r"Traceback|\{\{node|Detected at node|StatefulPartitionedCall|map/while|File \"")
 
 
-class Row(NamedTuple):
-    """A line of the table: a kind of attack, how often it was tried, and what got through in words."""
-
-    section: str
-    attack: str
-    tries: int
-    faults: Sequence[str]
-    seconds: float
-    note: str = ""
-
-
-# ---- hostile requests to `ganzoo serve` ----------------------------------------------------------------------------
 @dataclass
 class Target:
     """A server that serves `dcgan` and `pix2pix`; `timeout` is what it was started with."""
@@ -387,7 +367,7 @@ REQUESTS: dict[str, Callable[[Target], list]] = {
 }
 
 
-def requests(folder: Path) -> Iterator[Row]:
+def requests(folder: Path, few: bool = False) -> Iterator[Row]:
     """`ganzoo serve` under every attack of REQUESTS; /healthz is asked all the time, and the process must live on."""
     with server(folder / "server.log", timeout=20) as (process, target):
         watch = Watch(target)
@@ -524,36 +504,3 @@ def scans(side: int, count: int) -> bytes:
     data = stream.getvalue()
     start = data.rindex(b"\xff\xda")
     return data[:start] + data[start:-2] * count + b"\xff\xd9"
-
-
-# ---- the table -----------------------------------------------------------------------------------------------------
-SECTIONS: list[Callable[[Path], Iterator[Row]]] = [requests]
-
-
-def line(found: Row) -> str:
-    text = f"{found.section:<10} {found.attack:<32} {found.tries:>6} {len(found.faults):>6} {found.seconds:>6.0f} s  {found.note}".rstrip()
-    return "\n".join([text, *(f"    {words}" for words in found.faults[:5])])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [section.__name__ for section in SECTIONS]
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="SECTION", help=", ".join(names))
-    options = parser.parse_args(arguments)
-    rows, start = [], time.monotonic()
-    print(f"{'section':<10} {'attack':<32} {'tries':>6} {'failed':>6} {'time':>8}")
-    for section in SECTIONS:
-        if section.__name__ not in options.only:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            for found in section(Path(folder)):
-                rows.append(found)
-                print(line(found), flush=True)
-    failed = sum(len(found.faults) for found in rows)
-    print(f"{sum(found.tries for found in rows)} attempts in {time.monotonic() - start:.0f} s, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(main())
