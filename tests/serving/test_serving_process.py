@@ -101,7 +101,7 @@ def test_the_client_and_the_server_agree_with_keras(client, models):
 
 
 def test_the_client(client, models, served, tmp_path):
-    assert [m["name"] for m in client.models()] == ["dcgan", "pix2pix"]
+    assert [m["name"] for m in client.models()] == ["dcgan", "pix2pix", "biggan"]
     assert client.status("dcgan")[0]["version"] == "1"
     assert "serving_default" in client.metadata("dcgan")["signature_def"]["signature_def"]
     file = tmp_path / "drawing.png"
