@@ -196,10 +196,10 @@ class Hub:
 
     def spectral(self, name, *shape, bias=True):
         self.state[f"{name}.weight_orig"] = 0.5 * self.draw(*shape)
-        u, v = self.draw(shape[0]), self.draw(int(np.prod(shape[1:])))
-        # Any u and v of positive sigma: they need not be the singular vectors.
-        rows = self.state[f"{name}.weight_orig"].reshape(shape[0], -1)
-        u = rows @ v + 0.1 * u
+        rows, v = self.state[f"{name}.weight_orig"].reshape(shape[0], -1), self.draw(int(np.prod(shape[1:])))
+        for _ in range(3):  # near the singular vectors and not at them: another iteration would change sigma
+            u = rows @ (v / np.linalg.norm(v))
+            v = rows.T @ (u / np.linalg.norm(u))
         self.state[f"{name}.weight_u"], self.state[f"{name}.weight_v"] = u / np.linalg.norm(u), v / np.linalg.norm(v)
         if bias:
             self.state[f"{name}.bias"] = 0.1 * self.draw(shape[0])
