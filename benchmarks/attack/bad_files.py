@@ -109,8 +109,8 @@ def pictures(folder: Path) -> Iterator[Case]:
             struct.pack_into(form, data, at, *[side if form == "<ii" else min(side, 65535)] * 2)
             yield f"{kind} that says {side} px", lambda data=bytes(data): images.read_image(data)
     yield (
-        "PNG with a text of 100 MB",
-        lambda: images.read_image(_png(4, 4, b"zTXt" + b"k\0\0" + zlib.compress(bytes(10**8)))),
+        "PNG with a text of 30 MB",
+        lambda: images.read_image(_png(4, 4, b"zTXt" + b"k\0\0" + zlib.compress(bytes(3 * 10**7)))),
     )
     yield "PNG with 50,000 texts", lambda: images.read_image(_png(4, 4, *[b"tEXtk\0v"] * 50_000))
     yield "PNG of 8,000 px and 16 bits", lambda: images.read_image(_png(8000, 8000, depth=16, rows=bytes(8000 * 48001)))
@@ -158,7 +158,7 @@ def data_sets(folder: Path) -> Iterator[Case]:
     for number, (what, content) in enumerate(damaged(whole.read_bytes(), draw, 60)):
         (folder / f"{number}.zip").write_bytes(content)
         yield f"zip {what}", opened(folder / f"{number}.zip")
-    bomb = _zip(folder / "bomb.zip", {f"{i}.png": bytes(2 * 10**8) for i in range(2)}, zipfile.ZIP_DEFLATED)
+    bomb = _zip(folder / "bomb.zip", {f"{i}.png": bytes(5 * 10**7) for i in range(2)}, zipfile.ZIP_DEFLATED)
     yield "zip of bombs", opened(bomb)
     many = _zip(folder / "many.zip", {f"{i}.png": b"" for i in range(20_000)})
     yield "zip of 20,000 empty pictures", opened(many)

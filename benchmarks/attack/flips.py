@@ -21,7 +21,7 @@ def flips(folder: Path, few: bool) -> Iterator[Row]:
     attacks = (of_checkpoints, of_models, of_logs, of_runs)
     for (name, count), attack in zip(counts.items(), attacks, strict=True):
         start = time.monotonic()
-        tries, faults = apart(attack, folder / attack.__name__, max(3, count // 10) if few else count, wait=180.0)
+        tries, faults = apart(attack, folder / attack.__name__, max(3, count // 10) if few else count)
         yield Row("flips", name, tries, faults, time.monotonic() - start)
 
 

@@ -40,20 +40,23 @@ class Row(NamedTuple):
 
 
 def apart(
-    function: Callable[..., Iterator[tuple[str, str | None]]], *given, wait: float = 60.0
+    function: Callable[..., Iterator[tuple[str, str | None]]], *given, wait: float = 240.0
 ) -> tuple[int, list[str]]:
     """(how many attempts, faults) of a function that yields (what is tried, what was wrong) before and after each attempt, in a
     process of its own: one that dies or says nothing for `wait` seconds failed at what it tried last."""
     told = FORK.Queue()
     process = FORK.Process(target=_tell, args=(told, function, given), daemon=True)
     process.start()
-    tries, faults, last = 0, [], "the beginning"
+    tries, faults, last, heard = 0, [], "the beginning", time.monotonic()
     while True:
         try:
-            said = told.get(timeout=0.2 if not process.is_alive() else wait)
+            said, heard = told.get(timeout=0.5), time.monotonic()
         except queue.Empty:
-            how = f"took more than {wait:g} s" if process.is_alive() else f"ended the process ({process.exitcode})"
+            alive = process.is_alive()
+            if alive and time.monotonic() - heard < wait:
+                continue
             process.kill()
+            how = f"took more than {wait:g} s" if alive else f"ended the process ({process.exitcode})"
             return tries, [*faults, f"{last}: {how}"]
         if said is None:
             process.join()
