@@ -1,6 +1,6 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
-from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot
+from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.history import ImagePool
@@ -27,6 +27,7 @@ __all__ = [
     "MinibatchStddev",
     "Modulate",
     "OneHot",
+    "Part",
     "PixelShuffle",
     "ReflectPad",
     "RowUniform",
@@ -34,5 +35,6 @@ __all__ = [
     "SpectralDense",
     "SpectralTable",
     "StyleEpilogue",
+    "SumOfPlaces",
     "Zeroed",
 ]

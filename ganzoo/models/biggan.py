@@ -60,9 +60,11 @@ from ganzoo.layers import (
     Gated,
     Modulate,
     OneHot,
+    Part,
     SpectralConv2D,
     SpectralDense,
     SpectralTable,
+    SumOfPlaces,
     Zeroed,
     normalization,
 )
@@ -185,7 +187,7 @@ def build_generator(
                 f"latent_dim is divided among {len(widths)} places at {image_size} px: a multiple of that; received "
                 f"{latent_dim}. Nearest: {max(chunk, 1) * len(widths)}."
             )
-        first, *chunks = [_chunk(z, i, chunk) for i in range(len(widths))]
+        first, *chunks = [Part(i * chunk, chunk, name=f"chunk{i}")(z) for i in range(len(widths))]
         conditions = [layers.Concatenate(name=f"condition{i + 1}")([condition, part]) for i, part in enumerate(chunks)]
     x = make.dense(16 * widths[0] * ngf, "project")(first)
     x = layers.Reshape((4, 4, widths[0] * ngf), name="grid")(x)
@@ -214,10 +216,6 @@ def build_generator(
     return keras.Model([z, label], layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
 
 
-def _chunk(z, place, width):
-    return layers.Lambda(lambda z: z[:, place * width : (place + 1) * width], name=f"chunk{place}")(z)
-
-
 def _up(x, width, condition, name, make, norm, still):
     """norm, ReLU, doubling, conv3, norm, ReLU, conv3; beside it 1x1 and doubling (in this order: the same numbers)."""
     skip = make.conv(width, f"{name}_skip", size=1, **still)(x)
@@ -242,7 +240,7 @@ def _deep_up(x, width, condition, name, make, norm, still, *, double):
     x = make.conv(inner, f"{name}_conv3", bias_constraint=Zeroed())(norm(x, condition, f"{name}_3"))
     x = make.conv(width, f"{name}_conv4", size=1, **still)(norm(x, condition, f"{name}_4"))
     if skip.shape[-1] != width:
-        skip = layers.Lambda(lambda s: s[..., :width], name=f"{name}_first")(skip)
+        skip = Part(0, width, name=f"{name}_first")(skip)
     if double:
         skip = layers.UpSampling2D(name=f"{name}_skip_up")(skip)
     return layers.Add(name=f"{name}_add")([x, skip])
@@ -279,7 +277,7 @@ def build_discriminator(*, image_size, channels, classes, deep, ndf, attention, 
             f"Self-attention looks at a map of D, whose sides are {size} to {image_size // 2}; received {attention}."
         )
     x = layers.ReLU(name="out_relu")(x)
-    h = layers.Lambda(lambda x: tf.reduce_sum(tf.cast(x, tf.float32), [1, 2]), name="sum", dtype="float32")(x)
+    h = SumOfPlaces(name="sum", dtype="float32")(x)
     score = SpectralDense(1, kernel_initializer=make.init(), name="score", dtype="float32", **make.options)(h)
     one_hot = OneHot(classes, name="one_hot", dtype="float32")(label)
     table = SpectralTable(
