@@ -159,7 +159,17 @@ def build(name: str, *, seed: int = 0, optimizer=ADAM, **overrides):
         if name in SINGULAR and re.search(f"({SINGULAR[name]})$", key):
             number = zlib.crc32(key.removeprefix("ema_").encode())
             variable.assign(np.random.default_rng(number).normal(size=variable.shape))
+    settle(model)
     return model
+
+
+def settle(model) -> None:
+    """The vectors of spectral norms stand where many steps lead them. Elsewhere sigma depends on how they move, which no
+    gradient says."""
+    for network in model.networks().values():
+        for layer in network._flatten_layers():
+            if getattr(layer, "spectral", False):
+                layer.u.assign(np.linalg.svd(layer.matrix().numpy(), full_matrices=False)[2][0])
 
 
 def signature(model) -> dict[str, tf.TensorSpec]:
