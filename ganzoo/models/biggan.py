@@ -509,7 +509,8 @@ class BigGAN(LatentGAN):
     def blended(self, latents, weights):
         """float32 images of latents (N, latent_dim) and weights of the classes (N, classes): between classes, the norms' gains
         and offsets (or what they are made of) are the weighted mean of those of the classes."""
-        return self.cached(f"blended {id(self.sampler)}", self._blender)([latents, weights], training=False)
+        inputs = [tf.convert_to_tensor(latents), tf.convert_to_tensor(weights)]
+        return self.cached(f"blended {id(self.sampler)}", self._blender)(inputs, training=False)
 
     def _blender(self):
         network = self.sampler
