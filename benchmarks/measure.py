@@ -18,14 +18,9 @@ from ganzoo import presets
 PAIRS = 32  # made-up pairs, where a preset's own data set is not on this machine
 
 
-# Losses that are no part of the paper's step, and so not of the one in PyTorch.
-EXTRA = {"text-to-image": {"model.match_weight": 0.0}}
-
-
 def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
     """The preset's run options in the wanted precision and batch size."""
-    settings = {"train.precision": precision, "train.batch_size": batch_size}
-    return presets.run_config(preset, settings | EXTRA.get(preset.partition("/")[0], {}))
+    return presets.run_config(preset, {"train.precision": precision, "train.batch_size": batch_size})
 
 
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
@@ -52,12 +47,14 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
 
 # ---- ganzoo ----------------------------------------------------------------------------------------------------------
 def keras_model(config: presets.RunConfig):
-    """The compiled model with random weights, built as `ganzoo.train` builds it, and a batch of tensors."""
+    """The compiled model with random weights, built as `ganzoo.train` builds it but for losses that the paper, and the step in
+    PyTorch, has not; and a batch of tensors."""
     import keras
     import tensorflow as tf
 
-    from ganzoo import zoo
+    from ganzoo import registry, zoo
 
+    config = presets.run_config(config, registry.models()[config.name].checks.bare)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
     model = zoo.build(config)

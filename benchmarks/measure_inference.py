@@ -111,28 +111,13 @@ def torch(preset: str, batches: list[int], seconds: float) -> dict:
     torch.set_num_threads(timing.cores())
     config = presets.run_config(preset)
     generator = torch_models.Update(config).generator
-    generator.train(config.name == "pix2pix")  # its test time is training mode: dropout, statistics of the batch
+    generator.eval()
+    sample = torch_models.TWINS[config.name].sample
     found = {}
     with torch.inference_mode():
         for rows in batches:
-            found[rows] = in_turns({"torch": _torch_call(torch, generator, config, rows)}, seconds)
+            found[rows] = in_turns({"torch": sample(generator, config, rows)}, seconds)
     return found
-
-
-def _torch_call(torch, generator, config, rows):
-    if config.name == "pix2pix":
-        images = torch.rand(rows, config.data.input_channels, config.data.size, config.data.size) * 2 - 1
-        return lambda: generator(images).numpy()
-    latents = torch.randn(rows, config.model.get("latent_dim", 100))
-    if config.name != "stylegan-lite":
-        return lambda: generator(latents).numpy()
-
-    def styled():
-        w = generator.w_avg + 0.7 * (generator.mapping(latents) - generator.w_avg)
-        layers = 2 * len(generator.synthesis.blocks)
-        return generator.synthesis(w[:, None].expand(-1, layers, -1), [None] * layers).numpy()
-
-    return styled
 
 
 KINDS = {"tensorflow": tensorflow, "onnx": onnx, "torch": torch}

@@ -186,11 +186,13 @@ class History:
 @dataclasses.dataclass(frozen=True)
 class Twin:
     """What there is of a paper: `networks` by the attribute names of ganzoo's model, from the constructor's sizes alone;
-    `step`, its losses and updates; `tiny`, sizes of some presets at which a test compares both sides, by preset; `named`,
-    whether the networks' states have the names that `ganzoo.importers` reads."""
+    `step`, its losses and updates; `sample`, what makes a call that samples of (G, options, rows); `tiny`, sizes of some presets
+    at which a test compares both sides, by preset; `named`, whether the networks' states have the names that
+    `ganzoo.importers` reads."""
 
     networks: Callable[[dict], dict[str, nn.Module]]
     step: Callable
+    sample: Callable[[nn.Module, RunConfig, int], Callable]
     tiny: Mapping[str, dict]
     named: bool
 
@@ -198,12 +200,37 @@ class Twin:
 TWINS: dict[str, Twin] = {}  # by paper; each enters itself
 
 
-def twin(paper: str, networks: Callable, *, named: bool = False, **tiny: dict):
+def of_latents(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
+    """Samples of a G that takes z."""
+    latents = torch.randn(rows, config.model.get("latent_dim", 100))
+    return lambda: generator(latents).numpy()
+
+
+def of_pictures(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
+    """Samples of a G that takes pictures and at test time is in training mode: dropout, statistics of the batch."""
+    generator.train()
+    images = torch.rand(rows, config.data.input_channels, config.data.size, config.data.size) * 2 - 1
+    return lambda: generator(images).numpy()
+
+
+def of_styles(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
+    """Samples of a G with styles, truncated by 0.7, without noise."""
+    latents = torch.randn(rows, config.model.get("latent_dim", 100))
+
+    def styled():
+        w = generator.w_avg + 0.7 * (generator.mapping(latents) - generator.w_avg)
+        layers = 2 * len(generator.synthesis.blocks)
+        return generator.synthesis(w[:, None].expand(-1, layers, -1), [None] * layers).numpy()
+
+    return styled
+
+
+def twin(paper: str, networks: Callable, *, sample: Callable = of_latents, named: bool = False, **tiny: dict):
     """Enters an `Update`'s method as the step of a paper; `tiny` by preset, with "_" for "-"."""
 
     def enter(step):
         sizes = {f"{paper}/{preset.replace('_', '-')}": model for preset, model in tiny.items()}
-        TWINS[paper] = Twin(networks, step, sizes, named)
+        TWINS[paper] = Twin(networks, step, sample, sizes, named)
         return step
 
     return enter
@@ -388,6 +415,7 @@ class Update:
     @twin(
         "pix2pix",
         pix2pix,
+        sample=of_pictures,
         lines2colour_64={"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
         facades_256={"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
     )
@@ -480,6 +508,7 @@ class Update:
     @twin(
         "stylegan-lite",
         pair(stylegan),
+        sample=of_styles,
         lorelei_64={"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
         | {"fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.0, "r1_interval": 2}
         | {"fresh_latents": False, "ema_decay": 0.9},

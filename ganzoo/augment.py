@@ -143,7 +143,7 @@ class Augmenter:
     def __init__(self, policy: str = "", target: float = 0.0, span: int = 500_000):
         if not (0 <= target < 1 and span >= 1) or (target and not steps_of(policy)):
             raise GanzooError(
-                "ada_target lies in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
+                "ada_target must be in [0, 1), 0 for off, and needs an `augment` to control; ada_images is at least 1; "
                 f"received {target}, {policy!r}, {span}."
             )
         self.columns = width(policy)  # refuses an unknown name

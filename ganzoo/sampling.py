@@ -1,8 +1,9 @@
 """Pictures out of a loaded model and into PNG files that say where they came from.
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
-`weights` (`weights_source`, with the first digits of the hash), `seed` and `ganzoo` (the version), and `direction`, `psi`,
-`cutoff`, `truncation` and `label` where they were asked for.
+`weights` (`weights_source`, with the first digits of the hash), `seed`, `ganzoo` (the version), `licence` and `attribution`, and
+`direction`, `psi`, `cutoff`, `truncation` and `label` where they were asked for; those of the command line also how to make
+them again (`ganzoo.replay`).
 """
 
 import glob
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import __version__, presets
+from ganzoo import __version__, presets, replay
 from ganzoo.base import BaseGAN, labels
 from ganzoo.base.pixels import LARGEST
 from ganzoo.errors import GanzooError, nearest
@@ -45,15 +46,24 @@ class Written:
     remarks: list[str] = field(default_factory=list)
 
 
-def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
-    """The text chunks of every picture that `model` made with `seed` and other arguments of `generate`."""
+def facts(model: Any, seed: int, **options: Any) -> dict[str, str]:
+    """What a picture that `model` made with `seed` and other arguments of `generate` says of itself."""
     text = {"model": model.full_name, "weights": model.weights_source, "seed": str(seed), "ganzoo": __version__}
+    if model.passport is not None:  # derived pictures are under what the weights are under
+        text |= {"licence": model.passport.licence}
+        text |= {"attribution": model.passport.attribution} if model.passport.attribution else {}
     said = dict(options)
     if "label" in said:
         given = said["label"] if isinstance(said["label"], list) else [said["label"]]
         said["label"] = ", ".join(labels.class_name(model, one) for one in given)
     text |= {name_of(name): str(value) for name, value in said.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
+
+
+def png_text(model: Any, seed: int, **options: Any) -> dict[str, str]:
+    """The text chunks of every such picture: `facts`, and how `ganzoo replay` makes it again."""
+    found = facts(model, seed, **options)
+    return found | replay.chunk(found)
 
 
 def require_task(model: Any, task: str) -> None:
@@ -128,7 +138,7 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     for i, picture in enumerate(drawn):
         own = {"label": wanted[i // n]} if isinstance(wanted, list) else {}
         files.append(folder / f"{i:0{digits}d}.png")
-        images.write_png(files[-1], picture, png_text(model, seed, **options | own))
+        images.write_png(files[-1], picture, png_text(model, seed, **options | own) | {"sample": str(i)})
     return Written(files)
 
 
@@ -185,7 +195,7 @@ def write_texts(
         digits, files = max(4, len(str(len(made) - 1))), []
         for i, picture in enumerate(made):
             files.append(out / f"{i:0{digits}d}.png")
-            images.write_png(files[-1], picture, text | {"text": texts[i // n]})
+            images.write_png(files[-1], picture, text | {"text": texts[i // n], "sample": str(i)})
         return Written(files, said)
     columns = columns or (n if len(texts) > 1 else None)
     images.write_png(out, images.grid(made, columns), text | {"text": "\n".join(texts)})
@@ -314,7 +324,7 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
         remarks += [remark] if remark else []
         made = translate(model, picture, seed, direction)
         if isinstance(plan, dict):
-            images.write_png(plan[source], made, text)
+            images.write_png(plan[source], made, text | replay.input_facts(source))
             files.append(plan[source])
         else:
             cells.append(made)

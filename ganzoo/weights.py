@@ -1,6 +1,7 @@
 """Weights as safetensors keyed by `<attribute>/<variable.path>`: nothing pickled, nothing matched by order."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,22 +48,33 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     Raises:
         GanzooError: missing, truncated, edited, or not safetensors.
     """
-    path = Path(path)
-    try:
-        data = files.read_bytes(path, MAX_BYTES, name="it")
-    except files.FileError as error:
-        why = f"{error.__cause__.strerror}." if isinstance(error.__cause__, OSError) else str(error)
-        raise GanzooError(f"The weights file {path} cannot be read: {why}") from error
+    data = read_bytes(path)
     found = hashlib.sha256(data).hexdigest()
     if sha256 is not None and found != sha256:
         raise GanzooError(
             f"The weights file {path} is not the published one: its sha256 is {found[:12]}..., {sha256[:12]}... was "
             "expected. It was edited or truncated; fetch or save it again."
         )
+    return parsed(data, path)[0], found
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a weights file. Raises GanzooError: missing, or too large."""
     try:
-        return safetensors.numpy.load(data), found
+        return files.read_bytes(Path(path), MAX_BYTES, name="it")
+    except files.FileError as error:
+        why = f"{error.__cause__.strerror}." if isinstance(error.__cause__, OSError) else str(error)
+        raise GanzooError(f"The weights file {path} cannot be read: {why}") from error
+
+
+def parsed(data: bytes, path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays by key, metadata) of the bytes of the safetensors file `path`. Raises GanzooError: they are none."""
+    try:
+        arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # which safetensors has checked
+    return arrays, header.get("__metadata__") or {}
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

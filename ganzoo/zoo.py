@@ -12,12 +12,13 @@ from pathlib import Path
 import tensorflow as tf
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
-from ganzoo import __version__, files, presets, registry, schedules, weights
+from ganzoo import __version__, files, hub, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN, freezing
 from ganzoo.devices.machine import memory
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import normalization
-from ganzoo.presets import RunConfig
+from ganzoo.presets import RunConfig, licences
+from ganzoo.presets.licences import Passport
 from ganzoo.presets.trust import granted as granting
 from ganzoo.weights import read as read_weights
 
@@ -25,21 +26,46 @@ SPARE = 2**26  # numbers that a model may have beside its weights: a history of 
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
 
 
-def load(name_or_path, *, preset=None, weights="default", trust=False, **model_overrides) -> BaseGAN:
+def load(
+    name_or_path,
+    *,
+    preset=None,
+    weights="default",
+    trust=False,
+    require=None,
+    revision=None,
+    sha256=None,
+    **model_overrides,
+) -> BaseGAN:
     """A compiled model, ready to `generate` and to `fit`.
 
     Args:
-        name_or_path: "pix2pix", "pix2pix/edges2emoji-128", or a folder that `save` or a training run wrote.
+        name_or_path: "pix2pix", "pix2pix/edges2emoji-128", a folder that `save` or a training run wrote, or the address of
+            such a folder: "hf://user/name", "https://...", "file://...", "s3://..." (`ganzoo.hub`).
         preset: preset name, if not in the first argument.
         weights: "default" (those of the preset or folder), None (random), or the path of a safetensors file or folder.
         trust: a folder may name a SavedModel that is loaded and run with it (`encoder = "hub:PATH"`). It can do what you can:
             True only for folders of people you trust.
+        require: "commercial": weights whose licence forbids that, or is unknown, are refused before they are read.
+        revision: of an hf:// address: branch, tag or commit.
+        sha256: that the weights at an address must have; https needs it.
         model_overrides: constructor arguments other than the preset's; the weights must still fit.
 
     Raises:
-        GanzooError: unknown name, preset or argument; no, damaged or unfitting weights; a folder that names code, or a
-            model larger than its weights.
+        GanzooError: unknown name, preset or argument; no, damaged or unfitting weights; a folder that names code, a
+            model larger than its weights, or a licence that does not allow what is required.
     """
+    if hub.is_address(name_or_path):
+        address = name_or_path
+
+        def allowed(manifest: dict) -> None:
+            if require is not None:
+                _require(require, licences.of_manifest(manifest), address)
+
+        wanted = weights == "default"
+        name_or_path = hub.fetch(address, revision=revision, sha256=sha256, weights=wanted, before=allowed)
+    elif revision is not None or sha256 is not None:
+        raise GanzooError(f"revision and sha256 are for addresses such as hf://user/name; received {name_or_path}.")
     folder = model_folder(name_or_path)
     if folder is not None:
         if preset:
@@ -53,12 +79,33 @@ def load(name_or_path, *, preset=None, weights="default", trust=False, **model_o
     if weights is None:
         return build(config)
     path, sha256 = _weights_file(weights, folder, config)
+    passport = _passport(path, config)
+    if require is not None:
+        _require(require, passport, config.full_name)
     arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
     if folder is not None:
         _compare_settings(folder)
     model = build(config, most=None if folder is None else _most(path, arrays))
     model.weights_source = _fill(model, path, arrays, digest)
+    model.passport = passport
     return model
+
+
+def _require(use: str, passport: Passport, name: str) -> None:
+    """Raises GanzooError if the licence does not allow the use."""
+    if why := passport.refuses(use):
+        raise GanzooError(f"{name} is refused for {use} use: {why} (weights: {passport.licence}).")
+
+
+def _passport(path: Path, config: RunConfig) -> Passport:
+    """Licence and attribution of a weights file: of the zoo, or of the model folder that it lies in; else unknown."""
+    if path.parent == ASSETS:
+        published = (preset.weights for preset in presets.read(config.name).presets.values())
+        found = next((record for record in published if record is not None and record.file == path.name), None)
+        return Passport(licences.spdx(found.licence), found.attribution) if found else Passport()
+    if not path.with_name("manifest.json").is_file():
+        return Passport()
+    return licences.of_manifest(_manifest(path.parent))
 
 
 def _most(path: Path, arrays: Mapping) -> tuple[int, str]:
@@ -165,12 +212,14 @@ def complete(config: RunConfig) -> RunConfig:
 
 
 def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights.assign) -> str:
-    """Fills a built model from "default" (of its preset, or of the given model folder), a file or a folder.
+    """Fills a built model from "default" (of its preset, or of the given model folder), a file or a folder, and gives it
+    their licence.
 
     `assign` takes (variables, arrays, where) and does it: `weights.assign`, all or nothing, or a `transfer.Transfer`.
     Returns its `weights_source`. Raises GanzooError as `load`.
     """
     path, sha256 = _weights_file(source, folder, model.run_config)
+    model.passport = _passport(path, model.run_config)
     return _fill(model, path, *weights.read(path, sha256), assign)
 
 
@@ -202,7 +251,8 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     """Writes a folder that `load(directory)` reads: config.toml, weights.safetensors, manifest.json (last).
 
     A model that was trained since it was loaded is finalised first (`finalize`: standing statistics). One that was built
-    by its class and not by `load` takes data and training options of the paper's default preset, and not its name.
+    by its class and not by `load` takes data and training options of the paper's default preset, and not its name. The
+    manifest holds the licence of the weights it began from; of data that `fit` was given nobody knows one.
 
     Args:
         dtype: "float16" halves the file.
@@ -214,11 +264,15 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     config = model.run_config or presets.run_config(model.paper)
     config = config.model_copy(update={"model": model.get_config(), "preset": model.preset or ""})
     path = directory / "weights.safetensors"
+    passport = model.passport or Passport()
+    if int(model.step.numpy()):
+        passport = licences.together(passport, Passport()) if model.passport else passport
     settings = presets.config_toml(config).encode()
     facts = {"model": model.full_name, "ganzoo": __version__, "settings": hashlib.sha256(settings).hexdigest()}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}
     sha256 = weights.write(path, arrays, metadata=metadata, dtype=dtype, float32_keys=model.float32_keys)
     files.write_bytes(directory / "config.toml", settings)
+    facts |= {"licence": passport.licence, "attribution": passport.attribution}
     manifest = facts | {"weights": path.name, "sha256": sha256, "bytes": path.stat().st_size} | dict(extra or {})
     files.write_bytes(directory / "manifest.json", (json.dumps(manifest, indent=1) + "\n").encode())
     return directory

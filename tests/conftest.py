@@ -11,8 +11,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line has i
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the golden numbers are float32 of a CPU, not TF32
 os.environ.pop("GANZOO_DATA", None)  # the bundled sets, not somebody's full ones
 
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
+from support.quick import is_quick
 
 for _cpu in tf.config.list_physical_devices("CPU"):
     tf.config.set_logical_device_configuration(_cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -21,6 +24,7 @@ from ganzoo import presets, registry, training  # noqa: E402  (after the devices
 from ganzoo.doctor.small import checks  # noqa: E402
 from ganzoo.errors import GanzooError  # noqa: E402
 
+TESTS = Path(__file__).parent
 PACE = {"train.batch_size": 8, "train.log_every": 5, "train.checkpoint_every": 10, "train.sample_every": 10}
 
 
@@ -29,6 +33,9 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if is_quick(item.path.relative_to(TESTS).as_posix(), item.name):
+            item.add_marker("quick")
     if not (wanted := config.getoption("--paper")):
         return
     try:

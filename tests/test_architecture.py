@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from support import quick
 
 import ganzoo
 from ganzoo import presets, registry
@@ -20,9 +21,9 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors files page registry losses penalties augment schedules presets weights devices layers media",
+    1: "errors files page registry replay losses penalties augment schedules presets weights devices layers media",
     2: "base",
-    3: "models data metrics runs sampling client",
+    3: "models data metrics runs sampling client hub",
     4: "zoo explore report",
     5: "training evaluation doctor importers exporting serving demo",
     6: "cli __main__",
@@ -84,12 +85,11 @@ def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):
 
 def test_every_module_has_a_row():
     names = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir()}
-    names = {
-        name
-        for name in names
-        if is_module(("ganzoo", name)) and name not in ("__init__", "__pycache__", "assets", "zoo_configs")
-    }
-    assert names <= set(ROW), f"tell test_architecture.ROWS where {sorted(names - set(ROW))} belong"
+    others = ("__init__", "__pycache__", "assets", "zoo_configs")
+    names = {name for name in names if is_module(("ganzoo", name)) and name not in others}
+    assert names == set(ROW), (
+        f"test_architecture.ROWS: {sorted(names - set(ROW))} are new, {sorted(set(ROW) - names)} gone"
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,6 +218,16 @@ def test_every_folder_of_tests_is_a_room():
     assert not loose & {name for name in ROW if (PACKAGE / name).is_dir()}, "a room's tests stand in its folder"
 
 
+def test_the_quick_tests_are_of_every_room():
+    tests = REPO / "tests"
+    for path, names in quick.QUICK.items():
+        text = (tests / path).read_text("utf-8")
+        missing = [name for name in names if f"def {name}" not in text]
+        assert not missing, f"{path} has no test {missing}: tests/support/quick.py"
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if path.name != "__init__.py"}
+    assert rooms == {path.split("/")[0] for path in quick.QUICK if "/" in path}
+
+
 # ---- a paper says what it can do; nothing outside base/ guesses it ----------------------------------------------------
 def declared() -> set[str]:
     """What may be asked of a model: the names of BaseGAN, of what it is made of, and those that it gives itself."""
@@ -237,10 +247,31 @@ def is_model(node) -> bool:
     return (node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")) in ("model", "judge", "untrained")
 
 
+def option(node) -> str:
+    """The constructor argument that an expression asks for by name in the options of a model, `config.model`; "" for none."""
+
+    def options(part):
+        return isinstance(part, ast.Attribute) and part.attr == "model"
+
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("model.get") and options(node.func.value):
+        asked = node.args[0]
+    elif isinstance(node, ast.Subscript) and options(node.value):
+        asked = node.slice
+    elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn) and options(node.comparators[0]):
+        asked = node.left
+    else:
+        return ""
+    return asked.value if isinstance(asked, ast.Constant) and isinstance(asked.value, str) else ""
+
+
 def guesses(tree, known: set[str], papers: set[str]) -> list[str]:
     """What of a source guesses a capability, each as "line: code"."""
     found = []
     others = set(dir(str)) | set(dir(dict))  # a model's name and the table of its options are called `model`, too
+
+    signatures = [node.args for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    defaults = [default for given in signatures for default in (*given.defaults, *given.kw_defaults) if default]
+    examples = {id(part) for default in defaults for part in ast.walk(default)}  # somebody may ask for others
 
     def names_paper(node):
         return any(isinstance(part, ast.Constant) and part.value in papers for part in ast.walk(node))
@@ -257,8 +288,10 @@ def guesses(tree, known: set[str], papers: set[str]) -> list[str]:
             wrong = is_model(node.value) and node.attr not in known | others
         elif isinstance(node, ast.Dict):
             wrong = any(key is not None and names_paper(key) for key in node.keys)
-        elif isinstance(node, ast.Compare):
-            wrong = names_paper(node)
+        elif isinstance(node, ast.Call | ast.Subscript | ast.Compare) and (key := option(node)):
+            wrong = key not in known
+        elif isinstance(node, ast.Compare | ast.Tuple | ast.List | ast.Set):
+            wrong = names_paper(node) and id(node) not in examples
         elif isinstance(node, ast.ImportFrom):
             wrong = (node.module or "").startswith("ganzoo.models")
         elif isinstance(node, ast.Import):
@@ -282,29 +315,34 @@ if model.paper in ("other", "tiny-gan"): pass
 from ganzoo.models import tiny_gan
 import ganzoo.models.tiny_gan
 if layer.name.startswith("from_rgb"): pass
+DEFAULT = ("tiny-gan", "other")
+downs = config.model.get("num_downs")
+downs = config.model["num_downs"]
+if "num_downs" in config.model: pass
 """
 PLAIN = """
 ok = isinstance(model, BaseGAN) and model.directions and type(model).task == "image"
 for player in model.players: getattr(model, player)
-config.model.get("num_downs")
+config.model.get("arguments") or config.model.get(paper.batch_unit) or "ema" in text
 where = hasattr(layer, "kernel") or layer.name.startswith(model.takes_channels)
-DEFAULT = ("tiny-gan", "other")
 import ganzoo.models
+def show(models=("tiny-gan",)): pass
 table = {"images": "tiny-gan"}
 """
 
 
 def test_the_reader_of_guesses_sees_each_and_nothing_else():
-    known = {"directions", "task", "players", "paper", "takes_channels"}
-    assert {int(line.split(":")[0]) for line in guesses(ast.parse(PLANTED), known, {"tiny-gan"})} == set(range(2, 13))
+    known = {"directions", "task", "players", "paper", "takes_channels", "arguments"}
+    planted = {int(line.split(":")[0]) for line in guesses(ast.parse(PLANTED), known, {"tiny-gan"})}
+    assert planted == set(range(2, len(PLANTED.splitlines()) + 1))
     assert guesses(ast.parse(PLAIN), known, {"tiny-gan"}) == []
 
 
 @pytest.mark.parametrize(
     "path",
-    [f for f in FILES if f.relative_to(PACKAGE).parts[0] not in ("base", "models", "importers")],
+    [f for f in FILES if f.relative_to(PACKAGE).parts[0] not in ("base", "models", "importers", "demo.py")],
     ids=lambda p: ".".join(module_of(p)),
-)
+)  # the demo says by name what it shows
 def test_nothing_outside_base_guesses_what_a_paper_can_do(path):
     assert guesses(ast.parse(path.read_text("utf-8")), declared(), set(registry.models())) == []
 

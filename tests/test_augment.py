@@ -146,7 +146,7 @@ def test_an_unknown_transformation_is_said_in_a_sentence(policy):
 
 @pytest.mark.parametrize("bad", [{"ada_target": 0.6}, {"ada_target": 1.0, "augment": "color"}, {"ada_images": 0}])
 def test_a_controller_needs_something_to_control(bad):
-    with pytest.raises(GanzooError, match="ada_target lies in"):
+    with pytest.raises(GanzooError, match="ada_target must be in"):
         StyleGAN(**TINY, **bad)
 
 

@@ -204,6 +204,7 @@ def test_a_trained_model_is_saved_with_standing_statistics(tmp_path):
     """contracts: nets that sample with moving statistics recompute them before weights are saved."""
     model = tiny.build("dcgan")
     norms = [key for key in model.state() if key.startswith("ema_generator/") and "moving" in key]
+    assert norms
     untouched = ganzoo.load(ganzoo.save(model, tmp_path / "untouched"))
     assert all(np.array_equal(untouched.state()[key], model.state()[key]) for key in norms), "an import keeps its own"
     model.fit(tiny.batches(model), steps_per_epoch=1, verbose=0)

@@ -4,13 +4,12 @@ Adding a paper adds one line to TINY. The other tables hold named exceptions and
 Together, TINY and VARIANTS set every constructor argument to another value than its default: round trips keep them all.
 """
 
-import re
 import zlib
 
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import data, presets, zoo
+from ganzoo import data, presets, registry, zoo
 from ganzoo.doctor import distribute
 
 TINY = {
@@ -86,21 +85,8 @@ STILL = {
     "wgan-gp": r"(project|up1_conv|score)/bias",  # kept at zero (Zeroed); a difference of scores has no gradient for score/bias
 }
 
-# Variables that begin at values where a gradient is rounding noise, by the end of their key: drawn at random instead.
-SINGULAR = {
-    "biggan": "attention/gamma",  # 0 leaves self-attention out
-    "stylegan-lite": r"const|noise_strength",  # an instance norm divides a constant map by zero
-}
-
-# Arguments that leave out operations that mix the samples of a batch: with them two replicas equal one. (Batch norm is
-# synchronised besides.)
-UNMIXED = {
-    "cyclegan": {"pool_size": 0},
-    "pix2pix": {"norm": "instance", "num_downs": 2},
-    "stylegan-lite": {"stddev_group": 1},
-    # GAN-INT's pairs, the loss of the joint embedding, and R1 through a batch norm
-    "text-to-image": {"interpolate": False, "encoder": "embedding", "r1_gamma": 0.0},
-}
+# Arguments of a size at which the rounding of a batch norm is not passed on, beside those that a paper declares.
+CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
@@ -156,7 +142,7 @@ def build(name: str, *, seed: int = 0, optimizer=ADAM, **overrides):
     config = config.model_copy(update={"train": config.train.model_copy(update=players)})
     model = zoo.build(config.model_copy(update={"model": TINY[name] | overrides}))
     for key, variable in model.state().items():
-        if name in SINGULAR and re.search(f"({SINGULAR[name]})$", key):
+        if key.endswith(model.checks.singular):  # drawn at random instead
             number = zlib.crc32(key.removeprefix("ema_").encode())
             variable.assign(np.random.default_rng(number).normal(size=variable.shape))
     settle(model)
@@ -170,6 +156,14 @@ def settle(model) -> None:
         for layer in network._flatten_layers():
             if getattr(layer, "spectral", False):
                 layer.u.assign(np.linalg.svd(layer.matrix().numpy(), full_matrices=False)[2][0])
+
+
+def unmixed(name: str) -> dict:
+    """Arguments that leave out what mixes the rows of a batch, as the paper declares them: with them two replicas equal one.
+    (Batch norm is synchronised besides.)"""
+    declared = registry.models()[name].checks.unmixed
+    own = {key.removeprefix("model."): value for key, value in declared.items() if key.startswith("model.")}
+    return own | CALMER.get(name, {})
 
 
 def signature(model) -> dict[str, tf.TensorSpec]:

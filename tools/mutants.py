@@ -4,11 +4,11 @@
     python -m tools.mutants --fault generator-sign     # one fault in every paper
     python -m tools.mutants --list
 
-A fault is a change of one file of a copy of the package: a sign, a term that is left out, an argument that nothing reads, noise
-that a replica draws for itself. The tests of the harness (tests/models/test_models.py and test_objectives.py) run on the copy,
-the likely one first, up to the first that fails. A fault without one has survived: the harness has a hole, and the exit code
-is 1. It is 1, too, if a test fails on the unchanged copy, or nothing comes out within --seconds. Each run is a fork of this
-process, which has TensorFlow loaded but not started: Linux and macOS.
+A fault is a change of one file: a sign, a term that is left out, an argument that nothing reads, noise that a replica draws for
+itself. The tests of the harness (tests/models/test_models.py and test_objectives.py) run on it, the likely one first, up to the
+first that fails. A fault without one has survived: the harness has a hole, and the exit code is 1. It is 1, too, if one of
+the tests that failed fails without a fault (they are run again at the end), or nothing comes out within --seconds. Each
+trial is a fork of a process that has collected the tests and not started TensorFlow: Linux and macOS.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import ast
 import contextlib
 import copy
 import dataclasses
+import importlib
 import multiprocessing
 import os
 import re
@@ -27,18 +28,32 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 HARNESS = ("tests/models/test_objectives.py", "tests/models/test_models.py")
-BASE = "base"  # stands for ganzoo/base/model.py, which the harness of BASE_PAPER looks at
+BASE = "base"  # stands for ganzoo/base/, which the harness of BASE_PAPER looks at
 BASE_PAPER = "dcgan"
+IMPORT = "the import of the package"
+# What the tests import, and what starts no TensorFlow: loaded once, for all forks.
+LOADED = ("tensorflow", "pytest", "pydantic", "PIL.Image", "safetensors.numpy", "tensorflow_datasets")
 FACTORS = r"self\.(\w+_(weight|gamma))"
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
     """`make` gives changed copies of a tree by name, none where the paper has no place for the fault; `test` of HARNESS is the
-    likely one to notice."""
+    likely one to notice. The tree is that of `file`, or of the paper's own."""
 
     make: Callable[[ast.Module], Iterator[tuple[str, ast.Module]]]
     test: str
+    file: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """A fault in a file: its tree (None: as it is), and the beginning of the name of the tests to ask first."""
+
+    name: str
+    file: Path = Path()
+    tree: ast.Module | None = None
+    test: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,11 +256,11 @@ def inference(tree) -> Iterator[tuple[str, ast.Module]]:
 
 
 def text(old: str, new: str):
-    """Of base/model.py: other source in the place of an expression or statement, as `ast` writes it."""
+    """Of the base: other source in the place of an expression or statement, as `ast` writes it."""
 
     def make(tree):
         source = ast.unparse(tree)
-        assert source.count(old) == 1, f"base/model.py has {source.count(old)} times {old!r}: mend this fault"
+        assert source.count(old) == 1, f"{source.count(old)} times {old!r} in the base: mend this fault"
         yield "", ast.parse(source.replace(old, new))
 
     return make
@@ -270,6 +285,8 @@ REPLICAS, LOGS, AVERAGE = (
     "test_fit_logs_finite_means_and_counts_steps",
     "test_the_average_follows_the_generator",
 )
+STEPS = "ganzoo/base/steps.py"
+BYTES = "test_a_batch_of_bytes_is_the_batch_of_its_floats"
 SECOND, NUMBER, FROZEN = (
     "test_a_second_minimize_of_an_update_is_refused_in_micro_batches",
     "test_every_update_arrives_under_its_number",
@@ -351,9 +368,7 @@ FAULTS = {
     "generator-makes-bytes": Fault(returned("NODE * 127.5"), FILL),
     "generator-begins-saturated": Fault(returned("keras.ops.sign(NODE)"), FILL),
     # what comes in, and what is said
-    "batch-not-unpacked": Fault(
-        calls(r"self\.unpack", "list(ARG0.values())"), "test_a_batch_of_bytes_is_the_batch_of_its_floats"
-    ),
+    "batch-not-unpacked": Fault(calls(r"self\.unpack", "list(ARG0.values())"), BYTES),
     "value-not-logged": Fault(keyword(r"self\.log", "train_step", lambda old: old[1:]), LOGS),
     "step-not-logged": Fault(
         lambda tree: statements(tree, "train_step", r"^return self\.log\(", lambda node: ast.parse(
@@ -366,28 +381,33 @@ FAULTS = {
 }  # fmt: skip
 
 BASE_FAULTS = {
-    "replicas-draw-the-same-rows": Fault(text("drawn[share * rows:(share + 1) * rows]", "drawn[:rows]"), REPLICAS),
-    "gradients-summed-over-replicas": Fault(text("tf.ones_like(loss) / replicas", "tf.ones_like(loss)"), REPLICAS),
-    "gradient-has-another-sign": Fault(text("tf.ones_like(loss) / replicas", "-tf.ones_like(loss) / replicas"), LOSS),
+    "replicas-draw-the-same-rows": Fault(text("drawn[share * rows:(share + 1) * rows]", "drawn[:rows]"), REPLICAS, STEPS),
+    "gradients-summed-over-replicas": Fault(text("tf.ones_like(loss) / replicas", "tf.ones_like(loss)"), REPLICAS, STEPS),
+    "gradient-has-another-sign": Fault(text("tf.ones_like(loss) / replicas", "-tf.ones_like(loss) / replicas"), LOSS, STEPS),
     "average-weighs-the-wrong-way": Fault(
-        text("decay * shadow.value + (1 - decay) * weight.value", "(1 - decay) * shadow.value + decay * weight.value"), AVERAGE
+        text("decay * shadow.value + (1 - decay) * weight.value", "(1 - decay) * shadow.value + decay * weight.value"),
+        AVERAGE, STEPS,
     ),
-    "step-not-counted": Fault(text("self.step.assign_add(1)", "pass"), LOGS),
-    "second-gradient-overwrites-the-first": Fault(text("(player, turn) in self.part.gradients", "False"), SECOND),
+    "step-not-counted": Fault(text("self.step.assign_add(1)", "pass"), LOGS, STEPS),
+    "second-gradient-overwrites-the-first": Fault(text("(player, turn) in self.part.gradients", "False"), SECOND, STEPS),
     "samples-are-not-the-average-s": Fault(
-        text("self.ema_generator if self.ema_decay else self.generator", "self.generator"), AVERAGE
+        text("self.ema_generator if self.ema_decay else self.generator", "self.generator"), AVERAGE, "ganzoo/base/model.py"
     ),
+    "average-starts-elsewhere": Fault(
+        text("average.set_weights(network.get_weights())", "pass"), AVERAGE, "ganzoo/base/model.py"
+    ),
+    "bytes-become-another-range": Fault(text("/ 127.5 - 1", "/ 255.0"), BYTES, "ganzoo/base/batches.py"),
 }  # fmt: skip
 
 
 # ---- running the harness ---------------------------------------------------------------------------------------------
 def files() -> dict[str, Path]:
-    """Paper (and BASE) -> its file, from the repository's root."""
+    """Paper -> its file, from the repository's root."""
     found = {}
     for path in sorted((REPO / "ganzoo" / "models").glob("[a-z]*.py")):
         for paper in re.findall(r'^@register\("(.+)"\)', path.read_text("utf-8"), re.MULTILINE):
             found[paper] = path.relative_to(REPO)
-    return found | {BASE: Path("ganzoo/base/model.py")}
+    return found
 
 
 @contextlib.contextmanager
@@ -395,7 +415,8 @@ def copied() -> Iterator[Path]:
     """A temporary copy of package and tests, the large files by links."""
     with tempfile.TemporaryDirectory(prefix="ganzoo-mutants-") as folder:
         root = Path(folder)
-        leave_out = shutil.ignore_patterns("assets", "__pycache__", "zoo_configs")
+        # Compiled files come along: with their times, the copies count as what they were compiled from.
+        leave_out = shutil.ignore_patterns("assets", "zoo_configs")
         shutil.copytree(REPO / "ganzoo", root / "ganzoo", ignore=leave_out)
         for name in ("ganzoo/assets", "ganzoo/zoo_configs"):
             (root / name).symlink_to((REPO / name).resolve())
@@ -404,98 +425,159 @@ def copied() -> Iterator[Path]:
         yield root
 
 
-def harness(root: Path, paper: str, tests: tuple[str, ...], report: Path) -> None:
-    """In a process of its own: runs the tests on the copy up to the first failure, and writes which one that was."""
+def put_in(mutant: Mutant, folder: str) -> None:
+    """In a process that has imported the papers: the changed file takes the place of the paper's module. It is written down,
+    because TensorFlow reads the source of what it traces."""
+    from ganzoo import registry
+
+    module = importlib.import_module(".".join(mutant.file.with_suffix("").parts))
+    for name in [name for name, cls in registry.models().items() if cls.__module__ == module.__name__]:
+        del registry._MODELS[name]
+    path = Path(folder) / mutant.file.name
+    path.write_text(ast.unparse(mutant.tree), "utf-8")
+    exec(compile(path.read_text("utf-8"), str(path), "exec"), vars(module))
+
+
+class Trials:
+    """A plugin of pytest that runs the tests once for each mutant, in a fork that has collected them and ends with the first
+    failure; sends (mutant's name, outcome, test that failed) of each. `only`: names of the tests to run, all if empty."""
+
+    def __init__(self, mutants: list[Mutant], only: set[str], seconds: float, pipe):
+        self.mutants, self.only, self.seconds, self.pipe = mutants, only, seconds, pipe
+
+    def pytest_runtestloop(self, session):
+        for mutant in self.mutants:
+            self.pipe.send((mutant.name, *self.ask(session.items, mutant)))
+        return True
+
+    def ask(self, items, mutant: Mutant) -> tuple[str, str]:
+        items = [item for item in items if not self.only or item.name in self.only]
+        items = sorted(items, key=lambda item: not item.name.startswith(mutant.test))
+        told, self.tell = multiprocessing.Pipe(duplex=False)
+        child = multiprocessing.get_context("fork").Process(target=self.run, args=(items, mutant))
+        child.start()
+        self.tell.close()
+        child.join(self.seconds)
+        if child.is_alive():
+            child.kill()
+            child.join()
+            return "timeout", ""
+        try:
+            failed = told.recv()
+        except EOFError:
+            failed = IMPORT
+        return ("killed" if failed else "survived"), failed
+
+    def run(self, items, mutant: Mutant) -> None:
+        with tempfile.TemporaryDirectory(prefix="ganzoo-mutants-") as folder:
+            if mutant.tree is not None:
+                put_in(mutant, folder)
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if self.failed:
+                    break
+        self.tell.send(self.failed)
+        os._exit(0)
+
+    failed = ""
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed and not self.failed:
+            self.failed = report.nodeid.split("::")[-1]
+
+
+def harness(root: Path, paper: str, trials: Trials) -> None:
+    """In a process of its own: the tests of a paper on the package in a folder."""
     os.chdir(root)
     sys.path[:0] = [str(root), str(root / "tests")]
     sys.dont_write_bytecode = True
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of other packages are seconds
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 1)
         os.dup2(nothing.fileno(), 2)
     import pytest
 
-    class First:
-        def pytest_runtest_logreport(self, report):
-            if report.failed:
-                failed.append(report.nodeid.split("::")[-1])
-
-    failed = []
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(root), "--paper", paper]
-    code = int(pytest.main([*options, *tests], plugins=[First()]))
-    report.write_text(f"{code} {(failed or [''])[0]}", "utf-8")
+    options = ["-q", "-s", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(root), "--paper", paper]
+    code = int(pytest.main([*options, *HARNESS], plugins=[trials]))
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        trials.pipe.send(("", "no tests", ""))
     os._exit(0)
 
 
-def judge(paper: str, fault: str, tree: ast.Module | None, tests: tuple[str, ...], seconds: float) -> Verdict:
-    """The verdict of the tests on a copy whose file of the paper is the tree (None: as it is)."""
-    with copied() as root:
-        if tree is not None:
-            (root / files()[paper]).write_text(ast.unparse(tree), "utf-8")
-        report = root / "report.txt"
-        child = multiprocessing.get_context("fork").Process(
-            target=harness, args=(root, BASE_PAPER if paper == BASE else paper, tests, report)
-        )
-        child.start()
-        child.join(seconds)
-        if child.is_alive():
-            child.kill()
-            child.join()
-            return Verdict(paper, fault, "timeout")
-        code, _, by = (
-            report.read_text("utf-8").partition(" ") if report.exists() else ("", "", "the import of the package")
-        )
-    if code == "5":
-        raise SystemExit(f"No test of the harness is about {paper}.")
-    return (
-        Verdict(paper, fault, "survived")
-        if code == "0"
-        else Verdict(paper, fault, "killed", by or "the import of the package")
+def tried(
+    root: Path, paper: str, mutants: list[Mutant], seconds: float, only: set[str] = frozenset()
+) -> Iterator[Verdict]:
+    """The verdicts on mutants of a paper in the package of a folder, by all tests of the harness or by some."""
+    told, tell = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(
+        target=harness, args=(root, paper, Trials(mutants, only, seconds, tell))
     )
+    child.start()
+    tell.close()
+    for mutant in mutants:
+        try:
+            name, outcome, by = told.recv()
+        except EOFError:  # nothing was collected
+            name, outcome, by = mutant.name, "killed", IMPORT
+        if outcome == "no tests":
+            raise SystemExit(f"No test of the harness is about {paper}.")
+        yield Verdict(paper, name, outcome, by)
+    child.join()
 
 
-def mutants(paper: str) -> Iterator[tuple[str, ast.Module, str]]:
-    """(name, changed tree, likely test) of every fault that the paper's file has a place for."""
-    tree = ast.parse((REPO / files()[paper]).read_text("utf-8"))
+def verdicts(paper: str, mutants: list[Mutant], seconds: float) -> Iterator[Verdict]:
+    """On each mutant of a paper. What the base changes must be there before the papers are imported: a copy for each."""
+    if paper != BASE:
+        yield from tried(REPO, paper, mutants, seconds)
+        return
+    for mutant in mutants:
+        with copied() as root:
+            (root / mutant.file).write_text(ast.unparse(mutant.tree), "utf-8")
+            for verdict in tried(root, BASE_PAPER, [dataclasses.replace(mutant, tree=None)], seconds):
+                yield dataclasses.replace(verdict, paper=BASE)
+
+
+def mutants(paper: str) -> Iterator[Mutant]:
+    """Every fault that the paper's file, or the base, has a place for."""
     for name, fault in (BASE_FAULTS if paper == BASE else FAULTS).items():
-        for part, mutant in fault.make(tree):
+        file = Path(fault.file or files()[paper])
+        for part, tree in fault.make(ast.parse((REPO / file).read_text("utf-8"))):
             test = fault.test
             if test == ARGUMENTS and part:  # the parameter's own
                 test = f"{test}[{paper}-{part}]"
-            elif paper != BASE and test != MOVES:
-                test = f"{test}[{paper}]"
-            yield (f"{name}:{part}" if part else name), mutant, test
-
-
-def in_order(test: str) -> tuple[str, ...]:
-    """The likely test, and all of the harness after it."""
-    home = HARNESS["def " + test.split("[")[0] not in (REPO / HARNESS[0]).read_text("utf-8")]
-    return (f"{home}::{test}", *HARNESS)
+            yield Mutant(f"{name}:{part}" if part else name, file, tree, test)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--paper", choices=list(files()), help="only this paper, or the base that all have")
+    parser.add_argument("--paper", choices=[*files(), BASE], help="only this paper, or the base that all have")
     parser.add_argument("--fault", help="only faults whose name begins so")
     parser.add_argument("--seconds", type=float, default=600, help="for the tests of one fault")
     parser.add_argument("--list", action="store_true", help="show the faults and run nothing")
     given = parser.parse_args()
     bad = 0
     if not given.list:
-        import tensorflow  # noqa: F401  (once, for all forks)
-    for paper in [given.paper] if given.paper else files():
-        found = [m for m in mutants(paper) if m[0].startswith(given.fault or "")]
+        for name in LOADED:
+            importlib.import_module(name)
+    for paper in [given.paper] if given.paper else [*files(), BASE]:
+        found = [mutant for mutant in mutants(paper) if mutant.name.startswith(given.fault or "")]
         if given.list:
-            print(f"{paper}: {', '.join(name for name, *_ in found)}")
+            print(f"{paper}: {', '.join(mutant.name for mutant in found)}")
             continue
-        if found and (control := judge(paper, "", None, HARNESS, given.seconds)).outcome != "survived":
-            print(f"FAILS     {paper}: {control.by or control.outcome}, without any fault")
-            bad += 1
-            continue
-        for name, tree, test in found:
-            verdict = judge(paper, name, tree, in_order(test), given.seconds)
-            bad += verdict.outcome != "killed"
+        seen = []
+        for verdict in verdicts(paper, found, given.seconds):
+            seen.append(verdict)
             word = verdict.outcome if verdict.outcome == "killed" else verdict.outcome.upper()
-            print(f"{word:9} {paper}  {name}  {verdict.by}", flush=True)
+            print(f"{word:9} {paper}  {verdict.fault}  {verdict.by}", flush=True)
+        killers = {verdict.by for verdict in seen} - {"", IMPORT}
+        patience = given.seconds * max(len(killers), 1)
+        for control in tried(REPO, BASE_PAPER if paper == BASE else paper, [Mutant("none")], patience, killers):
+            if killers and control.outcome != "survived":
+                print(f"FAILS     {paper}: {control.by or control.outcome}, without any fault")
+                bad += 1
+        killed = sum(verdict.outcome == "killed" for verdict in seen)
+        print(f"{paper}: {killed} of {len(seen)} faults killed, by {len(killers)} tests", flush=True)
+        bad += len(seen) - killed
     return bool(bad)
 
 

@@ -98,7 +98,7 @@ def pictures(folder: Path) -> Iterator[Case]:
         for mode in ("RGB", "L", "P", "RGBA") if kind in ("PNG", "TIFF") else ("RGB", "L"):
             stream = io.BytesIO()
             rgb.convert(mode).save(stream, kind)
-            for what, data in damaged(stream.getvalue(), draw, 16):
+            for what, data in damaged(stream.getvalue(), draw, 12):
                 yield f"{kind} {mode} {what}", lambda data=data: images.read_image(data)
     for side in (2**31 - 1, 100_000, 30_000):
         yield f"PNG that says {side} px", lambda side=side: images.read_image(_png(side, side))

@@ -20,7 +20,7 @@ from ganzoo.doctor import small
 from ganzoo.presets import config_toml
 
 STEPS = 6
-WRITES = 9  # of a run up to its second checkpoint: it is killed before and after each of them
+WRITES = 8  # of a run up to its second checkpoint: it is killed before and after each of them
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDS = {0, 130, *(-number for number in SIGNALS)}  # 130: it has saved its state
 COMPARED = (
@@ -49,7 +49,7 @@ def kills(folder: Path, few: bool) -> Iterator[Row]:
     for number in SIGNALS:
         name = signal.Signals(number).name
         killed = Killed(file, folder / name)
-        for _ in range(1 if few else 5):
+        for _ in range(1 if few else 4):
             killed.once(functools.partial(_later, seconds=draw.uniform(0, seconds), number=number))
         yield killed.row(f"{name} at random moments", wanted)
 

@@ -28,6 +28,7 @@ class Checks:
         state: over `small`, to prove that a resumed run goes on as it was: what else may be carried from step to step.
         mixes: what looks at several rows of a batch, beside batch norm, so that replicas differ from one device; "" for nothing.
         unmixed: over `small`, what switches that off.
+        bare: over a preset, what leaves out losses that are none of the paper's, so that a step can be compared with others'.
         singular: ends of the keys of `state()` that begin where a gradient is rounding noise; replicas begin elsewhere.
     """
 
@@ -35,6 +36,7 @@ class Checks:
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     mixes: str = ""
     unmixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    bare: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     singular: tuple[str, ...] = ()
 
 
@@ -58,6 +60,8 @@ class Declared:
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
         stride: the pictures of an image model are best of sides that are a multiple of it.
         train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
+        augments_by: constructor argument that names how what D sees is augmented (`ganzoo.augment`); "" for none.
+        averages_by: constructor argument that takes the place of `ema_decay` where it is not 0; "" for none.
         batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
             rows are a multiple of it; "" for none.
 
@@ -72,6 +76,7 @@ class Declared:
         checks: how it is tried in seconds.
     """
 
+    paper: str
     task: str
     makes: str = "pictures"
     image_size: int | None = None
@@ -87,6 +92,8 @@ class Declared:
     directions: tuple[str, ...] = ()
     stride: int = 1
     train_options: tuple[str, ...] = ()
+    augments_by: str = ""
+    averages_by: str = ""
     batch_unit: str = ""
 
     evaluation_kwargs: ClassVar[dict] = {}
@@ -103,7 +110,7 @@ class Declared:
         """What a batch of `fit`'s data set must hold: name -> shape and dtype, batch dimension None."""
         raise NotImplementedError(f"{type(self).__name__} must say what data it trains on")
 
-    def generate(self, *args, seed: int = 0, **options) -> np.ndarray:
+    def generate(self, *args: Any, **options: Any) -> np.ndarray:
         """Samples, as `task` and `makes` say; sample i depends on (seed, i) and its own input only."""
         raise NotImplementedError(f"{type(self).__name__} must say how it samples")
 

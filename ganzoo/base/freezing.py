@@ -18,8 +18,8 @@ def layers(network: keras.Model) -> list[list[keras.Variable]]:
     """Trainable variables by layer, in the network's order. A layer begins with its kernel; the gains and offsets of a norm
     that follows belong to it."""
     found: list[list[keras.Variable]] = []
-    for _, variables in itertools.groupby(network.trainable_variables, lambda v: v.path.rpartition("/")[0]):
-        variables = list(variables)
+    for _, group in itertools.groupby(network.trainable_variables, lambda v: v.path.rpartition("/")[0]):
+        variables = list(group)
         if found and all(len(variable.shape) < 2 for variable in variables):
             found[-1] += variables
         else:

@@ -46,7 +46,8 @@ def kept(network: keras.Model, size: int, seeds: tf.Tensor, rate: float) -> dict
 
 def endpoint(network: keras.Model, call: Callable, size: int) -> tuple[Callable, dict[str, tf.TensorSpec]]:
     """(image (1, size, size, C), one mask for each layer that draws) -> image, by `call(network, images, seeds)`."""
-    noise, inputs = {}, {"images": tf.TensorSpec([1, size, size, network.inputs[0].shape[-1]], tf.float32)}
+    noise: dict = {}
+    inputs = {"images": tf.TensorSpec([1, size, size, network.inputs[0].shape[-1]], tf.float32)}
     masks = {name: tf.TensorSpec([1, *shape], tf.float32) for name, shape in shapes(network, size).items()}
 
     def layer_of(layer):

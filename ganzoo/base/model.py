@@ -1,55 +1,35 @@
 """BaseGAN: the mechanics that every paper needs and no paper is about.
 
-It owns optimizers by name, one scaled update, loss trackers, the EMA copy, stateless noise and the model's whole state.
-It knows no objective: each paper writes its own `train_step` from `noise`, `minimize`, `update_ema` and `log`.
+Here are its networks with their averages, configuration, state and what Keras calls; `steps` holds what a train_step is written
+with, `batches` how it reads its data. It knows no objective: that is each paper's.
 """
 
 import collections
 import inspect
-import re
-import zlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
 
 import keras
 import tensorflow as tf
 
 from ganzoo import schedules
 from ganzoo.base import habits
-from ganzoo.base.declared import Declared
+from ganzoo.base.batches import Batches
 from ganzoo.base.guard import Guard
 from ganzoo.base.parts import Part
 from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
+from ganzoo.base.steps import Steps
 from ganzoo.errors import GanzooError
-from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import OF_SOME_PAPERS, TrainConfig
 
-NO_ROWS = (
-    "A replica got no row of the last batch, which has fewer rows than there are replicas: leave such a batch out "
-    "(tf.data.Dataset.batch(n, drop_remainder=True)), or take a number of rows that the batch size divides."
-)
 
-
-class BaseGAN(Declared, keras.Model):
+class BaseGAN(Steps, Batches, keras.Model):
     """Base of every paper's model; subclasses set the class attributes and write the paper.
 
-    Class attributes:
-        paper: canonical name, set by `@register`.
-        players: optimizer name -> attributes of the networks that it updates.
-        logs: names of the values that `log` averages. `fooled`, the share of fakes that D takes for real, is for a D that
-            tells real from fake by the sign of its logit; a critic's scores have no such zero, and its paper leaves it out.
-        rounds: the players in the order of their updates; those of one round see the weights from before it.
-
-    What it makes and takes, and how it is measured and tried, a paper says by the names of `Declared`.
+    `paper`, its canonical name, is set by `@register`. Who moves in a step a paper says by the names of `Steps`; what it makes
+    and takes, and how it is measured and tried, by those of `Declared`.
     """
-
-    paper: str
-    players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
-    logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
-    ema_decay: float = 0.0
-    rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 
     def __init__(self, arguments: Mapping = MappingProxyType({})):
         """Keeps the arguments of a paper's constructor, its `locals()`, as attributes of their names; `ema_decay` is one."""
@@ -57,13 +37,18 @@ class BaseGAN(Declared, keras.Model):
         for name in self.defaults().keys() & arguments.keys():
             setattr(self, name, arguments[name])
         if not 0 <= self.ema_decay < 1:
-            raise GanzooError(f"ema_decay lies in [0, 1), 0 for none; received {self.ema_decay}.")
+            raise GanzooError(f"ema_decay must be in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
+        self.passport = (
+            None  # licence and attribution of the weights (`presets.licences.Passport`), set by `ganzoo.load`
+        )
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
-        self.segment = None  # the part of a run that trains now, set by `start_segment`
-        self.part = None  # the micro-batch that a train_step sees now, set by `ganzoo.training.accumulation`
+        self.segment: Segment | None = None  # the part of a run that trains now, set by `start_segment`
+        self.part: Part | None = (
+            None  # the micro-batch that a train_step sees now, set by `ganzoo.training.accumulation`
+        )
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already
@@ -180,140 +165,10 @@ class BaseGAN(Declared, keras.Model):
         """Whether steps train the generator now, so that its samples say something of the run."""
         return True
 
-    def why_not_accumulate(self) -> str:
-        """What of a step cannot be worked off in micro-batches (`train.accumulate`); "" if all can."""
-        return ""
-
-    @property
-    def updates(self) -> dict[str, int]:
-        """Player -> how often a train_step calls `minimize` for it, once but for papers that say more (`wgan-gp`)."""
-        return dict.fromkeys(self.players, 1)
-
-    def due(self, player: str) -> bool | tf.Tensor:
-        """Whether the player moves in this step: true, or of a paper whose player sits steps out a scalar bool tensor, for
-        example `self.step.value % 5 == 4`. Where it is false no weight, no slot and no count of Adam's moves."""
-        return True
-
     def start_segment(self, segment: Segment) -> None:
         """Called before the `fit` of a segment."""
         self.segment = segment
         self.train_function = None  # Keras' own: what it traced belongs to the segment before
-
-    # ---- the four verbs of a train_step --------------------------------------------------------------------------
-    def noise(self, draw, stream: str, rows: int, shape=()) -> tf.Tensor:
-        """`rows` rows of `draw([global rows, *shape], seed)`, seeded by (run seed, stream, step).
-
-        Noise belongs to the global batch and each replica takes its own rows, so that N replicas train as one does;
-        it depends on the step alone, so that a resumed run draws what the uninterrupted one drew. The same holds for the
-        micro-batches of a replica.
-        """
-        context = tf.distribute.get_replica_context()
-        shares, share = context.num_replicas_in_sync, context.replica_id_in_sync_group
-        if self.part is not None:
-            shares, share = shares * self.part.count, share * self.part.count + self.part.index
-        drawn = draw([rows * shares, *shape], seed=self.stream_seed(stream))
-        return drawn[share * rows : (share + 1) * rows]
-
-    def row_noise_seeds(self, stream: str, rows: int) -> tf.Tensor:
-        """int32 (rows, 2): one seed for each row of the global batch of this step, for `layers.RowUniform`."""
-
-        def bits(shape, seed):
-            return tf.random.stateless_uniform(shape, seed, None, None, tf.int32)
-
-        # Drawn, not counted up: stream_seed ends in the step itself, and (step, row + 1) would be (step + 1, row).
-        return self.noise(bits, stream, rows, [2])
-
-    def stream_seed(self, stream: str) -> tf.Tensor:
-        """int32 (2,): the stateless seed of (run seed, stream, current step)."""
-        fold = tf.random.experimental.stateless_fold_in
-        run_seed = tf.constant([self.seed & 0x7FFFFFFF, zlib.crc32(stream.encode()) & 0x7FFFFFFF], tf.int32)
-        return fold(run_seed, tf.cast(self.step.value, tf.int32))
-
-    def minimize(self, tape: tf.GradientTape, loss: tf.Tensor, player: str, turn: int = 0) -> None:
-        """One update of the player's networks; `loss` is a plain local mean. In a micro-batch it waits for the others.
-
-        Args:
-            turn: which of the player's `updates` in this step it is, from 0.
-
-        Raises:
-            GanzooError: a turn that `updates` does not declare, or (in a micro-batch) one that was there before.
-        """
-        if turn >= self.updates[player]:
-            raise GanzooError(
-                f"{self.paper} declares {self.updates[player]} update(s) of {player} in a step, and minimize was called with "
-                f"turn = {turn}. Say how many there are in {type(self).__name__}.updates."
-            )
-        if self.part is None:
-            self.update(player, loss, self.gradients(tape, loss, player))
-        elif (player, turn) in self.part.gradients:
-            raise GanzooError(
-                f"{self.paper} called minimize twice for turn {turn} of {player} in one step, and one of the updates would be lost. "
-                f"Declare them in {type(self).__name__}.updates and number them: minimize(tape, loss, player, turn)."
-            )
-        elif (player, turn) in self.part.turns:
-            self.part.gradients[player, turn] = self.gradients(tape, loss, player)
-            self.part.losses[player, turn] = loss
-
-    def gradients(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> list[tf.Tensor | None]:
-        """Of the loss, for `trainable_of(player)`. `update` sums over replicas, so the division by their number happens here
-        and nowhere else; so does the scaling of a float16 loss, which the optimizer undoes. Where the player is not due,
-        the backward pass is left out."""
-        optimizer, replicas = getattr(self, player), tf.distribute.get_strategy().num_replicas_in_sync
-        scale = tf.ones_like(loss) / replicas
-        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            scale = optimizer.scale_loss(scale)
-        # keras.Variable.value is what the tape watched.
-        variables = [v.value for v in self.trainable_of(player)]
-        due = self.due(player)
-        if due is True:
-            return tape.gradient(loss, variables, output_gradients=scale)
-        zero = tf.UnconnectedGradients.ZERO
-        return tf.cond(
-            due,
-            lambda: tape.gradient(loss, variables, output_gradients=scale, unconnected_gradients=zero),
-            lambda: [tf.zeros_like(variable) for variable in variables],
-        )
-
-    def update(self, player: str, loss: tf.Tensor, gradients: list[tf.Tensor | None]) -> None:
-        """Applies the gradients of `trainable_of(player)` where all of them and the loss are finite, and the player is due."""
-        optimizer, variables = getattr(self, player), self.trainable_of(player)
-        self.guard.apply(optimizer, player, loss, gradients, variables, self.step.value + 1, self.due(player))
-
-    def trainable_of(self, player: str) -> list[keras.Variable]:
-        """The variables that an update of the player moves: all that its networks train."""
-        return [v for name in self.players[player] for v in getattr(self, name).trainable_variables]
-
-    def update_ema(self, decay: float | None = None) -> None:
-        """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay.
-
-        `decay` is `ema_decay` unless a paper has another for this step.
-        """
-        if self.part is not None:
-            self.part.averages = [decay]
-            return
-        every = self.ema_decay if decay is None else decay
-        for average, network in self.averages():
-            for shadow, weight in zip(average.weights, network.weights, strict=True):
-                decay = every if weight.trainable else 0.0
-                shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
-
-    def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
-        running means. Of a micro-batch, returns the values.
-
-        Every value is a mean over the rows of the batch: only such a one is the same for replicas and for micro-batches,
-        whose values are averaged. Of a player with several `updates`, it is that of the last one.
-        """
-        if self.part is not None:
-            return values
-        share_statistics(self.networks().values())
-        self.step.assign_add(1)
-        for key, value in values.items():
-            self.trackers[key].update_state(value)
-        means = {key: self.trackers[key].result() for key in values}
-        # Keras' trainer averages the logs of several workers over their first axis (keras#20585).
-        several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
-        return {key: mean[None] for key, mean in means.items()} if several else means
 
     def fit(self, *args, callbacks=None, **kwargs):
         """As Keras' own; of steps past the end of a schedule, whose learning rate is 0, a warning tells.
@@ -325,16 +180,7 @@ class BaseGAN(Declared, keras.Model):
         try:
             return super().fit(*args, callbacks=callbacks, **kwargs)
         except tf.errors.InvalidArgumentError as error:
-            raise (self._said(str(error).replace('\\"', '"')) or error) from None
-
-    def _said(self, error: str) -> GanzooError | None:
-        """Our sentence in TensorFlow's error of a batch that was looked at when it came."""
-        if NO_ROWS in error:
-            return GanzooError(NO_ROWS)
-        for text in map(self._misfit, self.batch_signature()):
-            if found := re.search(rf"{re.escape(text)}[^\n]*?\[([\d ]+)\]", error):
-                return GanzooError(text + shape_text(found[1].split()))
-        return None
+            raise (self.misfit_in(str(error).replace('\\"', '"')) or error) from None
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
@@ -372,87 +218,16 @@ class BaseGAN(Declared, keras.Model):
         """The generator that samples: the EMA copy if there is one."""
         return self.ema_generator if self.ema_decay else self.generator
 
-    def unpack(self, data) -> list[tf.Tensor]:
-        """The tensors of a batch in the order of `batch_signature`, from a dict, a tuple or a lone tensor.
-
-        uint8 images 0..255 become floats in [-1, 1], as in `generate`. Raises GanzooError for a batch of another shape.
-        """
-        names = list(self.batch_signature())
-        while isinstance(data, tuple | list) and len(data) == 1:  # Keras wraps what `fit` gets as x
-            data = data[0]
-        if isinstance(data, dict):
-            missing = [name for name in names if name not in data]
-            if missing:
-                raise GanzooError(f"{self.paper} trains on batches with {names}; received a dict of {sorted(data)}.")
-            return [self._checked(name, data[name]) for name in names]
-        values = list(data) if isinstance(data, tuple | list) else [data]
-        while values and values[-1] is None:  # train_on_batch adds y and sample_weight
-            values.pop()
-        if len(values) == 1 and isinstance(values[0], dict):
-            return self.unpack(values[0])
-        if len(values) != len(names):
-            raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
-        return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
-
-    def _checked(self, name: str, value) -> tf.Tensor:
-        """A tensor of a batch, which has the shape that `batch_signature` says, and rows."""
-        value, shape = tf.convert_to_tensor(value), self.batch_signature()[name].shape
-        if not self.fits(name, value.shape[1:]):
-            raise GanzooError(self._misfit(name) + shape_text(value.shape[1:]))
-        checks = []
-        if len(shape) > 3 and not value.shape[1:].is_fully_defined():
-            # Keras relaxes what it has traced before, and so what comes is known when it comes.
-            found = tf.shape(value)
-            sides = [found[i] % self.stride == 0 if n is None else found[i] == n for i, n in enumerate(shape) if i]
-            checks.append(tf.debugging.Assert(tf.reduce_all(sides), [self._misfit(name), found[1:]]))
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
-            checks.append(tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS))
-        if checks:
-            with tf.control_dependencies(checks):
-                value = tf.identity(value)
-        return _signed(tf.ensure_shape(value, shape) if len(shape) > 3 else value)
-
-    def _misfit(self, name: str) -> str:
-        return f'{self.full_name} trains on batches of "{name}" of {self.wants(name)} each; received '
-
-    def wants(self, name: str) -> str:
-        """The shape of an item of a column, for a sentence."""
-        shape = self.batch_signature()[name].shape[1:]
-        sides = f", sides of a multiple of {self.stride}" if None in shape and self.stride > 1 else ""
-        return shape_text(shape) + sides
-
-    def fits(self, name: str, shape) -> bool:
-        """Whether an item (no batch axis) of this shape is one of the column that `batch_signature` names.
-
-        Of sentences, embeddings and labels there may be several for an item; only the last axes are looked at.
-        """
-        wanted = self.batch_signature()[name].shape[1:]
-        if tf.TensorShape(shape).rank is None:
-            return True
-        if len(wanted) < 3:
-            return not len(wanted) or wanted.is_compatible_with(shape[-len(wanted) :])
-        open_sides = [side for side, size in zip(shape, wanted, strict=False) if size is None and side is not None]
-        return wanted.is_compatible_with(shape) and all(side % self.stride == 0 for side in open_sides)
-
     def cached(self, key: str, make):
         """`make()` at the first call and the same object ever after: traced functions and views of a network."""
         return self._kept[key] if key in self._kept else self._kept.setdefault(key, make())
 
 
-def shape_text(shape) -> str:
-    """A shape for a sentence: (any, 64, 64, 3)."""
-    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
-
-
-def _signed(images):
-    return tf.cast(images, tf.float32) / 127.5 - 1 if tf.as_dtype(images.dtype) == tf.uint8 else images
-
-
 def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Variable]:
     """Variables by "<group>/<path>". `repeats`: the slots of a player's second network of the same layers end in "#2";
     an optimizer lists them in the order of `players`."""
-    keyed, seen = {}, collections.Counter()
+    keyed: dict[str, keras.Variable] = {}
+    seen: collections.Counter[str] = collections.Counter()
     for group, variables in groups.items():
         for variable in variables:
             key = f"{group}/{variable.path}"

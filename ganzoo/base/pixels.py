@@ -52,7 +52,7 @@ def images_in(images, channels: int) -> tf.Tensor:
         raise GanzooError(f"images are uint8 in 0..255 or floats in [-1, 1]; received {array.dtype}.")
     if not np.all(np.abs(array) <= 1.0):
         low, high = float(array.min()), float(array.max())
-        raise GanzooError(f"float images lie in [-1, 1]; received values from {low:g} to {high:g}.")
+        raise GanzooError(f"float images must be in [-1, 1]; received values from {low:g} to {high:g}.")
     if array.min() >= 0:
         warnings.warn(
             "Float images are taken to be in [-1, 1], and these have no value below 0. Of images in [0, 1] pass "

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError
-from ganzoo.presets import TrainConfig
+from ganzoo.presets import GrowthConfig, TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def growing_segments(train: TrainConfig, image_size: int) -> list[Segment]:
     Raises:
         GanzooError: no doubling leads from the first size to the last.
     """
-    growth = train.growth
+    growth = train.growth or GrowthConfig()
     sizes = [growth.start_size]
     while sizes[-1] < image_size:
         sizes.append(2 * sizes[-1])
@@ -70,10 +70,10 @@ def growing_segments(train: TrainConfig, image_size: int) -> list[Segment]:
         left = train.steps - step
         steps = left if i == len(phases) - 1 else min(max(steps, 0), left)
         if steps:
-            fade = {"fade": growth.fade, "fade_from": began} if fades else {}
             rate = growth.learning_rates.get(str(size))
             pace = batch / train.batch_size
-            segments.append(Segment(step, steps, image, batch, pace, size, learning_rate=rate, **fade))
+            fade, fade_from = (growth.fade, began) if fades else (0, 0)
+            segments.append(Segment(step, steps, image, batch, pace, size, fade, fade_from, rate))
         step, image = step + steps, image + steps * batch
     return segments
 

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +26,7 @@ class Handle:
             raise GanzooError(f"The text encoder hub:{path} cannot be loaded: {str(error).splitlines()[0]}") from error
         signatures = getattr(self.loaded, "signatures", {})
         named = signatures.get("default") or signatures.get("serving_default")
-        self.call = self.loaded if callable(self.loaded) else named
+        self.call: Any = self.loaded if callable(self.loaded) else named
         try:
             shape = tuple(self(tf.constant(["a test"])).shape)
         except (TypeError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:

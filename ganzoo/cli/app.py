@@ -14,7 +14,23 @@ import typer
 from typer.core import TyperGroup
 
 from ganzoo import __version__
-from ganzoo.cli import catalogue, data, demo, doctor, evaluate, explore, export, new_paper, plan, sample, serve, train
+from ganzoo.cli import (
+    catalogue,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    explore,
+    export,
+    new_paper,
+    plan,
+    push,
+    replay,
+    sample,
+    serve,
+    train,
+)
 from ganzoo.cli.output import os_sentence, say
 from ganzoo.errors import GanzooError, clipped
 from ganzoo.presets import trust
@@ -97,13 +113,16 @@ def ganzoo(
 
 app.command("list")(catalogue.list_models)
 app.command("card")(catalogue.card)
+app.command("explain")(explain.explain)
 app.command("sample")(sample.sample)
+app.command("replay")(replay.replay)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 app.command("plan")(plan.plan)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(explore.app, name="explore")
 app.command("export")(export.export)
+app.command("push")(push.push)
 app.command("import")(export.import_checkpoint)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")

@@ -10,6 +10,8 @@ import typer
 
 from ganzoo import presets
 from ganzoo.cli.output import console, report, say
+from ganzoo.errors import GanzooError
+from ganzoo.presets import licences
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
@@ -49,20 +51,44 @@ def _preset_row(name: str, record: presets.Preset) -> dict[str, Any]:
 
 def list_models(
     trained: Annotated[bool, typer.Option("--trained", help="Only presets that come with trained weights.")] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option(help='Only weights that may be used so: "commercial", or that are under this SPDX id: "MIT".'),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help='Only models whose task says this: "text", "image to image".')
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the models, their presets, and which of them come with trained weights."""
     zoo = zoo_table()
     if trained:
         zoo = [paper | {"presets": [row for row in paper["presets"] if row["bundled"]]} for paper in zoo]
-        zoo = [paper for paper in zoo if paper["presets"]]
+    if licence is not None:
+        zoo = [paper | {"presets": [row for row in paper["presets"] if _allows(row, licence)]} for paper in zoo]
+    if task is not None:
+        zoo = [paper for paper in zoo if task.casefold() in paper["task"].casefold()]
+    zoo = [paper for paper in zoo if paper["presets"]]
     if as_json:
         report(zoo, "", as_json=True)
+        return
+    if not zoo:
+        say("No model of the zoo is such.")
         return
     rows = [row for paper in zoo for row in paper["presets"]]
     name_width = max(len(row["name"]) for row in rows)
     width = max(shutil.get_terminal_size().columns, name_width + 20)
     print("\n".join(line for row in rows for line in _lines(row, name_width, width)))
+
+
+def _allows(row: dict[str, Any], licence: str) -> bool:
+    """Whether weights may be used for "commercial" purposes, or are under an SPDX id and nothing else."""
+    if row["licence"] is None:
+        return False
+    passport = licences.Passport(licences.spdx(row["licence"]))
+    if licence in licences.USES:
+        return not passport.refuses(licence)
+    return set(passport.ids) == set(licences.spdx(licence).split(" AND "))
 
 
 def _lines(row: dict[str, Any], name_width: int, width: int) -> list[str]:
@@ -78,9 +104,18 @@ def _lines(row: dict[str, Any], name_width: int, width: int) -> list[str]:
 
 def card(
     name: Annotated[str, typer.Argument(metavar="NAME", help='A model, such as "pix2pix".')],
+    licences_only: Annotated[
+        bool, typer.Option("--licences", help="What a product must print; NAME may also be a folder of a model.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a model's card: paper, presets, weights, results, licences."""
+    if licences_only:
+        _licences(name, as_json)
+        return
+    if "://" in name:
+        _card_at(name, as_json)
+        return
     from ganzoo.presets.cards import card as markdown
 
     text = markdown(name)
@@ -98,3 +133,28 @@ def card(
         say(f"Each result with its source, steps, images, hours, seed and note: ganzoo card {name} | less")
     else:
         print(text)
+
+
+def _card_at(address: str, as_json: bool) -> None:
+    """The card of a model at an address: its manifest and config are fetched, its weights are not."""
+    from ganzoo import files, hub
+
+    folder = hub.fetch(address, weights=False)
+    manifest = files.parse_json(files.read_text(folder / hub.MANIFEST), address)
+    text = hub.card(presets.run_config(folder / hub.CONFIG), manifest, address)
+    report({"address": address, "manifest": manifest, "card": text}, text.rstrip(), as_json=as_json)
+
+
+def _licences(name: str, as_json: bool) -> None:
+    """What a product must print of a model's published weights, or of those in a folder."""
+    if not presets.is_paper(name.split("/")[0]) and Path(name).expanduser().is_dir():
+        found = {name: licences.of_model_folder(Path(name).expanduser())}
+    else:
+        paper, chosen = presets.resolve(name)
+        names = [chosen] if "/" in name else presets.list_presets(paper)
+        found = {f"{paper}/{preset}": licences.of_preset(f"{paper}/{preset}") for preset in names}
+        found = {preset: passport for preset, passport in found.items() if passport is not None}
+        if not found:
+            raise GanzooError(f"{name} has no published weights: what you train is under the licence of your data.")
+    text = "\n".join(licences.printed(preset, passport) for preset, passport in found.items())
+    report({preset: licences.as_json(passport) for preset, passport in found.items()}, text.rstrip(), as_json=as_json)

@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from ganzoo.cli.output import report, say
-from ganzoo.devices.quiet import environment
+from ganzoo.devices.quiet import environment, load_tensorflow
 from ganzoo.errors import GanzooError
 
 app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")
-
-DEFAULT = ("gan", "dcgan", "stylegan-lite")  # without, with batch norm, with minibatch stddev
 
 
 @app.command("resume")
@@ -69,7 +67,7 @@ def _text(proof) -> str:
 
 @app.command("distribute")
 def distribute(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A model; three of them by default.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A model.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> None:
@@ -80,9 +78,9 @@ def distribute(
     """
     from ganzoo import presets
 
-    if name and every:
-        raise GanzooError("Name a model or give --all, not both.")
-    names = presets.list_models() if every else [presets.find_paper(name)] if name else list(DEFAULT)
+    if every == (name is not None):
+        raise GanzooError("Say what to train: a model such as dcgan, or --all.")
+    names = presets.list_models() if every else [presets.find_paper(name)]
     os.environ.update(environment())
     from ganzoo.doctor import distribute as checks
 
@@ -109,3 +107,13 @@ def _line(record: dict) -> str:
     if "plain" in record:
         text += f"\n       not synchronised: weights {record['plain']['weights']:.1e}, averaged {record['plain']['ema']:.1e}"
     return text
+
+
+@app.command("env")
+def env(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
+    """Describe this machine for a bug report: versions, processor, oneDNN, bfloat16, GPU, memory, disk, what is missing."""
+    load_tensorflow()
+    from ganzoo.doctor import env as environment_of
+
+    found = environment_of.describe()
+    report(found, environment_of.text(found), as_json=as_json)

@@ -11,6 +11,7 @@ from ganzoo.cli.explore_job import FRAME, SHEET, Job, numbers, options, whole_nu
 from ganzoo.cli.output import writable_file
 from ganzoo.cli.sample import Json, Name
 from ganzoo.errors import GanzooError
+from ganzoo.replay import input_facts, recorded
 
 app = typer.Typer(help="Interpolate, truncate, mix, walk, project: pictures along paths through a latent space.")
 
@@ -44,6 +45,7 @@ def explore() -> None:
 
 
 @app.command("interpolate")
+@recorded("explore interpolate")
 def interpolate(
     name: Name,
     out: Out,
@@ -94,6 +96,7 @@ def interpolate(
 
 
 @app.command("arithmetic")
+@recorded("explore arithmetic")
 def arithmetic(
     name: Name,
     out: Out,
@@ -137,6 +140,7 @@ def _between_sentences(job: Job, texts: list[str], steps: int, loop: bool) -> No
 
 
 @app.command("truncate")
+@recorded("explore truncate")
 def truncate(
     name: Name,
     out: Out,
@@ -237,6 +241,7 @@ def _write_curve(job: Job, path: Path, truncations: list[float], n: int, resampl
 
 
 @app.command("mix")
+@recorded("explore mix")
 def mix(
     name: Name,
     out: Out,
@@ -278,6 +283,7 @@ def mix(
 
 
 @app.command("walk")
+@recorded("explore walk")
 def walk(
     name: Name,
     out: Out,
@@ -315,6 +321,7 @@ def walk(
 
 
 @app.command("project")
+@recorded("explore project")
 def project(
     name: Name,
     out: Out,
@@ -352,7 +359,7 @@ def project(
     found = projection.project(
         job.model, picture, steps=steps, starts=starts, seed=seed, fit=fit, label=job.labels(label)
     )
-    job.note(input=input, space=found.space, steps=steps, starts=starts, fit=fit, **options(label=label))
+    job.note(**input_facts(input), space=found.space, steps=steps, starts=starts, fit=fit, **options(label=label))
     if job.animated:
         frames = np.concatenate([found.frames, found.frames[-1:].repeat(fps, axis=0)])  # a second to look at the end
         job.write_film([job.enlarge(np.stack([found.target, frame]), FRAME)[None] for frame in frames])

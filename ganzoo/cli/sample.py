@@ -8,6 +8,7 @@ import typer
 from ganzoo.cli.output import report, say, writable_file, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError
+from ganzoo.replay import recorded
 
 Name = Annotated[
     str,
@@ -24,6 +25,7 @@ def weights_choice(weights: str) -> str | None:
     return None if weights == "random" else weights
 
 
+@recorded("sample")
 def sample(
     name: Name,
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG to write, or a folder for many.")],
@@ -134,7 +136,7 @@ def sample(
         say(f"Note: {reason}" if text else f"Left out: {reason}")
     files = [str(f) for f in written.files]
     value = {
-        **sampling.png_text(model, seed, **given),
+        **sampling.facts(model, seed, **given),
         "seed": seed,
         **{sampling.name_of(k): v for k, v in given.items()},
         "files": files,

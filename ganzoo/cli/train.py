@@ -115,7 +115,7 @@ def check_run_folder(out: str, resume: bool) -> None:
     out = Path(out)
     writable_folder(out)
     if resume and not (out / "config.toml").is_file():
-        raise GanzooError(f'"{out}" holds no run to resume: it has no config.toml.')
+        raise GanzooError(f'"{out}" contains no run to resume: it has no config.toml.')
     if not resume and not folder.is_free(out):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ganzoo.data import attributes, builders, bundled, captions, images, masks, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
+from ganzoo.data.licence import passport
 from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import batches, check_attributes, check_labels, check_size, check_texts
 from ganzoo.data.source import Source as Source
@@ -38,6 +39,7 @@ __all__ = [
     "has_split",
     "may_hold_back",
     "open_source",
+    "passport",
     "remarks",
     "synthetic",
 ]

@@ -11,6 +11,8 @@ from ganzoo.base import BaseGAN, labels
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation import records
+from ganzoo.presets import licences
+from ganzoo.presets.licences import Passport
 
 FILE = Path("assets.extra") / "manifest.json"
 
@@ -38,11 +40,11 @@ def read(folder: Path) -> dict | None:
 def describe(model: BaseGAN, *, whole: bool = True) -> dict:
     """Model, weights and their hash and licence, what they were trained on, endpoints, versions.
 
-    `licence` and `attribution` are those of the published weights; for other weights they are None, since only their
-    maker can say.
+    `licence` (an SPDX expression) and `attribution` are those of the weights, of all data they were trained on; None for
+    random ones.
     """
     facts = presets.read(model.paper).paper
-    published = _published(model)
+    passport = _passport(model)
     return {
         "ganzoo": __version__,
         "model": model.full_name,
@@ -54,8 +56,8 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "weights_source": model.weights_source,
         "weights_sha256": records.weights_of(model)[1],
         "training_data": _training_data(model),
-        "licence": published.licence if published else None,
-        "attribution": published.attribution if published else None,
+        "licence": passport.licence if passport else None,
+        "attribution": passport.attribution if passport else None,
         "parameters": model.sampler.count_params(),
         "endpoints": {
             name: {key: f"{spec.dtype.name}{spec.shape.as_list()}".replace("None", "?") for key, spec in inputs.items()}
@@ -72,6 +74,12 @@ def _training_data(model: BaseGAN) -> dict | None:
     found = {key: getattr(model.run_config.data, key) for key in ("source", "split", "size")}
     name = bundled.canonical(found["source"])
     return found | ({"licence": bundled.facts(name).get("licence")} if name else {})
+
+
+def _passport(model: BaseGAN) -> Passport | None:
+    """Of the published weights, if the model has those; else what it was loaded or trained with."""
+    published = _published(model)
+    return Passport(licences.spdx(published.licence), published.attribution) if published else model.passport
 
 
 def _published(model: BaseGAN) -> presets.Weights | None:

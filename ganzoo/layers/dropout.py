@@ -15,7 +15,7 @@ class MaskedDropout(keras.layers.Layer):
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise ValueError(f"rate is the share of units dropped and lies in [0, 1); received {rate}.")
+            raise ValueError(f"rate is the share of units dropped and must be in [0, 1); received {rate}.")
         self.rate = rate
 
     def call(self, inputs, training=None):

@@ -49,20 +49,20 @@ def chart(values: Sequence[float], height: int, width: int, channels: int = 3) -
     """A falling loss as a line over the steps, logarithmic upwards: uint8 (height, width, channels)."""
     picture, draw = _drawing(np.full((height, width, channels), 255, np.uint8))
     ink, font = _ink(picture), _font()
-    values = np.maximum(np.asarray(values, np.float64), 1e-12)
-    low, high = np.log(values.min()), np.log(values.max())
+    losses = np.maximum(np.asarray(values, np.float64), 1e-12)
+    low, high = np.log(losses.min()), np.log(losses.max())
     left, right, top, bottom = 44, width - 8, LINE + 4, height - LINE - 4
     spread = max(high - low, 1e-9)
     points = [
-        (left + (right - left) * i / max(len(values) - 1, 1), bottom - (bottom - top) * (np.log(v) - low) / spread)
-        for i, v in enumerate(values)
+        (left + (right - left) * i / max(len(losses) - 1, 1), bottom - (bottom - top) * (np.log(v) - low) / spread)
+        for i, v in enumerate(losses)
     ]
     draw.line([(left, top), (left, bottom), (right, bottom)], fill=ink)
     draw.line(points, fill=ink if channels == 1 else (31, 95, 191), width=2)
-    for y, value in ((top, values.max()), (bottom, values.min())):
+    for y, value in ((top, losses.max()), (bottom, losses.min())):
         draw.text((left - 4, y), f"{value:.3g}", fill=ink, font=font, anchor="rm")
     draw.text(((left + right) // 2, 2), "loss", fill=ink, font=font, anchor="ma")
-    draw.text((right, height - 2), f"{len(values) - 1} steps", fill=ink, font=font, anchor="rs")
+    draw.text((right, height - 2), f"{len(losses) - 1} steps", fill=ink, font=font, anchor="rs")
     return _array(picture)
 
 

@@ -11,9 +11,10 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from ganzoo import files
 from ganzoo.errors import GanzooError, nearest
@@ -223,16 +224,16 @@ def png_bytes(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes
 def write_png(path: str | os.PathLike, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
     """Write a uint8 picture (height, width, 1 or 3) as PNG; the file appears whole or not at all. Makes the folder."""
     try:
-        files.write_bytes(path, png_bytes(image, text))
+        files.write_bytes(Path(path), png_bytes(image, text))
     except OSError as error:
         if error.errno in files.FULL:
             raise
         raise GanzooError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
-def _opened(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
+def _opened(data: bytes, formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
     """The bytes as a Pillow image whose header is read. A transparent gray of a few bits gets the value that it has in 8."""
-    image = Image.open(io.BytesIO(_without_text(data)), formats=formats)
+    image = Image.open(io.BytesIO(_without_text(data)), formats=tuple(formats))
     depth = data[24] if data.startswith(PNG) else 8
     if image.mode == "L" and depth < 8 and "transparency" in image.info:
         top = 2**depth - 1
@@ -270,7 +271,7 @@ def _says_rotation(kind: bytes, body: bytes) -> bool:
     return size < MAX_ROTATION
 
 
-def _keyed_colour(image: Image.Image) -> bool:
+def _keyed_colour(image: ImageFile.ImageFile) -> bool:
     """Whether an unread image is 16-bit RGB in which one colour is transparent: 8 bits cannot tell which pixels have it."""
     return isinstance(image.info.get("transparency"), tuple) and any("16" in str(tile.args) for tile in image.tile)
 

@@ -78,11 +78,11 @@ def render(
     size = grids.shape[1]
     side = side or picture_side(size)
     view = _kept_view if 8 * (side * smooth) ** 2 * size <= KEPT else _view
-    rays_and_places = view(size, side * smooth, azimuth, elevation)
+    starts, direction, steps, places = view(size, side * smooth, azimuth, elevation)
     axes = camera(azimuth, elevation)
     lamp = LIGHT @ np.stack(axes)
     lamp /= np.linalg.norm(lamp)
-    pictures = [_picture(grid, *rays_and_places, lamp, threshold) for grid in grids]
+    pictures = [_picture(grid, starts, direction, steps, places, lamp, threshold) for grid in grids]
     pictures = np.stack(pictures).reshape(len(grids), side, smooth, side, smooth, 3).mean((2, 4))
     return np.rint(pictures).astype(np.uint8)
 
@@ -255,5 +255,5 @@ def _packages():
         import trimesh
         from skimage import measure
     except ImportError as error:
-        raise missing_extra({"skimage": "scikit-image"}.get(error.name, error.name or "trimesh"), "3d") from None
+        raise missing_extra({"skimage": "scikit-image"}.get(error.name or "", error.name or "trimesh"), "3d") from None
     return trimesh, measure

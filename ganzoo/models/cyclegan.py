@@ -214,7 +214,7 @@ class CycleGAN(BaseGAN):
         if norm not in ("instance", "batch"):
             raise GanzooError(f'norm is "instance" or "batch"; received {norm!r}.')
         if not 0 <= dropout < 1:
-            raise GanzooError(f"dropout is the share of units dropped and lies in [0, 1); received {dropout!r}.")
+            raise GanzooError(f"dropout is the share of units dropped and must be in [0, 1); received {dropout!r}.")
         self.pool_a, self.pool_b = ImagePool(pool_size, name="pool_a"), ImagePool(pool_size, name="pool_b")
         self.pool_a.build((None, image_size, image_size, input_channels))
         self.pool_b.build((None, image_size, image_size, output_channels))

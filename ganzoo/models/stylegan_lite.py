@@ -392,6 +392,8 @@ class StyleGAN(LatentGAN):
     logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
     has_styles = True
     train_options = ("growth",)
+    augments_by = "augment"
+    averages_by = "ema_images"
     batch_unit = "stddev_group"
     takes_channels, makes_channels = ("from_rgb",), ("to_rgb",)
     class_axes = {"logit": -1, "label_embedding": -2}  # noqa: RUF012  (as in the base)
@@ -446,7 +448,7 @@ class StyleGAN(LatentGAN):
             )
         if not (0 <= mixing <= 1 and 0 <= w_decay < 1 and r1_gamma >= 0 and r1_interval >= 1 and stddev_group >= 1):
             raise GanzooError(
-                "mixing lies in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
+                "mixing must be in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
                 f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
             )
         self.augmenter = Augmenter(augment, ada_target, ada_images)
@@ -719,7 +721,7 @@ class StyleGAN(LatentGAN):
 
     def checked_truncation(self, psi, cutoff):
         if not isinstance(psi, int | float | np.number) or not -1 <= psi <= 1:
-            raise GanzooError(f"truncation_psi lies in [-1, 1]; received {psi!r}.")
+            raise GanzooError(f"truncation_psi must be in [-1, 1]; received {psi!r}.")
         layers = self.num_layers
         cutoff = self.default_cutoff if cutoff is None else cutoff
         if not isinstance(cutoff, int | np.integer) or not 0 <= cutoff <= layers:

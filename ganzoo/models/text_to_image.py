@@ -208,8 +208,10 @@ class TextToImage(BaseGAN):
         small={"model.image_size": 16, "model.latent_dim": 4, "model.text_dim": 8, "model.text_projection": 4}
         | {"model.ngf": 4, "model.ndf": 4, "model.encoder_width": 8, "model.words": 16}
         | {"data.size": 16, "data.split": "test", "train.encoder_steps": 4},
-        mixes="GAN-INT's pairs of texts and the text encoder's loss over a batch",
-        unmixed={"model.interpolate": False, "model.encoder": "embedding", "train.encoder_steps": 0},
+        mixes="GAN-INT's pairs of texts, R1 through a batch norm and the text encoder's loss over a batch",
+        unmixed={"model.interpolate": False, "model.r1_gamma": 0.0}
+        | {"model.encoder": "embedding", "train.encoder_steps": 0},
+        bare={"model.match_weight": 0.0},
     )
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
     logs += ("e_loss", "word_loss", "matched", "match_loss")
@@ -252,7 +254,7 @@ class TextToImage(BaseGAN):
         if r1_gamma < 0:
             raise GanzooError(f"r1_gamma is a weight of at least 0; received {r1_gamma}.")
         if not 0 <= cls_weight < 1 or not 0 <= beta <= 1:
-            raise GanzooError(f"cls_weight lies in [0, 1) and beta in [0, 1]; received {cls_weight} and {beta}.")
+            raise GanzooError(f"cls_weight must be in [0, 1) and beta in [0, 1]; received {cls_weight} and {beta}.")
         _text_encoder.check(**self.get_config())
         own = _text_encoder.builders(encoder, words)
         self.match_weight = match_weight if own else 0.0

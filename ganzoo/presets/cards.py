@@ -1,5 +1,7 @@
 """Model cards as Markdown, generated from the TOML files: no TensorFlow, nothing kept by hand."""
 
+import re
+
 from ganzoo import presets
 from ganzoo.presets import Paper, Preset, Result
 
@@ -20,7 +22,23 @@ def card(name: str, *, tables: bool = True) -> str:
     parts = [_facts(paper, record.paper)]
     default = next(iter(record.presets))
     parts += [_preset(paper, key, preset, tables, default=key == default) for key, preset in shown.items()]
+    parts.append(f"## Citation\n\n```bibtex\n{bibtex(paper, record.paper)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def bibtex(name: str, paper: Paper) -> str:
+    """The paper as a BibTeX entry."""
+    authors = paper.authors.split(", ")
+    first = re.sub(r"[^a-z]", "", authors[0].split()[-1].casefold())
+    fields = {
+        "title": f"{{{paper.title}}}",
+        "author": " and ".join(authors),
+        "year": str(paper.year),
+        "journal": f"arXiv preprint arXiv:{paper.arxiv}",
+        "url": f"https://arxiv.org/abs/{paper.arxiv}",
+    }
+    lines = ",\n".join(f"  {key} = {{{value}}}" for key, value in fields.items())
+    return f"@article{{{first}{paper.year}{name.replace('-', '')},\n{lines}\n}}"
 
 
 def models_table() -> str:

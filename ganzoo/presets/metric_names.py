@@ -81,7 +81,7 @@ class Protocol:
     split: str
 
     def __str__(self) -> str:
-        if self.extractor is not None:
+        if self.extractor is not None and self.n is not None:
             return f"{self.metric}{count_name(self.n)}_{self.extractor}_{self.resize}_{self.split}"
         return f"{self.metric}_{self.split}" if self.n is None else f"{self.metric}_n{self.n}_{self.split}"
 
@@ -135,7 +135,7 @@ def parse_stem(text: str) -> Protocol:
     head, *rest = str(text).strip().split("_")
     counted = re.fullmatch(r"(.*?[a-z])(?:([1-9]\d{0,11})(k?))?", head)
     name = head if head in OTHER_METRICS or not counted else counted[1]
-    if name in FEATURE_METRICS:
+    if name in FEATURE_METRICS and counted is not None:
         n = int(counted[2]) * (1000 if counted[3] else 1) if counted[2] else None
         extractor, resize = (*rest, None, None)[:2]
         if extractor == "" or resize == "":
@@ -235,7 +235,7 @@ def _names(first: Mapping, second: Mapping) -> tuple[str, str]:
         return _model(first), _model(second)
     weights = first.get("weights"), second.get("weights")
     if weights[0] != weights[1]:
-        return tuple(f"{_model(first)} ({w})" for w in weights)
+        return f"{_model(first)} ({weights[0]})", f"{_model(second)} ({weights[1]})"
     return f"{_model(first)} (first)", f"{_model(second)} (second)"
 
 

@@ -32,7 +32,8 @@ def run_config(source: str | Path | RunConfig, overrides: dict[str, Any] | None 
     overrides = overrides or {}
     if not isinstance(source, RunConfig):
         typed = {key.removeprefix("model.") for key in overrides}
-        own = tables.get("model") if isinstance(tables.get("model"), dict) else {}
+        table = tables.get("model")
+        own = table if isinstance(table, dict) else {}
         trust.check({"model": {key: value for key, value in own.items() if key not in typed}}, shown(source))
     _forget_splits(tables, overrides.get("data.source", overrides.get("source")))
     for key, value in overrides.items():
@@ -86,15 +87,15 @@ def _set(tables: dict, key: str, value: Any) -> None:
         homes = [t for t, record in (("train", TrainConfig), ("data", DataConfig)) if last in record.model_fields]
         if not homes:
             options = [*TrainConfig.model_fields, *DataConfig.model_fields]
-            raise GanzooError(f'"{key}" is no option.{nearest(key, options)}')
+            raise GanzooError(f'Unknown option "{key}".{nearest(key, options)}')
         path = homes[:1]
     node = tables
     for part in path:
         if part not in node and part not in fields:
-            raise GanzooError(f'"{key}" is no option: there is no table "{part}".{nearest(part, [*node])}')
+            raise GanzooError(f'Unknown option "{key}": there is no table "{part}".{nearest(part, [*node])}')
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise GanzooError(f'"{key}" is no option: {part} is a value, not a table.')
+            raise GanzooError(f'Unknown option "{key}": {part} is a value, not a table.')
     node[last] = value
 
 

@@ -41,6 +41,7 @@ class DataConfig(Record):
     for both of a pair. direction: which side of a pair is the input; "b2a" exchanges unpaired domains. captions: how many
     texts of an image a batch holds (their embeddings are averaged). attributes: which of a source's attributes, all by default.
     balance: of pictures in classes, each class is shown as often as the others, however few pictures it has.
+    licence: of the data, an SPDX id ("CC-BY-4.0"); "" for what the data say themselves (`ganzoo.data.licence`).
 
     Of voxels: size: voxels a side. classes: those that are taken, all by default. mirror: left and right. turns: random
     quarter turns about the up axis. squeeze: each axis shrinks at random, by this share at most. up: the axis of a mesh
@@ -69,6 +70,7 @@ class DataConfig(Record):
     captions: pydantic.PositiveInt = 1
     attributes: tuple[str, ...] = pydantic.Field((), strict=False)
     balance: bool = False
+    licence: str = ""
 
     @property
     def fitting(self) -> str:
@@ -135,7 +137,7 @@ class OptimizerConfig(Record):
             raise ValueError("constant_steps needs decay_steps, or decay")
         if self.epoch_steps and (not self.decay_steps or (self.constant_steps or 0) % self.epoch_steps):
             raise ValueError("epoch_steps needs decay_steps, and constant_steps of whole epochs")
-        if self.epoch_steps and self.decay_steps % self.epoch_steps:
+        if self.epoch_steps and (self.decay_steps or 0) % self.epoch_steps:
             raise ValueError("epoch_steps needs decay_steps of whole epochs")
         if (self.momentum_end is None) != (self.momentum_steps is None):
             raise ValueError("momentum_end and momentum_steps belong together")
@@ -249,7 +251,7 @@ class TrainConfig(Record):
 
 
 class Weights(Record):
-    """A published weights file, `[weights]`. Without a sha256 there is no entry."""
+    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression."""
 
     file: str
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
@@ -360,7 +362,7 @@ def validate(record: type[Record], tables: dict, where: str):
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
-            raise GanzooError(f'{where}: "{key}" is no option.{hint}') from None
+            raise GanzooError(f'{where}: unknown option "{key}".{hint}') from None
         if first["type"] == "missing":
             raise GanzooError(f'{where}: "{key}" is missing.') from None
         if first["type"] == "value_error":  # said by a validator above
@@ -368,9 +370,9 @@ def validate(record: type[Record], tables: dict, where: str):
         raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
 
 
-def _fields_at(record: type, path: tuple) -> list[str]:
+def _fields_at(record: type[pydantic.BaseModel], path: tuple) -> list[str]:
     for part in path:
-        annotation = record.model_fields[part].annotation if part in getattr(record, "model_fields", {}) else None
+        annotation = record.model_fields[part].annotation if part in record.model_fields else None
         inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
         record = next((a for a in inner if issubclass(a, Record)), record)
     return list(record.model_fields)

@@ -69,38 +69,40 @@ def restore(model: BaseGAN, folder: Path) -> int | None:
 def _newest_whole(folder: Path) -> bytes:
     for path in _newest_first(folder):
         try:
-            arrays, _ = weights.read(path)
+            data = weights.read_bytes(path)
+            arrays, metadata = weights.parsed(data, path)
             # Of a checkpoint that an earlier ganzoo wrote nothing is known.
-            if _about(path).get("sha256", digest := weights.digest(arrays)) != digest:
+            if _about(metadata, path).get("sha256", digest := weights.digest(arrays)) != digest:
                 raise GanzooError(
                     f"The checkpoint {path} holds other numbers than were written: a bit of it has changed."
                 )
         except GanzooError as error:
             log.warning("%s Taking the checkpoint before it.", error)
             continue
-        return path.read_bytes()
+        return data
     return b""
 
 
 def settings(folder: Path) -> str:
     """The settings that the newest whole checkpoint was trained under (`ganzoo.runs.settings`); "" of one that does not say."""
-    for path in _newest_first(folder):
-        with contextlib.suppress(OSError, safetensors.SafetensorError):
-            return _about(path).get("settings", "")
-    return ""
+    return _newest_about(folder).get("settings", "")
 
 
 def steps(folder: Path) -> int | None:
     """How many steps its run was to have when the newest whole checkpoint was saved; None of one that does not say."""
+    return _newest_about(folder).get("steps")
+
+
+def _newest_about(folder: Path) -> dict:
     for path in _newest_first(folder):
         with contextlib.suppress(OSError, safetensors.SafetensorError):
-            return _about(path).get("steps")
-    return None
+            return _about(weights.metadata(path), path)
+    return {}
 
 
-def _about(path: Path) -> dict[str, str]:
+def _about(metadata: dict[str, str], path: Path) -> dict:
     """What a checkpoint says of itself; nothing of one that an earlier ganzoo wrote, or whose words are damaged."""
-    text = weights.metadata(path).get(ABOUT)
+    text = metadata.get(ABOUT)
     if text is None:
         return {}
     try:

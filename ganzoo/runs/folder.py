@@ -49,7 +49,7 @@ def check(out: Path, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise GanzooError(f"{out} is a file; the run needs a folder.")
     if resume and not (out / "config.toml").is_file():
-        raise GanzooError(f"{out} holds no run to resume: it has no config.toml.")
+        raise GanzooError(f"{out} contains no run to resume: it has no config.toml.")
     if not resume and not is_free(out):
         raise GanzooError(f"{out} is not empty. Continue that run with --resume, or choose another folder.")
 

@@ -63,18 +63,25 @@ def _balance(rows) -> list[Finding]:
     # The first windows are shorter than the rule asks for.
     full = (steps - WINDOW >= WARM_UP) & (counts >= 5)
     first, ends, means = first[full], steps[full], means[full]
-    found = []
-    for since, until, rows_of in _episodes(means < D_WINS, means > D_WINS_NO_MORE, 1):
-        share = f"it took {float(means[rows_of].mean()):.1%} of the fakes for real, and G learns from weak gradients"
-        advice = "Lower its learning rate (train.d_optimizer.learning_rate)."
-        found.append(_finding("d_wins", "D wins", "D won", steps[first[since]], _at(ends, until), share, advice))
-    for since, until, rows_of in _episodes(means > G_WINS, means < G_WINS_NO_MORE, 1):
-        share = f"it took {float(means[rows_of].mean()):.0%} of the fakes for real, and has nothing to teach"
-        advice = "Raise its learning rate (train.d_optimizer.learning_rate) or its width."
-        found.append(
-            _finding("g_wins", "D is fooled", "D was fooled", steps[first[since]], _at(ends, until), share, advice)
-        )
-    return found
+    begins = steps[first]
+    return [
+        *_found(
+            ("d_wins", "D wins", "D won"),
+            (means < D_WINS, means > D_WINS_NO_MORE, 1),
+            ends,
+            lambda r: f"it took {float(means[r].mean()):.1%} of the fakes for real, and G learns from weak gradients",
+            "Lower its learning rate (train.d_optimizer.learning_rate).",
+            begins,
+        ),
+        *_found(
+            ("g_wins", "D is fooled", "D was fooled"),
+            (means > G_WINS, means < G_WINS_NO_MORE, 1),
+            ends,
+            lambda r: f"it took {float(means[r].mean()):.0%} of the fakes for real, and has nothing to teach",
+            "Raise its learning rate (train.d_optimizer.learning_rate) or its width.",
+            begins,
+        ),
+    ]
 
 
 def _logits(rows) -> list[Finding]:
@@ -82,20 +89,13 @@ def _logits(rows) -> list[Finding]:
     for key, what in (("real_logit", "real pictures"), ("fake_logit", "fakes")):
         steps, values = _series(rows, key)
         size = np.abs(values)
-        for since, until, rows_of in _episodes(size > LOGIT_BOUND, size < LOGIT_BOUND / 2, IN_A_ROW):
-            why = f"their mean reached {values[rows_of][size[rows_of].argmax()]:.0f}, where a sigmoid is flat"
-            subject, advice = f"D's logits on {what}", "Lower train.d_optimizer.learning_rate."
-            found.append(
-                _finding(
-                    "logits",
-                    f"{subject} are out of bounds",
-                    f"{subject} were out of bounds",
-                    steps[since],
-                    _at(steps, until),
-                    why,
-                    advice,
-                )
-            )
+        found += _found(
+            ("logits", f"D's logits on {what} are out of bounds", f"D's logits on {what} were out of bounds"),
+            (size > LOGIT_BOUND, size < LOGIT_BOUND / 2, IN_A_ROW),
+            steps,
+            lambda r, v=values: f"their mean reached {v[r][np.abs(v[r]).argmax()]:.0f}, where a sigmoid is flat",
+            "Lower train.d_optimizer.learning_rate.",
+        )
     return found
 
 
@@ -108,20 +108,13 @@ def _losses(rows) -> list[Finding]:
             continue
         # Fixed once the warm-up is over, so that a finding keeps its step; at least 1, the scale of a GAN's loss.
         usual = max(float(np.median(size[:10])), 1.0)
-        for since, until, rows_of in _episodes(size > LOSS_GROWTH * usual, size < LOSS_GROWTH * usual / 2, IN_A_ROW):
-            why = f"it reached {size[rows_of].max() / usual:.0f} times its usual size, and NaN may be next"
-            advice = "Lower the learning rates (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate)."
-            found.append(
-                _finding(
-                    "growing",
-                    f"{key} is out of bounds",
-                    f"{key} was out of bounds",
-                    steps[since],
-                    _at(steps, until),
-                    why,
-                    advice,
-                )
-            )
+        found += _found(
+            ("growing", f"{key} is out of bounds", f"{key} was out of bounds"),
+            (size > LOSS_GROWTH * usual, size < LOSS_GROWTH * usual / 2, IN_A_ROW),
+            steps,
+            lambda r, v=size / usual: f"it reached {v[r].max():.0f} times its usual size, and NaN may be next",
+            "Lower the learning rates (train.g_optimizer.learning_rate, train.d_optimizer.learning_rate).",
+        )
     return found
 
 
@@ -139,54 +132,59 @@ def _not_finite(rows) -> list[Finding]:
 
 def _alike(rows) -> list[Finding]:
     steps, values = _series([row for row in rows if row["step"] > SAMPLES_WARM_UP], "diversity")
-    found = []
-    for since, until, rows_of in _episodes(values < ALIKE, values > ALIKE_NO_MORE, IN_A_ROW):
-        why = f"their mean distance was {float(values[rows_of].mean()):.0%} of the real pictures'"
-        advice = "G may be collapsing: lower train.g_optimizer.learning_rate, or raise train.batch_size."
-        found.append(
-            _finding(
-                "alike",
-                "The samples are alike",
-                "The samples were alike",
-                steps[since],
-                _at(steps, until),
-                why,
-                advice,
-            )
-        )
-    return found
+    return _found(
+        ("alike", "The samples are alike", "The samples were alike"),
+        (values < ALIKE, values > ALIKE_NO_MORE, IN_A_ROW),
+        steps,
+        lambda r: f"their mean distance was {float(values[r].mean()):.0%} of the real pictures'",
+        "G may be collapsing: lower train.g_optimizer.learning_rate, or raise train.batch_size.",
+    )
 
 
 def _narrow(rows) -> list[Finding]:
     steps, values = _series([row for row in rows if row["step"] > SAMPLES_WARM_UP], "coverage")
     best = np.maximum.accumulate(values) if len(values) else values
-    found = []
-    for since, until, rows_of in _episodes(values < NARROW * best, values > NARROW_NO_MORE * best, IN_A_ROW):
-        why = f"they covered {float(values[rows_of].mean()):.0%} of a small reference, {float(best[since]):.0%} at their best"
-        advice = "G may be collapsing: lower train.g_optimizer.learning_rate, or go back to an earlier checkpoint."
-        found.append(
-            _finding(
-                "narrow",
-                "The samples show fewer kinds of pictures",
-                "The samples showed fewer kinds of pictures",
-                steps[since],
-                _at(steps, until),
-                why,
-                advice,
-            )
+
+    def covered(r):
+        return (
+            f"they covered {float(values[r].mean()):.0%} of a small reference, {float(best[r.start]):.0%} at their best"
         )
+
+    return _found(
+        ("narrow", "The samples show fewer kinds of pictures", "The samples showed fewer kinds of pictures"),
+        (values < NARROW * best, values > NARROW_NO_MORE * best, IN_A_ROW),
+        steps,
+        covered,
+        "G may be collapsing: lower train.g_optimizer.learning_rate, or go back to an earlier checkpoint.",
+    )
+
+
+def _found(names, rule, steps, why, advice, begins=None) -> list[Finding]:
+    """A finding for each episode.
+
+    Args:
+        names: its kind, and what to say of one that lasts and of one that is over.
+        rule: as in `_episodes`.
+        steps: of the rows, at which an episode ends, and begins unless there are `begins`.
+        why: a sentence on the rows of an episode, a slice.
+        advice: a sentence on what to do while it lasts.
+    """
+    kind, now, past = names
+    found, begins = [], steps if begins is None else begins
+    for first, end, rows_of in _episodes(*rule):
+        since, seen = int(begins[first]), why(rows_of)
+        if end is None:
+            found.append(Finding(kind, since, None, f"{now} since step {since:,}: {seen}. {advice}"))
+        else:
+            until = int(steps[end])
+            found.append(Finding(kind, since, until, f"{past} from step {since:,} to {until:,}: {seen}."))
     return found
-
-
-def _finding(kind: str, now: str, past: str, since: float, until: float | None, why: str, advice: str) -> Finding:
-    if until is None:
-        return Finding(kind, int(since), None, f"{now} since step {int(since):,}: {why}. {advice}")
-    return Finding(kind, int(since), int(until), f"{past} from step {int(since):,} to {int(until):,}: {why}.")
 
 
 def _episodes(enter: np.ndarray, leave: np.ndarray, in_a_row: int) -> list[tuple[int, int | None, slice]]:
     """(first row, row that ends it or None, rows of it) of every stretch: `in_a_row` rows that enter, to one that leaves."""
-    found, streak, start = [], 0, None
+    found: list[tuple[int, int | None, slice]] = []
+    streak, start = 0, None
     for i in range(len(enter)):
         if start is not None:
             if leave[i]:
@@ -199,10 +197,6 @@ def _episodes(enter: np.ndarray, leave: np.ndarray, in_a_row: int) -> list[tuple
     if start is not None:
         found.append((start, None, slice(start, len(enter))))
     return found
-
-
-def _at(steps: np.ndarray, row: int | None) -> float | None:
-    return None if row is None else float(steps[row])
 
 
 def _series(rows, key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ class Mirror:
     def push(self) -> None:
         """Makes the URL hold what the folder holds."""
         here = self._here()
-        for name in sorted(here, key=here.get):  # a checkpoint before the rows that were written after it
+        for name in sorted(here, key=here.__getitem__):  # a checkpoint before the rows that were written after it
             if self.sent.get(name) != here[name]:
                 self.files.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
                 self.files.put_file(str(self.folder / name), f"{self.root}/{name}")

@@ -7,15 +7,15 @@
 | below 5,000 | all moves | color, translation | as the preset | 1,000,000 images | 0.999 |
 | more | the preset's own settings | | | | |
 
-Steps are never more than the preset's. Augmentation is for papers that take `augment` and where the preset sets none; the
-average for those that take `ema_decay`.
+Steps are never more than the preset's. Augmentation is for papers that declare one (`augments_by`) and where the preset sets none;
+the average for those that take `ema_decay`.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ganzoo import zoo
+from ganzoo import registry, zoo
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets import RunConfig
 
@@ -66,11 +66,12 @@ def by_count(count: int, config: RunConfig) -> list[Choice]:
     if count >= 5000:
         return []
     few, train, found = f"{count:,} images; ", config.train, []
+    paper = registry.models()[config.name]
     if count < 1000:
         found.append(Choice("train.freeze_d", 2 / 3 if count < 100 else 0.5, few + FREEZE_D))
-    if config.model.get("augment") == "":
+    if paper.augments_by and not config.model[paper.augments_by]:
         policy = "color,translation,cutout" if count < 1000 else "color,translation"
-        found.append(Choice("model.augment", policy, few + DIFF_AUGMENT))
+        found.append(Choice(f"model.{paper.augments_by}", policy, few + DIFF_AUGMENT))
     if count < 1000:
         share = 0.25 if count < 100 else 0.5
         for player in ("g_optimizer", "d_optimizer"):
@@ -80,6 +81,6 @@ def by_count(count: int, config: RunConfig) -> list[Choice]:
     steps = max(images // train.batch_size // train.steps_per_execution, 1) * train.steps_per_execution
     if steps < train.steps:
         found.append(Choice("train.steps", steps, few + SHORTER))
-    if "ema_decay" in config.model and not config.model.get("ema_images"):  # whose half-life follows the batch
+    if "ema_decay" in config.model and not config.model.get(paper.averages_by):
         found.append(Choice("model.ema_decay", 0.99 if count < 1000 else 0.999, few + AVERAGE))
     return found

@@ -11,12 +11,12 @@ import keras
 
 from ganzoo import data, files, presets, report, schedules, zoo
 from ganzoo.base import BaseGAN
+from ganzoo.base.batches import shape_text
 from ganzoo.base.guard import NotFinite
-from ganzoo.base.model import shape_text
 from ganzoo.base.segments import Segment, images_seen
 from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
-from ganzoo.presets import RunConfig
+from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
 from ganzoo.training import divergence, held_out, loop, monitors
@@ -304,6 +304,7 @@ def _begin(run: Run) -> int:
             "transfer": moved and moved.facts(),
             "jit": jit and dataclasses.asdict(jit),
             "recipe": list(map(str, run.reasons)),
+            "inherited": dataclasses.asdict(model.passport) if moved else None,
         }
         if first and any(began.values()):
             files.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
@@ -357,7 +358,15 @@ def _finish(run: Run, result: RunResult) -> None:
         "stopped": result.stopped,
     }
     facts |= {"seed": run.config.train.seed, "init": str(run.init), "data": _of_data(run)}
-    facts |= read_json(run.out / "began.json")  # also of a run that went on
+    began = read_json(run.out / "began.json")  # also of a run that went on
+    inherited = [licences.of_manifest(began["inherited"])] if "inherited" in began else []
+    run.model.passport = licences.together(*inherited, data.passport(run.source))
+    facts |= began | dataclasses.asdict(run.model.passport)
+    if run.model.passport.unknown:
+        loop.say(
+            f"Nobody has said under which licence {files.shown(run.config.data.source)} is, so that of the model is unknown: put a "
+            'LICENCE file into the folder, or set data.licence, for example --set data.licence="CC-BY-4.0".'
+        )
     zoo.save(run.model, run.out / "model", extra=facts)
     held_out.write(run)
     report.write_run_report(run.out)

@@ -139,7 +139,7 @@ def test_two_variables_of_one_key_are_refused():
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0, float("nan")])
 def test_the_decay_lies_below_one(decay):
-    with pytest.raises(GanzooError, match=r"ema_decay lies in \[0, 1\)"):
+    with pytest.raises(GanzooError, match=r"ema_decay must be in \[0, 1\)"):
         Line(ema_decay=decay)
 
 

@@ -28,7 +28,9 @@ pytest_plugins = ("support.cli_fixtures",)
 VERBS = (
     "list",
     "card",
+    "explain",
     "sample",
+    "replay",
     "train",
     "finetune",
     "plan",
@@ -37,6 +39,7 @@ VERBS = (
     "serve",
     "export",
     "import",
+    "push",
     "data",
     "doctor",
     "demo",
@@ -232,7 +235,10 @@ def test_sample_grid(dcgan, tmp_path):
     assert first.read_bytes() == second.read_bytes() != other.read_bytes()
     with Image.open(first) as picture:
         assert picture.size == (2 + 3 * 18, 2 + 2 * 18)
+        recipe = json.loads(picture.text["replay"])
+        assert (recipe["verb"], recipe["arguments"]) == ("sample", {"name": str(run_dir), "n": 6, "columns": 3})
         assert picture.text == {
+            "replay": picture.text["replay"],
             "model": "dcgan/fashion-32",
             "weights": result["weights"],
             "seed": "0",
@@ -434,6 +440,8 @@ def test_ctrl_c_saves_and_resume_continues(pictures, tmp_path):
     [
         (["train"], "--out"),
         (["train", "-o", "{out}"], "Say what to train"),
+        (["doctor", "distribute"], "a model such as dcgan, or --all"),
+        (["doctor", "distribute", "gan", "--all"], "a model such as dcgan, or --all"),
         (["train", "-o", "{out}", "--resume"], "no run to resume"),
         (["train", "nope", "-o", "{out}"], 'There is no model "nope"'),
         (["train", "nowhere.toml", "-o", "{out}"], "nowhere.toml"),

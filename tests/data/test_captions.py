@@ -555,4 +555,6 @@ def test_one_class_for_all_is_no_class(tmp_path):
     folder = pictures(tmp_path / "set" / "birds")
     for i in range(N):
         (folder / f"{i}.txt").write_text(f"picture {i}")
-    assert all(picture != wrong for picture, _, wrong in rows(data.open_source(config(tmp_path / "set"))))
+    found = rows(data.open_source(config(tmp_path / "set")))
+    assert found
+    assert all(picture != wrong for picture, _, wrong in found)

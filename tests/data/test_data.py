@@ -728,7 +728,7 @@ def test_splits_below_domains(tmp_path, shape):
         opened = data.open_source(config(tmp_path, shape), split)
         assert len(opened) == 2
         found = opened.sides["a"].records.ids if shape == "unpaired" else opened.records.ids
-        assert all(f"/{split}" in name for name in found)
+        assert {f"/{split}" in name for name in found} == {True}
 
 
 def test_remarks_say_what_is_not_used_and_why(tmp_path):

@@ -70,6 +70,7 @@ def test_every_defect_is_named(folder):
         "good0.png": "duplicate",  # copy.bmp comes first by name
     }
     assert {name: rows[name].status for name in expected} == expected
+    assert {row.status for row in result.problems} >= {"tiny", "bomb", "corrupt", "duplicate"}
     assert all(row.detail for row in result.problems)
     assert rows["good0.png"].detail == "same pixels as copy.bmp"
     assert rows["bomb.png"].width == 9000  # known from the header, though refused

@@ -60,13 +60,15 @@ def test_points_by_name(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "1:", ":1", "-1", "1:2:3", "5-3", "0-64", "1.5", "٣", "9" * 19, f"0:{2**31}", None, True, 1.5]
+    ("text", "sentence"),
+    [(text, f'"{text}" is no point') for text in ("", "a", "1:", ":1", "-1", "1:2:3", "1.5", "٣", "9" * 19)]
+    + [(text, f'"{text}" must rise and name at most 64 points') for text in ("5-3", "0-64", f"0:{2**31}")]
+    + [(value, f"Points are seeds, .* received {value!r}") for value in (None, True, 1.5)]
+    + [("0-39,0-39", "At most 64 points fit one picture; received 80")],
 )
-def test_points_that_are_none(text):
-    with pytest.raises(GanzooError):
+def test_points_that_are_none(text, sentence):
+    with pytest.raises(GanzooError, match=sentence):
         points(text)
-    with pytest.raises(GanzooError, match="At most 64"):
-        points("0-39,0-39")
 
 
 def test_a_point_is_the_sample_that_generate_shows(dcgan, stylegan):

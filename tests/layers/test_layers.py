@@ -72,7 +72,7 @@ def test_masked_dropout_keeps_the_mean():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 50])
 def test_a_rate_is_a_share(rate):
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
         MaskedDropout(rate)
 
 

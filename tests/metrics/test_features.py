@@ -1,4 +1,4 @@
-"""Extractors against golden outputs, Pillow and real files; their streams; the cache; the recipe of fashion-cnn."""
+"""Extractors against golden outputs, Pillow and real files; their streams; the cache; the recipes of the bundled ones."""
 
 import hashlib
 import itertools
@@ -20,10 +20,10 @@ from ganzoo import weights
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
 from ganzoo.metrics import features
-from ganzoo.metrics.features import efficientnet, fashion_cnn, inception
+from ganzoo.metrics.features import efficientnet, fashion_cnn, inception, lorelei_cnn
 from ganzoo.metrics.features.network import ASSETS, Network
 from ganzoo.metrics.features.resize import METHODS, resize
-from tools import train_fashion_cnn
+from tools import train_extractor
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FASHION = ASSETS.parent / "data" / "fashion_mnist.npz"
@@ -284,24 +284,54 @@ def few_clothes(path, clothes, train, test):
     return path
 
 
-def test_the_recipe_writes_what_it_states_and_repeats_itself(tmp_path, clothes):
-    data = few_clothes(tmp_path / "few.npz", clothes, 256, 100)
-    first, again = (train_fashion_cnn.train(data, tmp_path / out, epochs=1, seed=3, verbose=0) for out in "ab")
-    assert json.loads((tmp_path / "a" / fashion_cnn.SIDECAR).read_text()) == first
-    a, sha256 = weights.read(tmp_path / "a" / fashion_cnn.FILE)
-    assert first["files"][fashion_cnn.FILE]["sha256"] == sha256
+def few_characters(path, rows):
+    """A lorelei_64 of the first `rows` pictures of each split."""
+    with np.load(FASHION.with_name("lorelei_64.npz")) as file:
+        chosen = np.concatenate([np.flatnonzero(file["split"] == split)[:n] for split, n in rows.items()])
+        blob, offsets = file["images_webp"], file["images_offsets"]
+        pictures = [blob[offsets[i] : offsets[i + 1]] for i in chosen]
+        columns = {name: file[name][chosen] for name in ("split", *lorelei_cnn.HEADS)}
+    ends = np.cumsum([0, *map(len, pictures)])
+    np.savez(path, images_webp=np.concatenate(pictures), images_offsets=ends, **columns)
+    return path
+
+
+@pytest.mark.parametrize("name", list(train_extractor.RECIPES))
+def test_a_recipe_writes_what_it_states_and_repeats_itself(name, tmp_path, clothes):
+    network, counts = train_extractor.RECIPES[name].network, {"train": 192, "test": 20}
+    if name == "fashion-cnn":
+        data = few_clothes(tmp_path / "few.npz", clothes, 192, 20)
+    else:
+        counts["novel"] = 10
+        data = few_characters(tmp_path / "few.npz", counts)
+    first, again = (train_extractor.train(name, data, tmp_path / out, epochs=1, seed=3, verbose=0) for out in "ab")
+    assert json.loads((tmp_path / "a" / network.SIDECAR).read_text()) == json.loads(json.dumps(first))
+    a, sha256 = weights.read(tmp_path / "a" / network.FILE)
+    assert first["files"][network.FILE]["sha256"] == sha256
     assert first["data"] == again["data"]
-    assert (first["data"]["train"], first["data"]["test"], first["seed"]) == (256, 100, 3)
-    b = weights.read(tmp_path / "b" / fashion_cnn.FILE)[0]
+    assert {split: first["data"][split] for split in counts} == counts
+    assert first["seed"] == 3
+    shipped = json.loads((ASSETS / network.SIDECAR).read_text())
+    assert first.keys() == shipped.keys()
+    assert shipped["made_by"].endswith(
+        first["made_by"].partition(", ")[2].replace("epochs 1 --seed 3", f"epochs {shipped['epochs']} --seed 0")
+    )
+    for split in counts.keys() - {"train"}:
+        heads = first[f"{split}_accuracy"]
+        assert all(
+            0 <= share <= 1 for share in ([heads] if name == "fashion-cnn" else [heads[c] for c in network.HEADS])
+        )
+    b = weights.read(tmp_path / "b" / network.FILE)[0]
+    assert a.keys() == {v.path for v in network.build().weights}
     assert all(np.allclose(a[key], b[key], atol=1e-2) for key in a)  # threads may add in another order
-    with pytest.raises(GanzooError, match="is no Fashion-MNIST of four arrays"):
-        train_fashion_cnn.train(GOLDEN / "efficientnet_lite0.npz", tmp_path / "c")
+    with pytest.raises(GanzooError, match=r"is no \w+.npz with the arrays"):
+        train_extractor.train(name, GOLDEN / "efficientnet_lite0.npz", tmp_path / "c")
 
 
 @pytest.mark.slow
 def test_the_recipe_learns(tmp_path, clothes):
     data = few_clothes(tmp_path / "few.npz", clothes, 1536, 464)
-    assert train_fashion_cnn.train(data, tmp_path, epochs=15, verbose=0)["test_accuracy"] > 0.75
+    assert train_extractor.train("fashion-cnn", data, tmp_path, epochs=15, verbose=0)["test_accuracy"] > 0.75
 
 
 def test_folding_the_batch_norms_changes_nothing():
@@ -309,7 +339,7 @@ def test_folding_the_batch_norms_changes_nothing():
     random = np.random.default_rng(0)
     for v in trained.weights:
         v.assign(np.abs(random.normal(0.5, 0.3, v.shape)) if "norm" in v.path else random.normal(0, 0.1, v.shape))
-    weights.assign({v.path: v for v in plain.weights}, train_fashion_cnn.folded(trained), "folded")
+    weights.assign({v.path: v for v in plain.weights}, train_extractor.folded(trained), "folded")
     x = random.random((3, 28, 28, 1)).astype(np.float32)
     for ours, theirs in zip(plain(x), trained(x, training=False), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

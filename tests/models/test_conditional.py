@@ -153,7 +153,7 @@ def test_options_that_a_model_does_not_take(trained, tmp_path):
         assert f"takes no --{word}" in said
         assert reason in said
     assert "0 to 2" in refused("sample", trained, "--label", 3, "-o", out)
-    assert "truncation_psi lies in [-1, 1]" in refused("sample", trained, "--psi", 1.5, "-o", out)
+    assert "truncation_psi must be in [-1, 1]" in refused("sample", trained, "--psi", 1.5, "-o", out)
     assert not out.exists()
 
 

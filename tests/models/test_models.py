@@ -159,7 +159,7 @@ CAUSE = "a replica saw other noise (use self.noise or self.row_noise_seeds), or 
 
 def after_steps(name, strategy, steps=4):
     with strategy.scope():
-        model = tiny.build(name, optimizer=tiny.CALM, **tiny.UNMIXED.get(name, {}))
+        model = tiny.build(name, optimizer=tiny.CALM, **tiny.unmixed(name))
         normalization.synchronize(model.networks().values())  # what train.sync_batch_norm does
         for variable in model.trainable_variables:
             variable.assign(variable.value * tiny.WIDER.get(name, 1))

@@ -21,30 +21,38 @@ ARGUMENTS = [
     for key in registry.models()[name].defaults()
     if key not in tiny.ELSEWHERE.get(name, {})
 ]
+# Every paper, and again in the variants of tiny.py that set weights of terms: some have terms of their own.
+TERMS = [
+    (name, more)
+    for name in NAMES
+    for more in ({}, *tiny.VARIANTS.get(name, []))
+    if not more or any(re.search(r"_(weight|gamma)$", key) for key in more)
+]
 STEPS = 4  # after which an argument has shown what it does
 
 
 @pytest.fixture(scope="module")
 def replay():
-    """name -> the Replay of the first step of the tiny model."""
+    """name, more arguments -> the Replay of the first step of the tiny model."""
     seen = {}
 
-    def of(name):
-        if name not in seen:
-            model = tiny.build(name)
+    def of(name, **more):
+        key = (name, repr(more))
+        if key not in seen:
+            model = tiny.build(name, **more)
             for variable in model.trainable_variables:
                 variable.assign(variable.value * tiny.WIDER.get(name, 1))
-            seen[name] = Replay(model, tiny.batch(model))
-        return seen[name]
+            seen[key] = Replay(model, tiny.batch(model))
+        return seen[key]
 
     return of
 
 
 # ---- losses ----------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", NAMES)
-def test_every_update_lowers_the_loss_that_it_was_given(name, replay):
+@pytest.mark.parametrize(("name", "more"), TERMS)
+def test_every_update_lowers_the_loss_that_it_was_given(name, more, replay):
     """Measured on the same batch with the same noise: a short step along the gradient changes the loss as it should."""
-    step = replay(name)
+    step = replay(name, **more)
     for number, player in enumerate(step.players):
         loss = step.at(number)[0]
         assert loss == step.at(number)[0], (

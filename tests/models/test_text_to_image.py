@@ -519,14 +519,14 @@ def test_the_reader_reads_held_back_pictures_as_well_as_its_sidecar_says():
 
 def test_the_reader_with_folded_norms_computes_the_same():
     from ganzoo.metrics.features import lorelei_cnn
-    from tools import train_lorelei_cnn
+    from tools import train_extractor
 
     model = lorelei_cnn.build(training=True)
     for variable in model.weights:
         if "norm" in variable.path:
             variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
     plain = lorelei_cnn.build()
-    ganzoo.weights.assign({v.path: v for v in plain.weights}, train_lorelei_cnn.folded(model), "folded")
+    ganzoo.weights.assign({v.path: v for v in plain.weights}, train_extractor.folded(model), "folded")
     x = np.random.default_rng(1).uniform(0, 1, (2, 64, 64, 3)).astype(np.float32)
     for column, logits in plain(x).items():
         np.testing.assert_allclose(logits, model(x, training=False)[column], atol=1e-4)

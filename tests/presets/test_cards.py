@@ -55,15 +55,15 @@ def test_card_of_one_preset_leaves_the_others_out():
 
 
 def test_every_shipped_preset_has_a_measured_result():
-    for name in presets.list_models():
-        for preset, facts in presets.read(name).presets.items():
-            if facts.weights:
-                measured = [r for r in facts.results if r.source == "measured"]
-                assert measured, f"{name}/{preset} ships weights without a measured result"
-                assert all(r.steps and r.images and r.hours and r.seed is not None for r in measured)
+    assert shipped()
+    for name, preset, facts in shipped():
+        measured = [r for r in facts.results if r.source == "measured"]
+        assert measured, f"{name}/{preset} ships weights without a measured result"
+        assert all(r.steps and r.images and r.hours and r.seed is not None for r in measured)
 
 
 def shipped():
+    """(paper, preset, its record) of every preset that has weights."""
     files = {name: presets.read(name) for name in presets.list_models()}
     return [(name, key, p) for name, file in files.items() for key, p in file.presets.items() if p.weights]
 
@@ -85,3 +85,23 @@ def test_every_shipped_preset_has_anchors_and_says_whether_it_copied(name, key, 
     text = ganzoo.card(f"{name}/{key}")
     assert f"`ganzoo/assets/{copies[0].sheet}`" in text
     assert all(f"| {r.floor:g} | {r.ceiling:g} |" in text for r in scored)
+
+
+def test_every_card_ends_with_the_citation():
+    text = cards.card("pix2pix/facades-256")
+    assert text.endswith(
+        """## Citation
+
+```bibtex
+@article{isola2016pix2pix,
+  title = {{Image-to-Image Translation with Conditional Adversarial Networks}},
+  author = {Phillip Isola and Jun-Yan Zhu and Tinghui Zhou and Alexei A. Efros},
+  year = {2016},
+  journal = {arXiv preprint arXiv:1611.07004},
+  url = {https://arxiv.org/abs/1611.07004}
+}
+```
+"""
+    )
+    keys = [cards.bibtex(name, presets.read(name).paper).splitlines()[0] for name in presets.list_models()]
+    assert len(set(keys)) == len(keys)

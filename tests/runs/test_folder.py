@@ -78,7 +78,7 @@ def test_a_place_is_the_same_folder_and_not_one_of_the_same_name(tmp_path):
     with pytest.raises(folder.Gone, match="was deleted or moved"):
         place.check()
     (tmp_path / "run").mkdir()
-    with pytest.raises(folder.Gone):
+    with pytest.raises(folder.Gone, match="was deleted or moved"):
         place.check()
 
 

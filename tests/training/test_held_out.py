@@ -9,6 +9,7 @@ from support.offline import check_offline
 
 from ganzoo import data, evaluation, metrics, presets, training
 from ganzoo.doctor import small
+from ganzoo.errors import GanzooError
 from ganzoo.media import images
 
 PACE = {
@@ -77,12 +78,27 @@ def test_evaluate_measures_a_run_on_what_was_held_back(run, tmp_path):
     facts = json.loads((run / "held_out.json").read_text())
     assert record["metric"] == "l1_n3_test"
     assert record["value"] == pytest.approx(facts["l1"], abs=2e-3)
-    with pytest.warns(metrics.MetricWarning, match="Not measured: "):  # three pairs are few neighbours
-        found = evaluation.evaluate(str(run), metrics=None)
+    found = evaluation.evaluate(str(run))  # the metrics of the task
     assert {record["metric"].split("_")[0] for record in found} >= {"l1", "l1-copy", "psnr", "ssim"}
     other = pairs(tmp_path / "other", 5)
     (record,) = evaluation.evaluate(str(run), str(other), metrics=["l1"])
     assert record["metric"] == "l1_n5_all"  # the model has never seen any of them
+
+
+def test_of_the_default_metrics_those_that_fail_are_left_out_and_said(run, monkeypatch):
+    real = evaluation._of_model
+
+    def few(protocol, *rest):
+        if protocol.metric == "psnr":
+            raise GanzooError("Too few.")
+        return real(protocol, *rest)
+
+    monkeypatch.setattr(evaluation, "_of_model", few)
+    with pytest.warns(metrics.MetricWarning, match="Not measured: psnr. Too few."):
+        found = evaluation.evaluate(str(run))
+    assert "l1" in {record["metric"].split("_")[0] for record in found}
+    with pytest.raises(GanzooError, match="Too few"):
+        evaluation.evaluate(str(run), metrics=["psnr"])
 
 
 def test_a_small_folder_is_measured_on_training_pairs_and_says_so(tmp_path):

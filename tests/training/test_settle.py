@@ -1,5 +1,6 @@
 """A run is settled once, refused before it is begun where it could not learn, and survives what happens to it early."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -61,7 +62,7 @@ def test_what_is_settled_is_frozen_and_says_why(gan_run, tmp_path):
     )
     assert {choice.key for choice in settled.reasons} >= {"train.freeze_d", "train.g_optimizer.learning_rate"}
     assert settled.config.train.freeze_d == 2 / 3, "of a D that is not built yet"
-    with pytest.raises(AttributeError):
+    with pytest.raises(dataclasses.FrozenInstanceError):
         settled.config = None
 
 

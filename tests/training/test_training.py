@@ -242,7 +242,7 @@ def test_folders_that_cannot_be_used_are_refused(gan_run, tmp_path, run_of):
     with pytest.raises(GanzooError, match="is a file; the run needs a folder"):
         training.train(config, out=tmp_path / "file")
     for resumed in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(GanzooError, match="holds no run to resume"):
+        with pytest.raises(GanzooError, match="contains no run to resume"):
             training.train(config, out=resumed, resume=True)
     run = copy(gan_run, tmp_path)
     for path in (run / "checkpoints").iterdir():

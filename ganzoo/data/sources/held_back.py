@@ -28,14 +28,14 @@ def held_back(names: Sequence[str], share: float, groups: Sequence[str | None] |
     groups = groups or [None] * len(names)
     order = sorted(range(len(names)), key=lambda i: (_digest(names[i]), names[i]))
     quota = {group: int(share * size) for group, size in Counter(groups).items()}
-    chosen: list[int] = []
+    chosen: set[int] = set()
     for more in (0, 1):  # the second time one more of a class, if there are two left
         taken, sizes = Counter(groups[i] for i in chosen), Counter(groups)
         for place in order:
             group = groups[place]
             free = taken[group] < quota[group] + more and sizes[group] > quota[group] + more
             if place not in chosen and free and len(chosen) < count:
-                chosen.append(place)
+                chosen.add(place)
                 taken[group] += 1
     return sorted(chosen)
 

@@ -1,4 +1,4 @@
-"""fashion-cnn: a small classifier of Fashion-MNIST, made by `train_fashion_cnn`, for pictures of clothes of 28 x 28 gray.
+"""fashion-cnn: a small classifier of Fashion-MNIST, made by `tools/train_extractor.py`, for pictures of clothes of 28 x 28 gray.
 
 A network trained on the data set itself sees what ImageNet's networks do not see in 28 pixels. Its accuracy, seed and
 training command stand in the sidecar of its weights, `fashion_cnn.json`, and are part of what a score on it means.

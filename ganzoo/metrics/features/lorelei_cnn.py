@@ -1,6 +1,6 @@
 """lorelei-cnn: reads hair colour, hair style, glasses and mouth of the drawn characters of `lorelei_64`.
 
-Made by `train_lorelei_cnn`; its accuracy on the test pictures stands in the sidecar of its weights, `lorelei_cnn.json`, and
+Made by `tools/train_extractor.py`; its accuracy on the test pictures stands in the sidecar of its weights, `lorelei_cnn.json`, and
 bounds what a score by it can say. It judges text-to-image: is on the picture what the sentence asked for?
 """
 
@@ -55,7 +55,7 @@ def load() -> keras.Model:
     if not (ASSETS / SIDECAR).is_file():
         raise GanzooError(
             f"The reader of the drawn characters has no weights at {ASSETS / FILE}: make them by "
-            "python -m tools.train_lorelei_cnn (a few minutes on one core)."
+            "python -m tools.train_extractor lorelei-cnn (a few minutes on one core)."
         )
     about = files.read_json(ASSETS / SIDECAR)
     arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
