@@ -32,7 +32,7 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     channels = {"image": data.channels}
     if data.shape == "captions":
         channels["wrong"] = data.channels
-    elif data.shape != "images":
+    elif data.shape not in ("images", "masks"):
         first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
         channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)

@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS and BigGAN in PyTorch, for comparison.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS, BigGAN and context encoders in PyTorch.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/benchmarks/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -241,6 +241,35 @@ def pair(build: Callable) -> Callable:
     return lambda model: dict(zip(("generator", "discriminator"), build(**model), strict=True))
 
 
+def context_encoder(model: dict) -> dict[str, nn.Module]:
+    """The networks of Pathak et al. 2016 that fill the square in the middle; convolutions have biases, held at zero."""
+    m = {"image_size": 128, "channels": 3, "nef": 64, "ngf": 64, "ndf": 64, "bottleneck": 4000} | model
+
+    def widths(base, side):
+        return [base * max(8 >> level, 1) for level in reversed(range((side // 4).bit_length() - 1))]
+
+    def down(base, side):
+        layers, before = [], m["channels"]
+        for level, width in enumerate(widths(base, side)):
+            layers.append(nn.Conv2d(before, width, 4, 2, 1))
+            layers += [nn.BatchNorm2d(width)] if level else []
+            layers.append(nn.LeakyReLU(0.2))
+            before = width
+        return layers, before
+
+    half = m["image_size"] // 2
+    layers, before = down(m["nef"], m["image_size"])
+    layers += [nn.Conv2d(before, m["bottleneck"], 4), nn.BatchNorm2d(m["bottleneck"]), nn.LeakyReLU(0.2)]
+    *up, before = widths(m["ngf"], half)
+    layers += [nn.ConvTranspose2d(m["bottleneck"], before, 4), nn.BatchNorm2d(before), nn.ReLU()]
+    for width in reversed(up):
+        layers += [nn.ConvTranspose2d(before, width, 4, 2, 1), nn.BatchNorm2d(width), nn.ReLU()]
+        before = width
+    generator = nn.Sequential(*layers, nn.ConvTranspose2d(before, m["channels"], 4, 2, 1), nn.Tanh())
+    layers, before = down(m["ndf"], half)
+    return {"generator": generator, "discriminator": nn.Sequential(*layers, nn.Conv2d(before, 1, 4), nn.Flatten())}
+
+
 PICTURES = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
 
 
@@ -338,6 +367,7 @@ class Update:
             "interpolation_weight": 1.0,
             "r1_gamma": 0.0,
         } | model
+        self.filling = {"image_size": 128, "overlap": 4, "overlap_weight": 10.0, "l2_weight": 0.999} | model
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -430,6 +460,32 @@ class Update:
         self.g.minimize(g_loss)
         fooled = (fake_logits > 0).float().mean()
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "l1": l1.detach(), "fooled": fooled}
+
+    @twin(
+        "context-encoder",
+        context_encoder,
+        photos_128={"image_size": 16, "nef": 3, "ngf": 4, "ndf": 3, "bottleneck": 6, "overlap": 1, "l2_weight": 0.9},
+    )
+    def _context_encoder(self, batch):
+        """D, then G, on one forward of G; the squared error weighs more where the square overlaps what is known."""
+        image, size, band = batch["image"], self.filling["image_size"], self.filling["overlap"]
+        first, last = size // 4, size * 3 // 4
+        target, seen = image[:, :, first:last, first:last], image.clone()
+        colour = torch.tensor([117.0, 104.0, 123.0])[:, None, None] / 127.5 - 1
+        seen[:, :, first + band : last - band, first + band : last - band] = colour
+        weights = torch.full((last - first, last - first), self.filling["overlap_weight"])
+        weights[band : last - first - band, band : last - first - band] = 1.0
+        fake = self.generator(seen)
+        real_logits, fake_logits = self.discriminator(target), self.discriminator(fake.detach())
+        d_loss = _d_loss(real_logits, fake_logits)
+        self.d.minimize(d_loss)
+        zero_biases(self.discriminator)
+        squares, share = (fake.float() - target) ** 2, self.filling["l2_weight"]
+        g_loss = share * (weights * squares).mean() + (1 - share) * _g_loss(self._judge_frozen(fake))
+        self.g.minimize(g_loss)
+        zero_biases(self.generator)
+        fooled = (fake_logits > 0).float().mean()
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "l2": squares.mean().detach(), "fooled": fooled}
 
     @twin(
         "cyclegan",

@@ -33,6 +33,7 @@ STEP = 1 / 255  # tolerance between equal pictures, of the whole range
 ROWS = 3
 CHOICES = {"label", "label_name"}  # inputs of which a model knows some values only
 SIZES = ((64, 64), (48, 80), (37, 53))  # height, width of made-up pictures; an image model takes any
+LARGE = tuple((2 * height + 128, width + 128) for height, width in SIZES)  # for models that fill holes
 
 
 def main(arguments=None) -> int:
@@ -94,7 +95,7 @@ def check_signature(name: str, function, known: dict) -> dict:
     before = [variable.numpy() for variable in function.variables]
     found["variables"] = len(before)
     try:
-        inputs = {key: made_up(key, spec) for key, spec in specs.items()}
+        inputs = {key: made_up(key, spec, LARGE if "mask_bytes" in specs else SIZES) for key, spec in specs.items()}
         for key in CHOICES & specs.keys():  # not everything is a class
             if f"inputs/{key}" in known:
                 inputs[key] = tf.constant(np.resize(known[f"inputs/{key}"], ROWS), specs[key].dtype)
@@ -137,10 +138,12 @@ def describe(spec) -> str:
     return f"{spec.dtype.name}[{', '.join('?' if n is None else str(n) for n in shape)}]"
 
 
-def made_up(name: str, spec) -> tf.Tensor:
-    """An input of ROWS rows for a signature's argument, by its name and type."""
+def made_up(name: str, spec, sizes) -> tf.Tensor:
+    """An input of ROWS rows for a signature's argument, by its name and type; `sizes` (height, width) of its pictures."""
     if name == "image_bytes":
-        return tf.stack([png(height, width, i) for i, (height, width) in enumerate(SIZES)])
+        return tf.stack([png(height, width, i) for i, (height, width) in enumerate(sizes)])
+    if name == "mask_bytes":
+        return tf.stack([hole(height, width) for height, width in sizes])
     shape = [ROWS, *(64 if n is None else n for n in spec.shape.as_list()[1:])]
     if spec.dtype == tf.string:
         return tf.fill(shape, "a test")
@@ -155,6 +158,12 @@ def png(height: int, width: int, seed: int) -> tf.Tensor:
     """A PNG file with soft coloured blobs."""
     coarse = tf.random.stateless_uniform([1, 4, 4, 3], [seed, 7], 0.0, 255.0)
     return tf.io.encode_png(tf.cast(tf.image.resize(coarse, [height, width])[0], tf.uint8))
+
+
+def hole(height: int, width: int) -> tf.Tensor:
+    """A PNG file of a mask: white in the upper left quarter, black elsewhere."""
+    mask = tf.pad(tf.fill([height // 2, width // 2], 255), [[0, height - height // 2], [0, width - width // 2]])
+    return tf.io.encode_png(tf.cast(mask, tf.uint8)[..., None])
 
 
 def pictures(name: str, values: np.ndarray) -> list[np.ndarray]:

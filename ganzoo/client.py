@@ -4,6 +4,7 @@
 
     client = Client("http://127.0.0.1:8501")
     pictures = client.generate("dcgan", seed=[0, 1, 2])                       # a list of uint8 (H, W, C)
+    filled = client.generate("context-encoder", images=["photo.png"], masks=["hole.png"])
     coloured = client.generate("pix2pix", images=["drawing.png"])             # paths, bytes, Pillow images or arrays
     described = client.generate("text-to-image", texts=["long pink hair"])
     asked = client.generate("biggan", label=["Bag", "Sandal"])                # by name, or by number
@@ -120,6 +121,7 @@ class Client:
         *,
         seed: int | Sequence[int] = 0,
         images: Sequence | None = None,
+        masks: Sequence | None = None,
         texts: Sequence[str] | None = None,
         label: str | int | Sequence[str] | Sequence[int] | None = None,
         signature: str | None = None,
@@ -130,6 +132,8 @@ class Client:
         Args:
             seed: one for all rows, or one for each. Without images and texts it says how many pictures there are.
             images: for image models: paths, encoded bytes, Pillow images, or uint8 arrays.
+            masks: for models that fill holes: pictures as large as `images`, in the same forms, white in the hole; such
+                models take no seed.
             texts: for text-to-image.
             label: of models with classes, such as biggan: one for all, or one a row; names ask the signature `by_name`.
             signature: another than the default one, such as "b2a" of cyclegan.
@@ -139,9 +143,11 @@ class Client:
             ServerError: the server refused, or did not answer.
             GanzooError: a picture that cannot be read, or columns of unequal length.
         """
-        columns: dict[str, Any] = {"seed": seed, **more}
+        columns: dict[str, Any] = more if masks is not None else {"seed": seed, **more}
         if images is not None:
             columns["image_bytes"] = [{"b64": base64.b64encode(_bytes(image)).decode()} for image in images]
+        if masks is not None:
+            columns["mask_bytes"] = [{"b64": base64.b64encode(_bytes(_mask(mask))).decode()} for mask in masks]
         if texts is not None:
             columns["text"] = [texts] if isinstance(texts, str) else list(texts)
         if label is not None:
@@ -217,6 +223,12 @@ def _bytes(image: Any) -> bytes:
     if array.dtype != np.uint8 or array.ndim not in (2, 3):
         raise GanzooError(f"A picture is uint8 (H, W, C); received {array.dtype} {array.shape}.")
     return pictures.png_bytes(array[..., None] if array.ndim == 2 else array)
+
+
+def _mask(mask: Any) -> Any:
+    """The same; a bool array (H, W) as uint8."""
+    array = mask if isinstance(mask, np.ndarray) else None
+    return np.where(array, np.uint8(255), np.uint8(0)) if array is not None and array.dtype == bool else mask
 
 
 def _picture(value: Any) -> np.ndarray:

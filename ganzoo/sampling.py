@@ -272,15 +272,50 @@ def plan_outputs(inputs: list[Path], out: Path) -> dict[Path, Path] | Path:
     return plan
 
 
-def translate(model: Any, picture: np.ndarray, seed: int = 0, direction: str | None = None) -> np.ndarray:
+def translate(
+    model: Any,
+    picture: np.ndarray,
+    seed: int = 0,
+    direction: str | None = None,
+    hole: np.ndarray | None = None,
+) -> np.ndarray:
     """One uint8 picture (h, w, c) through an image model: uint8 (h, w, C). The result does not depend on other pictures.
 
-    `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one.
+    `direction`: "a2b" or "b2a" for a model that translates both ways; None for its first one. `hole`: bool (h, w), what a
+    model that fills holes is to fill; None for its own.
     """
     if model.reads_pictures:
         return model.pictures(model.generate(images=picture[None]))[0]
     way = {} if direction is None else {"direction": direction}
+    way |= {} if hole is None else {"mask": hole[None]}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
+
+
+def hole_in(picture: np.ndarray, box: tuple[int, int, int, int] | None, mask: np.ndarray | None) -> np.ndarray | None:
+    """bool (h, w), the hole of a picture: a box (x, y, width, height), or where a mask (h, w, 1) is above 127; or None.
+
+    Raises:
+        GanzooError: a box that does not lie in the picture, or a mask of another size.
+    """
+    height, width = picture.shape[:2]
+    if mask is not None:
+        if mask.shape[:2] != (height, width):
+            raise GanzooError(
+                f"The mask has {mask.shape[1]} x {mask.shape[0]} pixels, the picture {width} x {height}: a mask is as large as "
+                "its picture, white where it is to be filled."
+            )
+        return mask[..., 0] > 127
+    if box is None:
+        return None
+    x, y, w, h = box
+    if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
+        raise GanzooError(
+            f"--box {x},{y},{w},{h} does not lie in the picture of {width} x {height} pixels: it is x,y,width,height, counted "
+            "from the upper left corner."
+        )
+    hole = np.zeros((height, width), bool)
+    hole[y : y + h, x : x + w] = True
+    return hole
 
 
 def input_channels(model: Any, direction: str | None = None) -> int:
@@ -298,8 +333,24 @@ def require_direction(model: Any, direction: str | None) -> None:
     raise GanzooError(f'There is no direction "{direction}".{nearest(direction, model.directions)}')
 
 
-def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, direction: str | None = None) -> Written:
+def require_filling(model: Any) -> None:
+    """Raises GanzooError unless the model fills holes of pictures."""
+    if not model.fills:
+        raise GanzooError(f"{model.full_name} fills no holes and takes neither --box nor --mask; leave it out.")
+
+
+def translate_files(
+    model: Any,
+    inputs: list[Path],
+    out: Path,
+    seed: int = 0,
+    direction: str | None = None,
+    box: tuple[int, int, int, int] | None = None,
+    mask: Path | None = None,
+) -> Written:
     """Every picture of `inputs` through an image model, written as `plan_outputs` says.
+
+    Of a model that fills holes, `box` (x, y, width, height) or the picture `mask`, white in the hole, says where.
 
     A single unreadable input is refused; among several it is left out and named in the result. One of more than LARGEST
     pixels is made smaller, and remarked on, as is one much larger than the pictures that the model was trained on.
@@ -308,10 +359,17 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
     """
     require_task(model, "image")
     require_direction(model, direction)
-    plan = plan_outputs(inputs, out)
+    if box is not None or mask is not None:
+        require_filling(model)
+    plan = plan_outputs(inputs, out) if mask is None else _beside(inputs, mask, out)
+    holes = None if mask is None else images.read_image(mask, 1)
     text, skipped, files, cells, remarks = png_text(model, seed), [], [], [], []
     if direction:
         text["direction"] = direction
+    if box is not None:
+        text["box"] = ",".join(map(str, box))
+    if mask is not None:
+        text |= {key.replace("input", "mask"): value for key, value in replay.input_facts(mask).items()}
     for source in inputs:
         try:
             picture = images.read_image(source)
@@ -320,9 +378,12 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
                 raise
             skipped.append((str(source), str(error)))
             continue
-        picture, remark = _sized(model, picture, source)
-        remarks += [remark] if remark else []
-        made = translate(model, picture, seed, direction)
+        if model.fills:
+            remarks += _unlike(model, picture, source)
+        else:
+            picture, remark = _sized(model, picture, source)
+            remarks += [remark] if remark else []
+        made = translate(model, picture, seed, direction, hole_in(picture, box, holes))
         if isinstance(plan, dict):
             images.write_png(plan[source], made, text | replay.input_facts(source))
             files.append(plan[source])
@@ -334,6 +395,26 @@ def translate_files(model: Any, inputs: list[Path], out: Path, seed: int = 0, di
         images.write_png(out, contact_sheet(cells), text)
         files.append(out)
     return Written(files, skipped, remarks)
+
+
+def _beside(inputs: list[Path], mask: Path, out: Path) -> dict[Path, Path] | Path:
+    """`plan_outputs`, which does not write over the mask either."""
+    plan = plan_outputs(inputs, out)
+    for target in plan.values() if isinstance(plan, dict) else [plan]:
+        if target.exists() and mask.exists() and os.path.samefile(target, mask):
+            raise GanzooError(f'"{target}" is the mask and would be overwritten; choose another output.')
+    return plan
+
+
+def _unlike(model: Any, picture: np.ndarray, source: Path) -> list[str]:
+    """Remarks on a picture whose pixels do not stay what they were in its file: gray, or transparent."""
+    said, channels = [], input_channels(model)
+    if picture.shape[-1] != channels:
+        said.append(f"{shown(str(source))} is {'gray' if channels == 3 else 'in colour'}; the result is not.")
+    found = images.image_size(images.read_file(source))
+    if found and (found[2] in ("RGBA", "LA", "PA") or found[2].endswith("a")):
+        said.append(f"{shown(str(source))} has transparency, which is put on white; the result has none.")
+    return said
 
 
 def _sized(model: Any, picture: np.ndarray, source: Path) -> tuple[np.ndarray, str]:
@@ -365,8 +446,17 @@ def contact_sheet(pictures: list[np.ndarray]) -> np.ndarray:
 def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
-    Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b.
+    Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b. Of a model that fills
+    holes: with the hole in white, filled, as it is.
     """
+    if model.fills:
+        whole = inputs["image"]
+        masks = (
+            inputs["mask"][..., 0] > 127
+            if "mask" in inputs
+            else np.stack([model.default_mask(*whole.shape[1:3])] * len(whole))
+        )
+        return [np.where(masks[..., None], np.uint8(255), whole), model.generate(whole, mask=masks), whole]
     first, second, *_ = inputs.values()
     if not model.directions:
         return [first, model.generate(first, seed=seed), second]

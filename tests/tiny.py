@@ -15,6 +15,7 @@ from ganzoo.doctor import distribute
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
     "biggan": {"image_size": 32, "channels": 1, "classes": 3, "latent_dim": 8, "shared_dim": 5, "ngf": 2, "ndf": 2, "attention": 16, "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
+    "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
@@ -26,6 +27,7 @@ TINY = {
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
+    "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "biggan": [
         # the CIFAR recipe, with names
@@ -77,6 +79,7 @@ SIZES = {"pix2pix": 64}
 STILL = {
     # kept at zero where a batch norm cancels them (Zeroed); a hinge within its margins has no gradient for score/bias
     "biggan": r"generator/block\d[ab]?_(conv\d|skip)/bias|discriminator/score/bias",
+    "context-encoder": r"_conv/bias",  # kept at zero, as the script does (Zeroed)
     "3d-gan": r"code[1-4]_conv/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
     "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)

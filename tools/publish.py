@@ -28,6 +28,7 @@ from ganzoo.files import write_bytes
 from ganzoo.presets import metric_names
 from ganzoo.runs.log import read_log
 
+WITH_SHEET = ("near-copies", "voxel-iou", "hole-l1")  # metrics, of which the first measured one names the sheet
 TOLERANCE = 1e-2  # of the range [-1, 1], between float32 and float16 weights (contracts: Weights)
 
 
@@ -109,15 +110,13 @@ def _place(metric: str, listed: list[str]) -> int:
 def _measured(model: BaseGAN, run_facts: dict, metrics: list[str] | None = None) -> list[dict]:
     """The preset's metrics with both anchors, as `[[results]]`, and its nearest-neighbour sheet among the assets."""
     sheet = zoo.ASSETS.parent / "pictures" / "nearest" / f"{model.paper}-{model.preset}.png"
-    drawn = sheet if metrics is None or any(m.startswith(("near-copies", "voxel-iou")) for m in metrics) else None
+    drawn = sheet if metrics is None or any(m.startswith(WITH_SHEET) for m in metrics) else None
     results = []
     for r in evaluation.evaluate(model, metrics=metrics, anchors=True, sheet=drawn, progress=True):
         numbers = {key: float(f"{r[key]:.4g}") for key in ("value", "std", "full", "floor", "ceiling") if key in r}
         same = {key: r[key] for key in ("n_reference", "data_sha256", "extractor_sha256") if key in r}
         # Of two domains the sheet shows the first direction.
-        first = metric_names.parse(r["metric"]).metric in ("near-copies", "voxel-iou") and not any(
-            "sheet" in done for done in results
-        )
+        first = metric_names.parse(r["metric"]).metric in WITH_SHEET and not any("sheet" in done for done in results)
         shown = {"sheet": f"pictures/nearest/{sheet.name}"} if first else {}
         facts = {"source": "measured", **run_facts, "note": r.get("note", "")}
         results.append({"metric": r["metric"], **numbers, **same, **shown, **facts})

@@ -57,6 +57,8 @@ class Declared:
             columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
+        fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
+        hole: of such a model the side of the square that it fills at once.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
         stride: the pictures of an image model are best of sides that are a multiple of it.
         train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
@@ -89,6 +91,8 @@ class Declared:
     attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
     reads_pictures: bool = False
+    fills: bool = False
+    hole: int
     directions: tuple[str, ...] = ()
     stride: int = 1
     train_options: tuple[str, ...] = ()
@@ -155,6 +159,11 @@ class Declared:
 
     def finalize(self) -> None:
         """Called before weights are saved. Nets that sample with moving statistics recompute them here."""
+
+    # ---- of papers that fill holes -------------------------------------------------------------------------------
+    def default_mask(self, height: int, width: int) -> np.ndarray:
+        """bool (height, width): the hole that `generate` fills in a picture of this size where no mask is given."""
+        raise NotImplementedError
 
     # ---- a web page, which has neither TensorFlow's random numbers nor its strings and PNG -------------------------
     def page_networks(self, size: int) -> dict[str, Endpoint]:

@@ -1,5 +1,6 @@
 """`ganzoo sample`: pictures from noise, or from other pictures."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,14 @@ def sample(
     direction: Annotated[
         str | None, typer.Option(help='For models of two domains: "a2b" (as without it) or "b2a".')
     ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="For models that fill holes: the box to fill; in the middle by default."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="For models that fill holes: a picture as large as the input, white in the hole."),
+    ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Columns of the grid; about square by default.")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One PNG per sample in the folder --out.")] = False,
     psi: Annotated[
@@ -86,6 +95,7 @@ def sample(
     if text and input is not None:
         raise GanzooError("Give either --text or --input: no model takes both.")
     n = n or (4 if text else 8 if label else 64)
+    corners = _box(box, mask, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
     given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
     given |= {"resample": True} if resample else {}
@@ -117,7 +127,7 @@ def sample(
         given["label"] = found if len(found) > 1 else found[0]
     shapes = sampling.shapes_of(model, n, seed, inputs) if gif or mesh else None
     if inputs:
-        written = sampling.translate_files(model, inputs, out, seed, direction)
+        written = sampling.translate_files(model, inputs, out, seed, direction, corners, mask)
     elif text:
         written = sampling.write_texts(model, out, text, n, seed, columns, separate)
     elif separate:
@@ -146,10 +156,28 @@ def sample(
     }
     value |= {"direction": direction} if direction else {}
     value |= {"text": text} if text else {}
+    value |= {"box": list(corners)} if corners else {}
+    value |= {"mask": str(mask)} if mask else {}
     pictures = len(files) - bool(gif) - bool(mesh)
     where = files[0] if pictures == 1 else f"{pictures} pictures in {out}"
     where = ", ".join([where, *files[pictures:]])
     report(value, f"{where} ({value['model']}, weights {value['weights']}, seed {seed})", as_json=as_json)
+
+
+def _box(box: str | None, mask: Path | None, input: str | None) -> tuple[int, int, int, int] | None:
+    """The four numbers of --box. Refuses others, both of --box and --mask, and one of them without --input."""
+    if box is None and mask is None:
+        return None
+    if box is not None and mask is not None:
+        raise GanzooError("Give either --box or --mask: both say where the hole is.")
+    if input is None:
+        raise GanzooError("--box and --mask say what of a picture is filled: name it with --input.")
+    if box is None:
+        return None
+    found = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", box)
+    if not found:
+        raise GanzooError(f'--box is four whole numbers x,y,width,height, such as 120,80,60,40; received "{box}".')
+    return tuple(int(number) for number in found.groups())
 
 
 def _shape_outputs(gif: Path | None, mesh: Path | None) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ganzoo.data.attributes import ATTRIBUTES, attributes_of
 from ganzoo.data.captions import CAPTIONS, Texts, has_text_files, metadata_of, rows_of_metadata
 from ganzoo.data.images import IMAGES
+from ganzoo.data.masks import MASKS
 from ganzoo.data.paired import PAIRED, pair_parts_of
 from ganzoo.data.source import tally
 from ganzoo.data.sources.idx import is_idx, read_idx
@@ -95,7 +96,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
 
     Args:
         path: folder or zip file.
-        shape: "images", "paired", "unpaired", "captions" or "attributes"; found out from the files by default.
+        shape: "images", "paired", "unpaired", "captions", "attributes" or "masks"; found out from the files by default.
         size: the size that training will use; pictures with a side below half of it are called tiny.
 
     Raises:
@@ -153,6 +154,9 @@ def _told_by_names(tree: Tree) -> TaskShape | None:
     names = tree.names
     if _two_domains(names):
         return UNPAIRED
+    masked = MASKS.layout(names)
+    if masked.kind == "masks" and masked.items:
+        return MASKS
     if PAIRED.layout(names).kind != "side-by-side":
         return None
     if listed := metadata_of(names):

@@ -61,6 +61,10 @@ class PictureSource(Source):
     def note(self) -> str:
         return self.records.about.get("note", "")
 
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.stored)
+
     def batches(self, batch_size: int, **options):
         return picture_batches(self, batch_size, **options)
 
@@ -71,8 +75,7 @@ class PictureSource(Source):
         if n < 1:
             raise GanzooError(f"take(n) needs n of at least 1; got {n}.")
         items = [self.fetch(i, self.size) for i in range(n)]
-        names = [name for name, _ in self.stored]
-        return {name: np.stack(column) for name, column in zip(names, zip(*items, strict=True), strict=True)}
+        return {name: np.stack(column) for name, column in zip(self.fetched, zip(*items, strict=True), strict=True)}
 
     def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
         """Item `i`, one uint8 (size, size, channels) per array that is stored. On the fly, a bad file gives the next good item instead."""

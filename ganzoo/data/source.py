@@ -78,8 +78,13 @@ class Source(Protocol):
         """The first `n` items (fewer if there are fewer) by column, without augmentation: uint8 pictures, float32 grids."""
         ...
 
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """Names of the arrays that `fetch` gives: the columns, and what lies beside them."""
+        return self.columns
+
     def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:
-        """Item `i`, one array (size, size, channels) per column."""
+        """Item `i`, one array (size, size, channels) for each name of `fetched`."""
         ...
 
     def sentences(self, n: int) -> list[str]:

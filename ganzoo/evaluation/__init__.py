@@ -22,7 +22,7 @@ from ganzoo.data.bundled import canonical
 from ganzoo.data.sources.opening import open_records
 from ganzoo.data.task_shapes import task_shape
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import paper_metrics, records, scores, selection, voxel_metrics
+from ganzoo.evaluation import hole_metrics, paper_metrics, records, scores, selection, voxel_metrics
 from ganzoo.evaluation.path_length import perceptual_path_length
 from ganzoo.evaluation.progress import bar
 from ganzoo.evaluation.scores import SCORES, Score
@@ -103,6 +103,8 @@ def evaluate(
             first = subjects[0]
             if first.config.shape == "voxels":
                 drawn = voxel_metrics.sheet(first)
+            elif first.model.fills:
+                drawn = hole_metrics.sheet(first)
             else:
                 drawn = scores.sheet(first, selection.for_copies(asked, first.model))
             images.write_png(sheet, drawn, text)

@@ -20,6 +20,7 @@ PAIRED_METRICS = ("feature-distance", "feature-distance-copy")
 DEFAULTS = {
     "latent": (*SET_METRICS, "near-copies"),
     "voxels": ("voxel-iou", "voxel-coverage", "voxel-1nn"),
+    "holes": ("hole-l1", "hole-l2", "hole-psnr", "hole-l1-mean", "hole-l2-mean", "hole-psnr-mean"),
     "image": ("l1", "psnr", "ssim", "ms-ssim", "l1-copy", "feature-distance", "feature-distance-copy", "near-copies"),
 }
 EXTRACTOR = "efficientnet-lite0"  # where neither the user nor the preset names one
@@ -39,6 +40,8 @@ def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
         return tuple(name for name in preset.eval.metrics if _measurable(name, config))
     if config.shape == "voxels":
         return DEFAULTS["voxels"]
+    if model.fills:
+        return DEFAULTS["holes"]
     return DEFAULTS[model.task if data_layer.has_pairs(config) else "latent"]
 
 

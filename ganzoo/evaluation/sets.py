@@ -141,7 +141,8 @@ class Subject:
         if direction:
             self.given, self.column = direction[0], direction[-1]
         else:
-            columns = {"paired": ("input", "target"), "voxels": (None, "voxels")}
+            columns = {"paired": ("input", "target"), "voxels": (None, "voxels"), "masks": ("image", "image")}
+            columns |= {"images": ("image", "image")} if model.fills else {}
             self.given, self.column = columns.get(config.shape, (None, "image"))
         if model.task == "image":
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
@@ -242,7 +243,15 @@ class Subject:
                 said = self.test.sentences(self.n)
             return made.described(model, said, self.seed)
         options = {"direction": self.direction} if model.directions else {}
+        masks = self.given_masks()
+        options |= {} if masks is None else {"mask": masks[: self.n]}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
+
+    def given_masks(self) -> np.ndarray | None:
+        """bool (n, H, W): the masks beside the test pictures; None where there are none, or the model fills no holes."""
+        if not self.model.fills or self.config.shape != "masks" or not self.test.has_masks:
+            return None
+        return self.test.take(len(self.test))["mask"][..., 0] > 127
 
     def _inputs(self) -> Pictures:
         if self.given is None:

@@ -60,6 +60,12 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
     """ROWS rows for an input of an endpoint, by its name; `blocks` and the papers use the same names everywhere."""
     if name == "image_bytes":
         return np.array(_files(model, endpoint), dtype=object)
+    if name == "mask_bytes":
+        files = [images.read_image(file) for file in _files(model, endpoint)]
+        return np.array([images.png_bytes(_hole(model, *file.shape[:2])) for file in files], dtype=object)
+    if name == "masks":
+        hole = images.to_float(_hole(model, *[spec.shape[1] or _side(model)] * 2))
+        return np.stack([hole] * ROWS)
     if name == "images":
         return floats(model, endpoint, spec.shape[1] or _side(model), spec.shape[-1])
     known = {
@@ -80,6 +86,11 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
 
 def _names(model: BaseGAN) -> list[str]:
     return [model.class_names[row % model.classes] for row in range(ROWS)]
+
+
+def _hole(model: BaseGAN, height: int, width: int) -> np.ndarray:
+    """uint8 (height, width, 1): 255 in the hole that a model fills where no mask is given."""
+    return np.where(model.default_mask(height, width), np.uint8(255), np.uint8(0))[..., None]
 
 
 def _embedding(model: BaseGAN, width: int) -> np.ndarray:
@@ -106,4 +117,10 @@ def _files(model: BaseGAN, endpoint: str) -> list[bytes]:
     """PNG files of three sizes: whole, and cut to other shapes than squares."""
     side = _side(model)
     whole, wide, tall = _pictures(model, endpoint, side)
+    if model.fills:  # nothing below its own size
+        whole, wide, tall = (
+            np.pad(p, ((0, more), (0, more // 2), (0, 0)), "reflect")
+            for p, more in ((whole, 0), (wide, side // 2), (tall, side - 1))
+        )
+        return [images.png_bytes(picture) for picture in (whole, wide, tall)]
     return [images.png_bytes(picture) for picture in (whole, wide[: side - side // 4], tall[:, : side - side // 3])]

@@ -1,6 +1,6 @@
 """A folder that runs the model in a web page, without a server of ours: networks, tables of noise, runtime, page.
 
-The page is that of `ganzoo serve`; only `static/backend.js` is another one, which runs the ONNX networks in the browser.
+The page is that of `ganzoo serve`; only `static/backend.js` is another one (with its helpers), which runs the ONNX networks in the browser.
 `python -m http.server` in the folder is enough to open it. No other host is contacted, then or later.
 """
 
@@ -39,6 +39,8 @@ def write(model: BaseGAN, folder: Path) -> None:
         name: {"inputs": {key: [n or 1 for n in spec.shape] for key, spec in inputs.items()}}
         for name, (_, inputs) in made.items()
     }
+    if model.fills:
+        table |= {"hole": model.hole}
     if "encode" in made:
         table |= {"alphabet": model.alphabet, "text_length": model.text_length}
     entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
@@ -96,7 +98,7 @@ def _about(model: BaseGAN, size: int) -> dict:
         "title": facts["title"],
         "expects": facts["expects"],
         "classes": facts["classes"],
-        "task": "shape" if model.makes == "voxels" else TASKS[model.task],
+        "task": "shape" if model.makes == "voxels" else "hole" if model.fills else TASKS[model.task],
         "signatures": {
             name: {
                 "inputs": {key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for key, spec in i.items()}
@@ -118,6 +120,7 @@ def _picture_size(model: BaseGAN) -> int:
 def _write_page(target: Path) -> None:
     for file in page.files():
         shutil.copyfile(file, target / ("" if file.name == "index.html" else "static") / file.name)
-    shutil.copyfile(page.BACKEND, target / "static" / "backend.js")
+    for file in sorted(page.BROWSER.glob("*.js")):
+        shutil.copyfile(file, target / "static" / file.name)
     for path in (target, *target.rglob("*")):  # whoever may read the export may read all of it
         os.chmod(path, 0o755 if path.is_dir() else 0o644)

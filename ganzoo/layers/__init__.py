@@ -1,5 +1,6 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
+from ganzoo.layers.channelwise import ChannelwiseDense
 from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
@@ -15,6 +16,7 @@ __all__ = [
     "Attend",
     "BatchNorm",
     "Blur",
+    "ChannelwiseDense",
     "DropFirst",
     "EqualSubfilters",
     "EqualizedConv2D",

@@ -7,6 +7,7 @@ from ganzoo.metrics._rows import ConstantRows, MetricWarning, SmallSample
 from ganzoo.metrics.copies import near_copies
 from ganzoo.metrics.diversity import pairwise_diversity
 from ganzoo.metrics.frechet import Moments, frechet_distance
+from ganzoo.metrics.holes import biharmonic, hole_l1, hole_l2, hole_psnr, mean_colour
 from ganzoo.metrics.inception import inception_score
 from ganzoo.metrics.kernel import kernel_distance, kernel_distance_blocks, kid_subset_size
 from ganzoo.metrics.linear import linear_accuracy, svm_accuracy
@@ -21,15 +22,20 @@ __all__ = [
     "MetricWarning",
     "Moments",
     "SmallSample",
+    "biharmonic",
     "density_coverage",
     "feature_distance",
     "frechet_distance",
+    "hole_l1",
+    "hole_l2",
+    "hole_psnr",
     "inception_score",
     "kernel_distance",
     "kernel_distance_blocks",
     "kid_subset_size",
     "l1",
     "linear_accuracy",
+    "mean_colour",
     "ms_ssim",
     "ms_ssim_scales",
     "near_copies",

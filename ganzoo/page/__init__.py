@@ -3,7 +3,7 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-BACKEND = FOLDER / "browser" / "backend.js"  # takes the place of backend.js where no server answers
+BROWSER = FOLDER / "browser"  # scripts that join the others, or take their place, where no server answers
 
 
 def files() -> list[Path]:

@@ -33,6 +33,13 @@ export async function translate(model, canvas, { direction, seed }) {
   return canvasOfPng(answer.b64);
 }
 
+// The canvas of a picture whose pixels are filled where the canvas `mask` is white.
+export async function fill(model, photo, mask) {
+  const [image_bytes, mask_bytes] = [photo, mask].map((canvas) => ({ b64: canvas.toDataURL("image/png").split(",")[1] }));
+  const [answer] = await predict(model, "serving_default", [{ image_bytes, mask_bytes }]);
+  return canvasOfPng(answer.b64);
+}
+
 // { size, values }: probabilities of a cube of voxels, axes x, y (up), z.
 export async function voxels(model, { seed }) {
   const [grid] = await predict(model, "voxels", [{ seed }]);

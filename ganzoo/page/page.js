@@ -1,12 +1,13 @@
 // The page: which model, what is under way, what went wrong, whose weights they are. Each task has its own view.
 import * as backend from "./backend.js";
 import { generatorView } from "./generator.js";
+import { holeView } from "./hole.js";
 import { imageView } from "./image.js";
 import { button, element } from "./parts.js";
 import { shapeView } from "./shape.js";
 
-const VIEWS = { generator: generatorView, text: generatorView, image: imageView, shape: shapeView };
-const TASKS = { generator: "Pictures from noise", text: "Pictures from a sentence", image: "Picture to picture", shape: "Shapes from noise" };
+const VIEWS = { generator: generatorView, text: generatorView, image: imageView, hole: holeView, shape: shapeView };
+const TASKS = { generator: "Pictures from noise", text: "Pictures from a sentence", image: "Picture to picture", hole: "Fills holes of pictures", shape: "Shapes from noise" };
 const [main, view, status, nav, about, key] = ["main", "view", "status", "models", "about", "key"].map((id) =>
   document.getElementById(id));
 let waiting; // a sentence is shown only for what takes long: it would flicker otherwise

@@ -46,3 +46,34 @@ export function emoji(context) {
   context.arc(32, 34, 13, 0.2 * Math.PI, 0.8 * Math.PI);
   context.stroke();
 }
+
+// A meadow with a tree and a ball, for models that fill holes: the ball can go.
+export function scene(context) {
+  const area = (colour, draw) => {
+    context.beginPath();
+    draw();
+    context.fillStyle = colour;
+    context.fill();
+  };
+  const shade = (y, height, ...colours) => {
+    const gradient = context.createLinearGradient(0, y, 0, y + height);
+    colours.forEach((colour, i) => gradient.addColorStop(i / (colours.length - 1), colour));
+    return gradient;
+  };
+  area(shade(0, 34, "#6f9fd0", "#dbe7ee"), () => context.rect(0, 0, 64, 34));
+  area(shade(24, 12, "#6d8a78", "#7f9a70"), () => {
+    context.moveTo(0, 31);
+    context.bezierCurveTo(14, 22, 24, 30, 36, 27);
+    context.bezierCurveTo(48, 23, 56, 28, 64, 25);
+    context.lineTo(64, 40);
+    context.lineTo(0, 40);
+  });
+  area(shade(33, 31, "#8fae5a", "#5d7f38"), () => context.rect(0, 33, 64, 31));
+  area("#6b4a30", () => context.rect(47, 26, 3, 16));
+  for (const [x, y, radius, colour] of [[45, 22, 7, "#41682f"], [52, 21, 7, "#4b7536"], [48, 16, 8, "#568240"]]) {
+    area(colour, () => context.arc(x, y, radius, 0, 2 * Math.PI));
+  }
+  area("rgba(40, 60, 20, 0.5)", () => context.ellipse(23, 55, 7, 2, 0, 0, 2 * Math.PI));
+  area("#d8432f", () => context.arc(22, 49, 6, 0, 2 * Math.PI));
+  area("#f08a70", () => context.arc(20, 47, 2, 0, 2 * Math.PI));
+}

@@ -118,6 +118,8 @@ def _results(preset: Preset, tables: bool) -> list[str]:
                 "",
                 f"Did it copy? Samples beside the training shapes that they overlap most: `ganzoo/assets/{r.sheet}`.",
             ]
+        elif r.sheet is not None and r.metric.startswith("hole-"):
+            lines += ["", f"Held-out pictures with the hole, filled, and as they are: `ganzoo/assets/{r.sheet}`."]
         elif r.sheet is not None:
             lines += [
                 "",

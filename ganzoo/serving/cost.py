@@ -22,8 +22,9 @@ def pixels(inputs: Mapping[str, np.ndarray], rows: int, limits, side: int) -> in
         RequestError: 400 for a picture that is none or too large, or too many pixels in all.
     """
     total = 0
-    for i, data in enumerate(inputs.get("image_bytes", ())):
-        total += _of_picture(i, data, limits.pixels)
+    for name in ("image_bytes", "mask_bytes"):
+        for i, data in enumerate(inputs.get(name, ())):
+            total += _of_picture(name, i, data, limits.pixels)
     for name, array in inputs.items():
         if array.ndim == 4:
             _, height, width, _ = array.shape
@@ -40,15 +41,15 @@ def pixels(inputs: Mapping[str, np.ndarray], rows: int, limits, side: int) -> in
     return total
 
 
-def _of_picture(row: int, data: bytes, limit: int) -> int:
+def _of_picture(name: str, row: int, data: bytes, limit: int) -> int:
     """Width x height of an encoded picture, times what a decoder does again for each frame, or for many scans."""
     found = images.image_size(data, images.SERVED)
     if found is None:
-        raise RequestError(400, f"image_bytes of row {row} is no picture: {', '.join(images.SERVED)} are read.")
+        raise RequestError(400, f"{name} of row {row} is no picture: {', '.join(images.SERVED)} are read.")
     width, height, _ = found
     size, passes = f"{width} x {height} pixels", 1
     if data.startswith(b"GIF"):  # TensorFlow decodes all frames and returns the first
-        passes = _frames(data)
+        passes = _frames(name, data)
         size += f" in {passes:,} frames" if passes > 1 else ""
     elif data.startswith(b"\xff\xd8"):
         scans = data.count(b"\xff\xda")
@@ -59,12 +60,12 @@ def _of_picture(row: int, data: bytes, limit: int) -> int:
     return width * height * passes
 
 
-def _frames(data: bytes) -> int:
+def _frames(name: str, data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=("GIF",)) as image:
             return image.n_frames
     except Exception as error:  # broken after its first frame: what it costs cannot be told
-        raise RequestError(400, "image_bytes holds a GIF file that breaks off.") from error
+        raise RequestError(400, f"{name} holds a GIF file that breaks off.") from error
 
 
 def _too_large(what: str, size: str, limit: int) -> RequestError:

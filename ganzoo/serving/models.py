@@ -88,12 +88,12 @@ class Servable:
         }
 
     def task(self) -> str | None:
-        """ "generator", "image", "text" or "shape"; None for a SavedModel of others."""
+        """ "generator", "image", "hole" (pictures that are filled), "text" or "shape"; None for a SavedModel of others."""
         default = self.signatures.get("serving_default")
         if not self.manifest or default is None:
             return None
         if "image_bytes" in default.inputs:
-            return "image"
+            return "hole" if "mask_bytes" in default.inputs else "image"
         if "text" in default.inputs:
             return "text"
         return "shape" if "voxels" in self.signatures["tensors"].outputs else "generator"
@@ -119,6 +119,11 @@ class Servable:
         }
         if "image_bytes" in row:
             row["image_bytes"][:] = images.png_bytes(np.full((self.image_size() or 64,) * 2 + (3,), 255, np.uint8))
+        if "mask_bytes" in row:
+            side = self.image_size() or 64
+            hole = np.zeros((side, side, 1), np.uint8)
+            hole[side // 2, side // 2] = 255
+            row["mask_bytes"][:] = images.png_bytes(hole)
         if "text" in row:
             row["text"][:] = b"a"
         self.call("serving_default", row)

@@ -167,7 +167,7 @@ def spread(source, n: int) -> dict[str, np.ndarray]:
     """`n` items (fewer if there are fewer) evenly over a source: its order may be that of classes or names."""
     rows = np.unique(np.linspace(0, len(source) - 1, n).astype(int))
     items = zip(*(source.fetch(int(row), source.size) for row in rows), strict=True)
-    return {name: np.stack(column) for name, column in zip(source.columns, items, strict=True)}
+    return {name: np.stack(column) for name, column in zip(source.fetched, items, strict=True)}
 
 
 def _pixels(pictures: np.ndarray) -> np.ndarray:

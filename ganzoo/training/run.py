@@ -376,7 +376,7 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
     """Refuses data of another size or of other channels than the model's, which would end in a layer's own words, or in
     none."""
     signature = model.batch_signature()
-    for column, item in zip(source.columns, source.fetch(0, source.size), strict=True):
+    for column, item in zip(source.fetched, source.fetch(0, source.size), strict=True):
         wanted = signature[column].shape[1:] if column in signature else item.shape
         if wanted[-1] != item.shape[-1]:
             raise GanzooError(
@@ -389,6 +389,11 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
                 f"{shape_text(item.shape)}: set data.size (data.render_size for pictures of shapes) or the model's arguments "
                 "to one number."
             )
+    if "mask" in signature and source.config.shape != "masks":
+        raise GanzooError(
+            f"{model.paper} trains on pictures with masks here, and these are read as {source.config.shape}: set data.shape = "
+            '"masks". Masks that do not lie beside the pictures are drawn.'
+        )
     if "embedding" in signature:
         wanted, found = signature["embedding"].shape[-1], source.texts.embeddings.shape[-1]
         if wanted != found:

@@ -154,7 +154,7 @@ def test_photos_hold_nothing_with_share_alike_and_keep_test_photos_apart():
     assert not any("BY-SA" in licence for licence in columns["licence"])
     train, test = (set(columns["photo"][columns["split"] == split]) for split in ("train", "test"))
     assert not train & test
-    assert train | test == set(bundled.facts("photos_128")["attribution"])
+    assert train | test == set(bundled.facts("photos_128")["photos"])
 
 
 # pictures with masks

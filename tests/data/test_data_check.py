@@ -144,6 +144,19 @@ def test_shape_is_found_out_or_taken(tmp_path):
     assert "0 usable pairs: training needs at least 2" in forced.advice[0]
 
 
+def test_masks_are_told_by_their_names(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(png(noise(40, 30, 3)))
+        (tmp_path / f"{i}_mask.png").write_bytes(png(noise(40 - (i == 2), 30)))
+    (tmp_path / "alone.png").write_bytes(png(noise(40, 30, 3)))
+    result = check(tmp_path)
+    assert (result.shape, result.usable) == ("masks", 2)
+    rows = by_file(result)
+    assert rows["alone.png"].detail == "has no mask"
+    assert rows["2.png"].status == rows["2_mask.png"].status == "unmatched"
+    assert "not one size" in rows["2.png"].detail
+
+
 def test_duplicates_across_splits_and_size(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split).mkdir()

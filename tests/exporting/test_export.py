@@ -86,6 +86,13 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         answers["tensors/outputs/images"] = np.clip(
             model.images_of(tf.constant(latents), model.embeddings(TEXTS)), -1, 1
         )
+    elif model.fills:
+        whole = [np.asarray(picture(24, 40)), np.asarray(picture(33, 17))]
+        masks = [model.default_mask(*x.shape[:2]) for x in whole]
+        made = [model.generate(x[None], mask=mask[None])[0] for x, mask in zip(whole, masks, strict=True)]
+        answers = {"serving_default/inputs/image_bytes": np.array([images.png_bytes(x) for x in whole])}
+        holes = [images.png_bytes(np.where(mask, np.uint8(255), np.uint8(0))[..., None]) for mask in masks]
+        answers["serving_default/inputs/mask_bytes"] = np.array(holes)
     else:
         channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]

@@ -21,12 +21,12 @@ from ganzoo.errors import GanzooError
 from ganzoo.exporting import runtime, web
 from ganzoo.media import images
 from ganzoo.metrics.features import cache
-from ganzoo.page import BACKEND
+from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
 BROWSER = BACKEND.parent
-IN_BROWSER = ("biggan", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
+IN_BROWSER = ("biggan", "context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 
 
@@ -115,6 +115,28 @@ def test_a_class_is_chosen_from_a_menu(browser, site, models):
             page.get_by_label("What").select_option(str(label))
             choose(page, "Seed", 4)
             assert_same(shown(page), model.generate(1, seed=4, label=label)[0])
+
+
+def test_what_is_painted_over_is_filled_and_all_else_stays(browser, site, models, tmp_path):
+    photo = picture_file(40, tmp_path / "photo.png")
+    with page_of(browser, site["context-encoder"]) as page:
+        page.get_by_label("Upload a picture").set_input_files(tmp_path / "photo.png")
+        idle(page)
+        assert (shown(page) == photo).all()  # nothing is painted yet
+        page.get_by_label("Width of the brush").fill("4")
+        box = page.locator("canvas.pad").bounding_box()
+        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+        page.mouse.down()
+        page.mouse.up()
+        idle(page)
+        found = shown(page)
+        painted = (found != photo).any(-1)
+        assert 4 <= painted.sum() <= 30
+        assert np.argwhere(painted).mean(0) == pytest.approx([24, 12], abs=1.5)
+        assert_same(found, models["context-encoder"].generate(photo[None], mask=painted)[0])
+        page.get_by_role("button", name="Undo").click()
+        idle(page)
+        assert (shown(page) == photo).all()
 
 
 def test_truncation(browser, site, models):
@@ -389,8 +411,10 @@ def test_an_export_holds_what_the_page_asks_for(pages, models, tmp_path):
         "masks.bin",
         *(f"runtime/{name}" for name in runtime.FILES),
     }
-    assert files == wanted | scripts
-    assert (folder / "static/backend.js").read_bytes() == BACKEND.read_bytes()
+    own = list(BROWSER.glob("*.js"))
+    assert files == wanted | scripts | {f"static/{file.name}" for file in own}
+    for file in own:
+        assert (folder / "static" / file.name).read_bytes() == file.read_bytes()
     (entry,) = json.loads((folder / "models.json").read_text("utf-8"))
     shapes = entry["web"]["networks"]["network"]["inputs"]
     units = sum(int(np.prod(shape)) for name, shape in shapes.items() if name != "images")

@@ -31,6 +31,8 @@ FILES = {
     "gan3d_d_base4": "3d-gan.discriminator",
     "gancls_g_ngf4": "text-to-image.generator",
     "gancls_d_ndf4": "text-to-image.discriminator",
+    "context_encoder_g_nef4": "context-encoder.generator",
+    "context_encoder_d_ndf4": "context-encoder.discriminator",
 }
 
 

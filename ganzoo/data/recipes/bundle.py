@@ -18,6 +18,10 @@ from PIL import Image
 
 CUTS = {"lorelei_64": {"train": 5100, "test": 600, "novel": 300}, "adventurer_pairs_64": {"train": 2700, "test": 300}}
 VENDORS = ("fluent3d", "noto")
+PHOTOGRAPHERS = (
+    'Photos by Aitzol Berasategi, Trevor "Freespace" and Jakub Mede (CC BY 4.0), by Clemens Engelhardt, Stefan van der Walt, '
+    "Rachel Michetti and SpaceX (CC0), and of OpenCV's samples (Apache-2.0); reduced in size and cut into crops."
+)
 PHOTOS_QUALITY, PHOTOS_TEST = 80, 60  # of WebP; crops of a test photo
 DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
 
@@ -150,7 +154,9 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
             f"Few photos ({len(kept)}), mostly of textures: rock, leaves, walls. The photos of opencv-doc have the licence of "
             "their package alone."
         )
-        record["attribution"] = {
+        record["spdx"] = "Apache-2.0 AND CC-BY-4.0 AND CC0-1.0"
+        record["attribution"] = PHOTOGRAPHERS
+        record["photos"] = {
             p: f"{a['attribution']}: {a['package']}, {a['licence'].split(' (')[0]}" for p, a in of.items()
         }
     record |= {"bundled": part, "counts": counts, "files": {}}

@@ -1,6 +1,7 @@
 // What the page asks for, answered in the page itself: ONNX networks run by onnxruntime-web, which lies beside them. The
 // server's backend.js has the same functions. Noise is not drawn here: it is read from tables that Python wrote, so that a
 // seed shows the same picture everywhere.
+import { fillHoles } from "./filling.js";
 import { canvasOfFloats, floatsOfCanvas } from "./picture.js";
 import * as ort from "../runtime/ort.wasm.bundle.min.mjs";
 
@@ -45,6 +46,15 @@ export async function translate(model, canvas, { direction, seed }) {
     }
   }
   return canvases(await run(name, feeds))[0];
+}
+
+export async function fill(model, photo, mask) {
+  const { images, masks } = model.web.networks.network.inputs;
+  const network = async (crop, wanted) => {
+    const feeds = { images: tensor(floatsOfCanvas(crop, images.at(-1)), images), masks: tensor(floatsOfCanvas(wanted, 1), masks) };
+    return canvases(await run("network", feeds))[0];
+  };
+  return fillHoles(photo, mask, { size: images[1], hole: model.web.hole, network });
 }
 
 export async function voxels(model, { seed }) {
