@@ -25,7 +25,6 @@ from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
-BROWSER = BACKEND.parent
 IN_BROWSER = ("biggan", "context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 
