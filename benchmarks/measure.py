@@ -24,7 +24,8 @@ def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
 
 
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
-    """One batch of random pictures in [-1, 1], (N, H, W, C), by column, with sentences (N,); or of voxels 0 and 1, (N, S, S, S, 1)."""
+    """One batch of random pictures in [-1, 1], (N, H, W, C), by column, with sentences or labels (N,); or of voxels 0 and 1,
+    (N, S, S, S, 1)."""
     data, rng = config.data, np.random.default_rng(0)
     if data.shape == "voxels":
         return {"voxels": (rng.random((config.train.batch_size, *[data.size] * 3, 1)) < 0.1).astype(np.float32)}
@@ -36,6 +37,8 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
         channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)
     batch = {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
+    if config.model.get("classes"):
+        batch["label"] = rng.integers(config.model["classes"], size=config.train.batch_size)
     if data.shape == "captions":
         sentence = "A cheerful cartoon character with tan skin, pink hair tied up and green eyes, number"
         batch["text"] = np.array([f"{sentence} {i}".encode() for i in range(config.train.batch_size)], object)
@@ -131,7 +134,8 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
             made = config.model_copy(update={"source": made_up_set(config, Path(folder))})
             source, stand_in = zoo_data.open_source(made), True
         texts = "text" if config.shape == "captions" else None
-        iterator = iter(zoo_data.batches(source, batch_size, texts=texts))
+        labels = bool(options(preset, precision, batch_size).model.get("classes"))
+        iterator = iter(zoo_data.batches(source, batch_size, texts=texts, labels=labels))
         call = lambda: next(iterator)  # noqa: E731
         timing.warm_up(call)
         durations = timing.timed(call, min(seconds, 5.0))
@@ -168,7 +172,7 @@ def torch_step(preset: str, precision: str, batch_size: int, seconds: float) -> 
     config = options(preset, precision, batch_size)
     update = torch_models.Update(config)
     batch = {
-        name: a if a.dtype == object else torch.from_numpy(np.moveaxis(a, -1, 1).copy())
+        name: a if a.dtype == object else torch.from_numpy((np.moveaxis(a, -1, 1) if a.ndim > 1 else a).copy())
         for name, a in arrays(config).items()
     }
 

@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS and context encoders in PyTorch.
+"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS, BigGAN and context encoders in PyTorch.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/benchmarks/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.torch_biggan import biggan
 from benchmarks.torch_stylegan import stylegan
 from benchmarks.torch_text import text_to_image, zero_biases
 from ganzoo.presets import OptimizerConfig, RunConfig
@@ -304,6 +305,7 @@ class Player:
         self.config, self.steps = config, 0
         options, parameters = {"lr": config.learning_rate}, [p for network in networks for p in network.parameters()]
         if config.name == "adam":
+            # Its epsilon stands after the bias correction: 1e-8 is as good as none in either place.
             options |= {"betas": (config.beta_1, config.beta_2), "eps": config.epsilon}
             self.optimizer = torch.optim.Adam(parameters, fused=True, **options)
         else:
@@ -355,6 +357,8 @@ class Update:
             "r1_interval": 1,
             "fresh_latents": True,
         } | model
+        self.classes, self.d_steps = model.get("classes", 1000), model.pop("d_steps", 2)
+        self.ema_start = model.pop("ema_start", 20_000) if config.name == "biggan" else 0
         self.accuracy, self.accuracy_limit = 0.0, model.pop("accuracy_limit", 0.8)
         self.cls = {
             "cls_weight": 0.5,
@@ -380,6 +384,9 @@ class Update:
             self._average()
         return logs
 
+    def labels(self, rows: int) -> torch.Tensor:
+        return torch.randint(self.classes, (rows,))
+
     def latents(self, rows: int) -> torch.Tensor:
         return torch.rand(rows, self.latent_dim) * 2 - 1 if self.uniform else torch.randn(rows, self.latent_dim)
 
@@ -389,7 +396,7 @@ class Update:
     @torch.no_grad()
     def _average(self):
         pairs = zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True)
-        trained = {p.data_ptr() for p in self.generator.parameters()}
+        trained = {p.data_ptr() for p in self.generator.parameters()} if self.g.steps > self.ema_start else {}
         for shadow, weight in pairs:
             if weight.data_ptr() in trained:
                 shadow.lerp_(weight, 1 - self.ema_decay)
@@ -579,6 +586,52 @@ class Update:
         self.g.minimize(g_loss)
         logs = {"d_loss": d_loss, "g_loss": g_loss, "r1": r1, "fooled": (fake_logits > 0).float().mean()}
         return {name: value.detach() for name, value in logs.items()}
+
+    @twin(
+        "biggan",
+        biggan,
+        named=True,
+        fashion_32={
+            "image_size": 32,
+            "channels": 1,
+            "classes": 3,
+            "latent_dim": 8,
+            "shared_dim": 0,
+            "hierarchical": False,
+        }
+        | {
+            "ngf": 2,
+            "ndf": 3,
+            "attention": 0,
+            "taper": True,
+            "init": "normal",
+            "d_steps": 1,
+            "ema_decay": 0.9,
+            "ema_start": 1,
+        },
+        cifar_32={"image_size": 32, "channels": 3, "classes": 4, "latent_dim": 8, "shared_dim": 5, "ngf": 2, "ndf": 2}
+        | {"attention": 0, "d_steps": 2, "ema_decay": 0.9, "ema_start": 0},
+    )
+    def _biggan(self, batch):
+        """D on fakes and reals in one batch, `d_steps` times, then G; z and labels anew for each."""
+        for turn in range(self.d_steps):
+            real, label = batch["image"][turn :: self.d_steps], batch["label"][turn :: self.d_steps]
+            wanted = self.labels(len(real))
+            with torch.no_grad():
+                fake = self.generator(self.latents(len(real)), wanted)
+            logits = self.discriminator(torch.cat([fake, real]), torch.cat([wanted, label])).float()
+            fake_logits, real_logits = logits.split(len(real))
+            d_loss = F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+            self.d.minimize(d_loss)
+        wanted = self.labels(len(real))
+        g_loss = -self._judge_frozen(self.generator(self.latents(len(real)), wanted), wanted).float().mean()
+        self.g.minimize(g_loss)
+        for module in self.generator.blocks.modules():
+            if hasattr(module, "conv1"):  # a norm subtracts these biases again
+                for conv in (module.conv1, module.conv2, module.conv_sc):
+                    conv.bias.data.zero_()
+        fooled = (fake_logits > 0).float().mean()
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": fooled}
 
     @twin(
         "text-to-image",

@@ -21,6 +21,7 @@ from ganzoo.devices.quiet import environment
 
 PRESETS = (
     "3d-gan/furniture-32",
+    "biggan/fashion-32",
     "context-encoder/photos-128",
     "gan/fashion-28",
     "dcgan/fashion-32",

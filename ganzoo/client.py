@@ -7,6 +7,7 @@
     filled = client.generate("context-encoder", images=["photo.png"], masks=["hole.png"])
     coloured = client.generate("pix2pix", images=["drawing.png"])             # paths, bytes, Pillow images or arrays
     described = client.generate("text-to-image", texts=["long pink hair"])
+    asked = client.generate("biggan", label=["Bag", "Sandal"])                # by name, or by number
     floats = client.predict("dcgan", inputs={"latents": latents.tolist()}, signature="tensors")
 
 It needs httpx (`pip install 'ganzoo[serve]'`) and no TensorFlow.
@@ -122,6 +123,7 @@ class Client:
         images: Sequence | None = None,
         masks: Sequence | None = None,
         texts: Sequence[str] | None = None,
+        label: str | int | Sequence[str] | Sequence[int] | None = None,
         signature: str | None = None,
         **more: float | Sequence[float],
     ) -> list[np.ndarray]:
@@ -133,6 +135,7 @@ class Client:
             masks: for models that fill holes: pictures as large as `images`, in the same forms, white in the hole; such
                 models take no seed.
             texts: for text-to-image.
+            label: of models with classes, such as biggan: one for all, or one a row; names ask the signature `by_name`.
             signature: another than the default one, such as "b2a" of cyclegan.
             more: other inputs of the signature by name, such as truncation_psi=0.7; one value, or one for each row.
 
@@ -147,6 +150,11 @@ class Client:
             columns["mask_bytes"] = [{"b64": base64.b64encode(_bytes(_mask(mask))).decode()} for mask in masks]
         if texts is not None:
             columns["text"] = [texts] if isinstance(texts, str) else list(texts)
+        if label is not None:
+            given = [label] if isinstance(label, str) or not isinstance(label, Sequence | np.ndarray) else list(label)
+            named = all(isinstance(one, str) for one in given)
+            signature = signature or ("by_name" if named else None)
+            columns["label_name" if named else "label"] = given[0] if len(given) == 1 else given
         answer = self.predict(model, instances=_rows(columns), signature=signature)
         return [_picture(value) for value in answer]
 
@@ -185,7 +193,11 @@ def _path(model: str, version: int | None = None) -> str:
 
 def _rows(columns: Mapping[str, Any]) -> list[dict]:
     """One object a row; a column that is one value stands in every row."""
-    lists = {name: list(values) for name, values in columns.items() if isinstance(values, Sequence | np.ndarray)}
+    lists = {
+        name: list(values)
+        for name, values in columns.items()
+        if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    }
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
         raise GanzooError(f"The columns have unequal lengths: {lengths}.")

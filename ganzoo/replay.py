@@ -28,6 +28,7 @@ OUTPUTS = ("out", "gif")  # arguments of the verbs that name a picture or a film
 SILENT = {
     *OUTPUTS,
     "mesh",
+    "curve",
     "input",
     "as_json",
 }  # what does not say how a picture looks; an input is told by name and hash

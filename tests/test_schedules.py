@@ -101,7 +101,7 @@ def test_adam_with_epsilon_after_the_bias_correction_is_torchs():
     for gradient in gradients:
         parameter.grad = torch.tensor([gradient], dtype=torch.float32)
         theirs.step()
-        expected.append(float(parameter))
+        expected.append(parameter.item())
     config = OptimizerConfig(**settings, epsilon_after=True)
     ours = descend(schedules.optimizer(config, "g_optimizer"), gradients)
     np.testing.assert_allclose(ours, expected, rtol=2e-7)

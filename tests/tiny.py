@@ -14,6 +14,7 @@ from ganzoo.doctor import distribute
 
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
+    "biggan": {"image_size": 32, "channels": 1, "classes": 3, "latent_dim": 8, "shared_dim": 5, "ngf": 2, "ndf": 2, "attention": 16, "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
@@ -28,6 +29,13 @@ TINY = {
 VARIANTS = {
     "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
+    "biggan": [
+        # the CIFAR recipe, with names
+        {"shared_dim": 0, "hierarchical": False, "attention": 0, "taper": True, "init": "normal", "d_steps": 2}
+        | {"class_names": ("Ankle boot", "T-shirt/top", "Bag"), "ortho_weight": 0.0},
+        {"deep": True, "image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "ortho_weight": 0.0},
+        {"spectral_g": False},
+    ],
     "cyclegan": [
         {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
         {"norm": "batch", "ema_decay": 0.0},
@@ -69,6 +77,8 @@ SIZES = {"pix2pix": 64}
 
 # Parameters that no step moves, by the end of their key.
 STILL = {
+    # kept at zero where a batch norm cancels them (Zeroed); a hinge within its margins has no gradient for score/bias
+    "biggan": r"generator/block\d[ab]?_(conv\d|skip)/bias|discriminator/score/bias",
     "context-encoder": r"_conv/bias",  # kept at zero, as the script does (Zeroed)
     "3d-gan": r"code[1-4]_conv/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
@@ -83,12 +93,23 @@ CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
+    "biggan": {
+        "attention": ({}, 8),  # D has no map of 32
+        "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
+        "image_size": ({"latent_dim": 20}, 64),  # z is divided among 4 places, and among 5
+        "hierarchical": ({}, False),  # in the variant there is no embedding beside which z could stand
+    },
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
     "stylegan-lite": {"augment": ({"augment": "color,cutout"}, "color")},  # ada_target needs one
 }
 
 # Arguments whose second value a few steps do not show, and where they are tested instead.
 ELSEWHERE = {
+    "biggan": {
+        "class_names": "of labels by name alone: tests/models/test_biggan.py",
+        "sn_epsilon": "no vector is so short: tests/layers/test_spectral.py",
+        "standing_batches": "of samples alone: tests/models/test_biggan.py",
+    },
     "stylegan-lite": {
         "ada_images": "p leaves 0 where D is sure of the reals: tests/test_augment.py",
         "ema_images": "the test builds no averages: tests/models/test_stylegan.py",
@@ -100,7 +121,7 @@ ELSEWHERE = {
 WIDER = {"gan": 50.0}
 
 # What no gradient moves beside batch statistics, by the end of its key.
-FIXED = {"stylegan-lite": "w_avg|lod|noise"}
+FIXED = {"biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}
 
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]
@@ -127,7 +148,17 @@ def build(name: str, *, seed: int = 0, optimizer=ADAM, **overrides):
         if key.endswith(model.checks.singular):  # drawn at random instead
             number = zlib.crc32(key.removeprefix("ema_").encode())
             variable.assign(np.random.default_rng(number).normal(size=variable.shape))
+    settle(model)
     return model
+
+
+def settle(model) -> None:
+    """The vectors of spectral norms stand where many steps lead them. Elsewhere sigma depends on how they move, which no
+    gradient says."""
+    for network in model.networks().values():
+        for layer in network._flatten_layers():
+            if getattr(layer, "spectral", False):
+                layer.u.assign(np.linalg.svd(layer.matrix().numpy(), full_matrices=False)[2][0])
 
 
 def unmixed(name: str) -> dict:

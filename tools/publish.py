@@ -128,8 +128,8 @@ def _probe(model: BaseGAN) -> np.ndarray:
     function, signature = model.serving_signature()["tensors"]
     shapes = {key: [8, *(64 if side is None else side for side in spec.shape[1:])] for key, spec in signature.items()}
     inputs = {
-        key: tf.range(8, dtype=tf.int64)
-        if key == "seed"
+        key: tf.range(8, dtype=tf.int64) % (model.classes or 8)
+        if signature[key].dtype.is_integer  # seeds and labels
         else tf.random.stateless_uniform(shapes[key], [1, 2], -1.0, 1.0, signature[key].dtype)
         for key in signature
     }

@@ -170,7 +170,7 @@ class Declared:
         """The networks that a page runs, of float32 tensors; `size` is the side of its pictures.
 
         By name: each of `directions`, or "network", makes samples; "encode" makes embeddings of one-hot characters.
-        Inputs are what `page_noise` has, and "images" (1, size, size, C), "embedding" or "truncation_psi".
+        Inputs are what `page_noise` has, and "images" (1, size, size, C), "embedding", "truncation_psi" or "class_weights" (N, classes).
 
         Raises:
             GanzooError: this model has no page.
@@ -194,6 +194,19 @@ class Declared:
 
     def images_of(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         """float32 images (N, H, W, C) in [-1, 1] of z and labels or embeddings: what a gradient can flow through."""
+        raise NotImplementedError
+
+    def latent_weights(self) -> np.ndarray | None:
+        """float32 (latent_dim, units): what the first linear maps make of z; None where that is the first layer's kernel."""
+        return None
+
+    # ---- of papers with classes and no styles --------------------------------------------------------------------
+    def blended(self, latents: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """float32 images (N, H, W, C) in [-1, 1] of z and weights of the classes (N, classes), 1 for a class alone."""
+        raise NotImplementedError
+
+    def truncated_latents(self, seeds: tf.Tensor, truncation: float, resample: bool = False) -> tf.Tensor:
+        """float32 (N, latent_dim): rows of truncated z for int32 seeds (N, 2)."""
         raise NotImplementedError
 
     # ---- of papers with attributes -------------------------------------------------------------------------------

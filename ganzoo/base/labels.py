@@ -40,7 +40,7 @@ def class_of(model, label) -> int:
     """
     classes, names = model.classes, model.class_names
     if not classes:
-        raise GanzooError(f"{model.full_name} has no classes and takes no label; received {label!r}.")
+        raise GanzooError(f"{model.full_name} has no classes and takes no labels; received {label!r}.")
     if isinstance(label, str):
         numbers = {folded(name): number for number, name in enumerate(names)}
         if folded(label) in numbers:

@@ -30,7 +30,13 @@ Scale = Annotated[int | None, typer.Option(min=1, max=32, help="Enlarge every pi
 Fps = Annotated[int, typer.Option(min=1, max=50, help="Pictures a second of an animation.")]
 Psi = Annotated[float | None, typer.Option(help="Truncation psi of a model with styles; 0.7 by default.")]
 Cutoff = Annotated[int | None, typer.Option(min=0, help="Truncate the styles of the first so many layers only.")]
-Label = Annotated[int | None, typer.Option(min=0, help="Class of a conditional model.")]
+Label = Annotated[str | None, typer.Option(help="Class of a model with classes, by name or number.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="Of models with classes: for all points; or repeated, one for each, or several for one point."
+    ),
+]
 
 
 @app.callback()
@@ -52,7 +58,7 @@ def interpolate(
     space: Annotated[str | None, typer.Option(help='"z" (an arc) or, of models with styles, "w" (a line).')] = None,
     psi: Psi = None,
     cutoff: Cutoff = None,
-    label: Label = None,
+    label: Labels = None,
     text: Annotated[
         list[str] | None, typer.Option(help="Of models that read text: sentences to go between; repeat it.")
     ] = None,
@@ -63,7 +69,7 @@ def interpolate(
 ) -> None:
     """Go from sample to sample, or from sentence to sentence: one row each pair, or one film of all."""
     job = Job("interpolate", name, out, seed, weights, scale, fps)
-    points = job.points(seeds, 4)
+    points = job.points(seeds, 1 if label and len(label) > 1 else 4)
     job.load()
     from ganzoo.explore import paths
     from ganzoo.media import animation
@@ -73,7 +79,7 @@ def interpolate(
         _between_sentences(job, [*text, *text[:1]] if loop else text, steps, loop)
         job.report(as_json)
         return
-    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
     table = paths.interpolate(job.model, points, steps=steps, loop=loop, space=space, **style)
     job.note(points=points, steps=steps, loop=loop, space=space, **style)
     table = job.enlarge(table, FRAME if job.animated else SHEET)
@@ -81,7 +87,10 @@ def interpolate(
         frames = table[:, :-1].reshape(-1, *table.shape[2:])  # each row begins where the last one ended
         job.write_film(frames if loop else animation.there_and_back([*frames, table[-1, -1]]))
     else:
-        ends = [point.name for point in [*points, *points[:1]]]
+        ends = [point.name for point in points] * (len(table) + (not loop) if len(points) == 1 else 1)
+        if label and len(label) > 1:
+            ends = [f"{end} {one}" for end, one in zip(ends, label, strict=True)]
+        ends += ends[:1]
         job.write_sheet(table, rows=[f"{a} - {b}" for a, b in itertools.pairwise(ends)])
     job.report(as_json)
 
@@ -108,7 +117,7 @@ def arithmetic(
     job.load()
     from ganzoo.explore import paths
 
-    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
     table = paths.arithmetic(job.model, points, space=space, **style)
     job.note(points=points, space=space, **style)
     rows = [f"{a.name} - {b.name} + {c.name}" for a, b, c in zip(*[iter(points)] * 3, strict=True)]
@@ -140,26 +149,95 @@ def truncate(
     psi: Annotated[
         str | None, typer.Option(help="Truncation psis, as 1,0.7,0; default 1 to -1. Of an animation first and last.")
     ] = None,
+    truncation: Annotated[
+        str | None,
+        typer.Option(help="Of models with classes: truncations of the noise, as 1,0.6,0.2; default 1 to 0.2."),
+    ] = None,
+    resample: Annotated[bool, typer.Option("--resample", help="Noise beyond the truncation is drawn anew.")] = False,
     cutoff: Cutoff = None,
-    label: Label = None,
+    label: Labels = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of models with classes: also measure FID and Inception Score at each, and write this .html."
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("-n", min=2, max=100_000, help="Samples that --curve measures at each truncation.")
+    ] = 5_000,
     scale: Scale = None,
     fps: Fps = 20,
     weights: Weights = "default",
     as_json: Json = False,
 ) -> None:
-    """Move samples towards the average of all styles and past it (StyleGAN, figure 8)."""
+    """Move samples towards the average of all styles and past it (StyleGAN, figure 8), or cut the noise (BigGAN, figure 2)."""
     job = Job("truncate", name, out, seed, weights, scale, fps)
     points = job.points(seeds, 4)
     psis = numbers("--psi", psi or "1,0.7,0.5,0,-0.5,-1")
+    truncations = numbers("--truncation", truncation or "1,0.8,0.6,0.4,0.2")
+    if curve is not None and curve.suffix.lower() != ".html":
+        raise GanzooError(f'The curve is an .html file; received "{curve}".')
     if job.animated:
-        psis = [psis[0] + (psis[-1] - psis[0]) * i / 40 for i in range(41)]
+        psis, truncations = ([v[0] + (v[-1] - v[0]) * i / 40 for i in range(41)] for v in (psis, truncations))
     job.load()
     from ganzoo.explore import paths
 
-    table = paths.truncate(job.model, points, psis=psis, cutoff=cutoff, label=label)
+    if job.model.classes and not job.model.has_styles:
+        if psi is not None or cutoff is not None:
+            raise GanzooError(
+                f"{job.model.full_name} truncates its noise: give --truncation instead of --psi and --cutoff."
+            )
+        chosen = job.labels(label)
+        table = paths.truncate_noise(job.model, points, truncations=truncations, label=chosen, resample=resample)
+        job.note(points=points, truncation=truncations, resample=resample or None, **options(label=label))
+        job.write_sweep(table, rows=[point.name for point in points], columns=[f"{value:g}" for value in truncations])
+        measured = {}
+        if curve is not None:
+            measured["curve"] = _write_curve(job, writable_file(curve), truncations, n, resample)
+        job.report(as_json, **measured)
+        return
+    if truncation is not None or curve is not None or resample:
+        raise GanzooError(
+            f"{job.model.full_name} does not truncate its noise: --truncation, --resample and --curve are for biggan."
+        )
+    chosen = job.labels(label)
+    table = paths.truncate(job.model, points, psis=psis, cutoff=cutoff, label=chosen)
     job.note(points=points, psi=psis, **options(cutoff=cutoff, label=label))
     job.write_sweep(table, rows=[point.name for point in points], columns=[f"psi {value:g}" for value in psis])
     job.report(as_json)
+
+
+def _write_curve(job: Job, path: Path, truncations: list[float], n: int, resample: bool) -> list[dict]:
+    """Measures each truncation, and writes the two scores over it and against each other."""
+    from ganzoo import files
+    from ganzoo.evaluation import truncation
+    from ganzoo.report import pages
+
+    found = truncation.curve(job.model, truncations, n=n, seed=job.seed, resample=resample)
+    judge = truncation.default_extractor(job.model)
+    rising = sorted(found, key=lambda row: row["truncation"])
+    cut = [row["truncation"] for row in rising]
+    charts = [
+        pages.line_chart([pages.Line(what, cut, [row[key] for row in rising], 0)], title=what, x_label="truncation")
+        for key, what in (("fid", "FID"), ("is", "Inception Score"))
+    ]
+    by_score = sorted(found, key=lambda row: row["is"])
+    against = pages.Line("FID", [row["is"] for row in by_score], [row["fid"] for row in by_score], 1)
+    charts.append(pages.line_chart([against], title="FID against Inception Score", x_label="Inception Score"))
+    rows = [(row["truncation"], row["fid"], row["is"]) for row in found]
+    page = pages.page(
+        f"Truncation of {job.model.full_name}",
+        pages.paragraph(
+            f"{n:,} samples at each truncation, by {judge}, against the test split; weights {job.model.weights_source}, seed "
+            f"{job.seed}. Less truncated noise has more variety (FID falls), more truncated noise clearer pictures (the score "
+            "rises): Brock et al. 2018, figure 16."
+        ),
+        *charts,
+        pages.table(("truncation", "FID", "Inception Score"), rows),
+    )
+    files.write_bytes(path, page.encode())
+    job.files.append(path)
+    return found
 
 
 @app.command("mix")
@@ -188,7 +266,7 @@ def mix(
     from ganzoo.explore import paths
     from ganzoo.media import animation
 
-    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
     count = paths.styles_of(job.model, "style layers", **style).layers
     if job.animated:
         job.note(rows=a, columns=b, **style)
@@ -233,7 +311,7 @@ def walk(
     from ganzoo.explore import paths
 
     steps = steps or (24 if job.animated else 7)
-    style = options(truncation_psi=psi, cutoff=cutoff, label=label)
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
     table = paths.walk(job.model, points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     job.note(points=points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     amounts = [f"{-reach + 2 * reach * i / (steps - 1):+.1f}" for i in range(steps)]
@@ -278,7 +356,9 @@ def project(
     from ganzoo.files import write_bytes
     from ganzoo.media import animation
 
-    found = projection.project(job.model, picture, steps=steps, starts=starts, seed=seed, fit=fit, label=label)
+    found = projection.project(
+        job.model, picture, steps=steps, starts=starts, seed=seed, fit=fit, label=job.labels(label)
+    )
     job.note(**input_facts(input), space=found.space, steps=steps, starts=starts, fit=fit, **options(label=label))
     if job.animated:
         frames = np.concatenate([found.frames, found.frames[-1:].repeat(fps, axis=0)])  # a second to look at the end

@@ -47,6 +47,15 @@ class Job:
         self.model = ganzoo.load(self.name, weights=self.weights)
         self.text = png_text(self.model, self.seed)
 
+    def labels(self, given: str | list[str] | None) -> int | list[int] | None:
+        """The classes that are given by name or number, one or several; None for none."""
+        from ganzoo.sampling import read_labels
+
+        if not given:
+            return None
+        found = read_labels(self.model, [given] if isinstance(given, str) else given)
+        return found if len(found) > 1 else found[0]
+
     def note(self, **facts: Any) -> None:
         """What else the result says of its making; options that were not used are None and left out."""
         given = {key: value for key, value in facts.items() if value is not None}

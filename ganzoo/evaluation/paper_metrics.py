@@ -9,6 +9,8 @@
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
+| biggan | `asked-class`, `fid-in-class` | share of samples that fashion-cnn reads as the class asked; FID by its features of the |
+| | | samples of each class against the test pictures of it, the mean over the classes |
 | anime | `asked-hair-colour`, `asked-hair-style`, `asked-glasses`, `asked-mouth` | the same of attributes: each sample is asked for |
 | | | those of a held-back picture |
 
@@ -152,6 +154,62 @@ def as_asked(column: str) -> Callable:
     return run
 
 
+def class_as_asked(subject: Subject, which: str, name: str, n: int | None) -> Measured:
+    """Share of samples that fashion-cnn reads as the class that they were asked for; the floor is that of the real test
+    pictures, its own accuracy."""
+    extractor = _reader_of_clothes(subject, name)
+    real = subject.sets.logits("reference", extractor).argmax(1) == subject.test.labels
+    if which == "floor":
+        return name, len(real), Score(float(real.mean()))
+    found = subject.sets.logits(which, extractor).argmax(1)[:n]
+    asked = _asked_classes(subject)[: len(found)]
+    chance = sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
+    worst = min(np.unique(asked), key=lambda value: np.mean(found[asked == value] == value))
+    note = (
+        f"chance, with the labels exchanged, {chance:.4f}; real pictures {real.mean():.4f}, the reader's own accuracy; least of "
+        f"{subject.model.class_names[worst]}, {np.mean(found[asked == worst] == worst):.4f} (real "
+        f"{real[subject.test.labels == worst].mean():.4f})"
+    )
+    return name, len(found), Score(float(np.mean(found == asked)), note=note)
+
+
+def fid_in_class(subject: Subject, which: str, name: str, n: int | None) -> Measured:
+    """FID by fashion-cnn of the samples of a class against the test pictures of that class: the mean over the classes."""
+    extractor = _reader_of_clothes(subject, name)
+    real, truth = subject.sets.features("reference", extractor), subject.test.labels
+    rows = subject.sets.features(which, extractor)[:n]
+    asked = subject.floor_labels if which == "floor" else _asked_classes(subject)
+    asked = asked[: len(rows)]
+    values = [
+        metrics.frechet_distance(real[truth == value], rows[asked == value]) for value in range(subject.model.classes)
+    ]
+    said = ", ".join(f"{kind} {value:.1f}" for kind, value in zip(subject.model.class_names, values, strict=True))
+    few = int(np.bincount(truth).min())
+    return (
+        name,
+        len(rows),
+        Score(
+            float(np.mean(values)), n_reference=len(real), note=f"{said}; biased upwards by {few} test pictures a class"
+        ),
+    )
+
+
+def _reader_of_clothes(subject: Subject, name: str):
+    from ganzoo.metrics import features
+
+    known = data_layer.bundled.canonical(subject.config.source)
+    if known != "fashion" or subject.model.class_names != subject.train.class_names:
+        raise GanzooError(
+            f"{name} is read by a classifier of the bundled set fashion, of a model of its classes; {subject.config.source} is "
+            "another."
+        )
+    return features.extractor("fashion-cnn")
+
+
+def _asked_classes(subject: Subject) -> np.ndarray:
+    return pictures.drawn_labels(subject.train_labels, subject.n, subject.seed)
+
+
 PAIRED: dict[str, Callable] = {
     "l1": paired(metrics.l1, "0..1 scale"),
     "psnr": paired(metrics.psnr, "0..1 scale"),
@@ -164,6 +222,8 @@ PROTOCOLS: dict[str, Callable] = {
     "parzen": parzen,
     "linear": linear,
     "linear of voxels": voxel_metrics.linear,
+    "class as asked": class_as_asked,
+    "FID in class": fid_in_class,
     "hair colour as asked": as_asked("hair_color"),
     "hair style as asked": as_asked("hair_style"),
     "glasses as asked": as_asked("glasses"),

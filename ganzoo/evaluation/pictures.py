@@ -66,6 +66,11 @@ class Pictures:
         return ", ".join(f"{w} x {h} {'gray' if c == 1 else 'RGB'} ({n})" for (h, w, c), n in ordered)
 
 
+def drawn_labels(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """int64 (n,): the classes that `n` samples are asked for, each as often as in `labels`, about."""
+    return np.random.default_rng(seed).choice(labels, n)
+
+
 def generated(
     model, n: int, seed: int, labels: np.ndarray | None = None, attributes: np.ndarray | None = None
 ) -> Pictures:
@@ -76,7 +81,7 @@ def generated(
         attributes: of a model with attributes, rows (m, K) that the samples are asked for, from the first again after the
             last.
     """
-    drawn = None if labels is None else np.random.default_rng(seed).choice(labels, n)
+    drawn = None if labels is None else drawn_labels(labels, n, seed)
 
     def make(_):
         latents = latents_of(model, row_seeds(seed, n))

@@ -205,6 +205,11 @@ class Subject:
         return self.train.labels
 
     @property
+    def floor_labels(self) -> np.ndarray:
+        """int64 classes of the real training pictures that stand in for samples."""
+        return self.train.labels[self._floor_rows()]
+
+    @property
     def asked(self) -> np.ndarray | None:
         """int64 (m, K): what a model with attributes is asked for, all that is known of the pictures of the reference; else
         None."""

@@ -5,6 +5,7 @@
     explore.walk(model, "0:5", directions=[0, 1])        # along the directions that its first weights stretch most
     explore.project(model, picture)                      # the nearest picture that the model can make
     explore.truncate(model, "0:0-5"), explore.mix(...)   # of models with styles, such as stylegan-lite
+    explore.interpolate(model, "0:0", label=["Bag", "Sandal"])     # of models with classes, such as biggan
     explore.between(model, ["short red hair", "long blue hair"])   # of models that read text, such as text-to-image
 
 `ganzoo explore` writes the same as PNG, GIF or MP4. Names are imported when they are first used, as those of `ganzoo`.
@@ -16,6 +17,7 @@ _HOME = {
     "interpolate": "ganzoo.explore.paths",
     "arithmetic": "ganzoo.explore.paths",
     "truncate": "ganzoo.explore.paths",
+    "truncate_noise": "ganzoo.explore.paths",
     "mix": "ganzoo.explore.paths",
     "walk": "ganzoo.explore.paths",
     "project": "ganzoo.explore.projection",

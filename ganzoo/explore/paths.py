@@ -8,12 +8,15 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
+from ganzoo.base.rows import seeds_of
 from ganzoo.errors import GanzooError
 from ganzoo.explore.factorisation import Directions, factorise
 from ganzoo.explore.points import points
 from ganzoo.explore.spaces import Noise, Styles, open_space, styles_of
 
+TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
 PSIS = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)  # Karras et al. 2018, figure 8
 NAMED_LAYERS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 99), "all": (0, 99)}  # figure 3: 4-8, 16-32, 64- px
 MOST = 4096  # pictures of one table
@@ -27,7 +30,9 @@ def interpolate(model, wanted="0:0-3", *, steps: int = 8, loop: bool = False, sp
         wanted: two points or more.
         loop: one more row leads from the last point to the first.
         space: "z", where the way is an arc (see `slerp`), or "w", where it is a line. z where all points are samples.
-        options: of models with styles: truncation_psi, cutoff, label.
+        options: of models with styles: truncation_psi, cutoff, label. Of models with classes: label, one for all points, one
+            for each, or several for a single point, which then goes from class to class with its noise as it is (Brock et al.
+            2018, figure 8).
 
     Raises:
         GanzooError: fewer than two points, steps below 2, or a space or option that the model does not have.
@@ -83,6 +88,45 @@ def truncate(model, wanted="0:0-3", *, psis: Sequence[float] = PSIS, cutoff: int
         raise GanzooError("Truncation needs at least one psi; received none.")
     path = [home.truncated(point, psi, cutoff) for point in home.read(wanted) for psi in psis]
     return _table(home, path, len(psis))
+
+
+def truncate_noise(
+    model, wanted="0:0-3", *, truncations: Sequence[float] = TRUNCATIONS, label=None, resample: bool = False
+):
+    """Row i is sample i at each truncation, of noise drawn for it (Brock et al. 2018, figure 2a).
+
+    Args:
+        model: a model whose `generate` takes `truncation`, such as biggan.
+        wanted: samples; not files.
+        truncations: 1 is the noise as in training.
+        label: a class for all, or one for each sample; None for those that `generate` shows them in.
+        resample: the paper's form of truncation.
+
+    Raises:
+        GanzooError: a model without truncated noise, a projection, or a truncation or class that the model does not have.
+    """
+    if model.task != "latent" or model.has_styles or not model.classes:
+        raise GanzooError(f"{model.full_name} does not truncate its noise; biggan does, and stylegan-lite its styles.")
+    found = points(wanted)
+    if any(point.file for point in found):
+        raise GanzooError("Truncated noise is drawn from a seed; a projection has none. Name samples, as 0:5-8.")
+    if not len(truncations):
+        raise GanzooError("Truncation needs at least one number; received none.")
+    for truncation in truncations:
+        model.checked_truncation(truncation, resample)
+    _few(len(found) * len(truncations))
+    given = label if isinstance(label, list | tuple) else [label] * len(found)
+    if len(given) != len(found):
+        raise GanzooError(f"There is a class for each sample, or one for all; received {len(given)} for {len(found)}.")
+    shown = [point.cell % model.classes if one is None else one for point, one in zip(found, given, strict=True)]
+    seeds = tf.concat(
+        [seeds_of(tf.constant([point.seed], tf.int64), tf.constant([point.cell])) for point in found], axis=0
+    )
+    columns = []
+    for truncation in truncations:
+        z = model.truncated_latents(seeds, truncation, resample)
+        columns.append(model.generate(latents=z, label=shown, truncation=truncation, resample=resample))
+    return np.stack(columns, axis=1)
 
 
 def mix(model, rows="0:0-1", columns="0:2-6", *, layers: Sequence[range] | str = "coarse,middle,fine", **options):
@@ -196,10 +240,14 @@ def _group(home, layers: str | None) -> range | None:
 
 
 def _table(home: Noise, path: list[np.ndarray], columns: int) -> np.ndarray:
-    if len(path) > MOST:
-        raise GanzooError(f"At most {MOST:,} pictures are made at once; this would be {len(path):,}.")
+    _few(len(path))
     pictures = home.pictures(np.stack(path))
     return pictures.reshape(-1, columns, *pictures.shape[1:])
+
+
+def _few(count: int) -> None:
+    if count > MOST:
+        raise GanzooError(f"At most {MOST:,} pictures are made at once; this would be {count:,}.")
 
 
 def _at_least(name: str, value: int, least: int) -> None:

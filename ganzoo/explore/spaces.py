@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.base import rows
+from ganzoo.base import labels, pixels, rows
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.explore.points import Point, points, read_latent
 
@@ -102,6 +102,9 @@ class Noise:
 
     def weights(self, group: range | None = None) -> np.ndarray:
         """float32 (latent_dim, units): the kernel of the generator's first layer, one row for each coordinate of z."""
+        own = self.model.latent_weights()
+        if own is not None:
+            return own
         for layer in self.model.sampler.layers:
             kernel = getattr(layer, "kernel", None)
             if kernel is None:
@@ -120,6 +123,65 @@ class Noise:
             f"{self.model.full_name} has no {what}: its noise goes into the generator as it is. Models with a mapping "
             "network, such as stylegan-lite, have styles."
         )
+
+
+class Classes(Noise):
+    """z and weights of the classes beside it: points are (n, latent_dim + classes), an arc in z and a line between classes.
+
+    Args:
+        model: a model with classes and without styles, such as biggan.
+        label: a class for all points, or a list with one for each; the points of `read` are as many as these, where a single
+            one is named. None: each sample in the class that `generate` shows it in.
+
+    Raises:
+        GanzooError: a class that the model does not have.
+    """
+
+    def __init__(self, model, label=None):
+        super().__init__(model)
+        given = label if isinstance(label, list | tuple) else [] if label is None else [label]
+        self.given = [labels.class_of(model, one) for one in given]
+
+    def read(self, wanted) -> np.ndarray:
+        """Points by name, each in its class, as float32 (n, latent_dim + classes)."""
+        found = points(wanted)
+        chosen = self.given or [point.cell % self.model.classes for point in found]
+        if len(found) == 1:
+            found = found * len(chosen)
+        if len(chosen) == 1:
+            chosen = chosen * len(found)
+        if len(chosen) != len(found):
+            raise GanzooError(
+                f"Classes are one for all points, one for each, or several for a single point; received {len(chosen)} classes for "
+                f"{len(found)} points."
+            )
+        weights = np.eye(self.model.classes, dtype=np.float32)[chosen]
+        return np.concatenate([[self._read(point) for point in found], weights], axis=1)
+
+    def between(self, a, b, t):
+        """The arc between the noise of both, and so much of each class."""
+        width = self.width
+        return np.concatenate([slerp(a[:width], b[:width], t), ((1 - t) * a + t * b)[width:]]).astype(np.float32)
+
+    def moved(self, point, step, group):
+        result = point.copy()
+        result[: self.width] += step
+        return result
+
+    def pictures(self, latents):
+        """uint8 (n, H, W, C) of points, or of noise (n, latent_dim) in the first class that was asked for."""
+        latents = np.asarray(latents, np.float32)
+        z, weights = latents[:, : self.width], latents[:, self.width :]
+        weights = weights if weights.size else np.repeat(self._one(), len(z), 0)
+        show = self.model.cached("blend", lambda: tf.function(lambda z, y: pixels.to_uint8(self.model.blended(z, y))))
+        return rows.in_chunks(show, tf.constant(z), tf.constant(weights))
+
+    def images_of(self, latents):
+        """float32 images of noise (n, latent_dim) in the first class that was asked for."""
+        return self.model.blended(latents, tf.repeat(tf.constant(self._one()), tf.shape(latents)[0], axis=0))
+
+    def _one(self) -> np.ndarray:
+        return np.eye(self.model.classes, dtype=np.float32)[None, self.given[0] if self.given else 0]
 
 
 class Styles(Noise):
@@ -214,10 +276,11 @@ def open_space(model, space: str | None = None, *, prefer: str = "z", **options)
     if has_styles(model):
         styles = styles_of(model, "styles", **options)
         return styles if (space or prefer) == "w" else Noise(model, styles)
+    label = options.pop("label", None) if model.classes else None
     for key, value in options.items():
         if value is not None:
             raise Noise(model).without({"truncation_psi": "psi"}.get(key, key))
-    return Noise(model)
+    return Classes(model, label) if model.classes else Noise(model)
 
 
 def styles_of(model, what: str, **options) -> Styles:

@@ -71,6 +71,8 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
     known = {
         "seed": lambda: np.array(SEEDS, np.int64),
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
+        "label_name": lambda: np.array([name.encode() for name in _names(model)], dtype=object),
+        "class_weights": lambda: np.eye(model.classes, dtype=np.float32)[np.arange(ROWS) % model.classes],
         "truncation_psi": lambda: np.array(PSI, np.float32),
         "text": lambda: np.array([text.encode() for text in TEXTS], dtype=object),
         "latents": lambda: model.latents(rows.row_seeds(0, ROWS)).numpy(),
@@ -80,6 +82,10 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
     if name not in known:
         raise GanzooError(f"{model.paper}: there is no golden input for {endpoint}'s {name}.")
     return known[name]()
+
+
+def _names(model: BaseGAN) -> list[str]:
+    return [model.class_names[row % model.classes] for row in range(ROWS)]
 
 
 def _hole(model: BaseGAN, height: int, width: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganzoo import __version__, files, presets
-from ganzoo.base import BaseGAN
+from ganzoo.base import BaseGAN, labels
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation import records
@@ -52,6 +52,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "title": facts.title,
         "arxiv": facts.arxiv,
         "expects": presets.expects(model.run_config) if model.run_config else "",
+        "classes": [labels.class_name(model, label) for label in range(model.classes)],
         "weights_source": model.weights_source,
         "weights_sha256": records.weights_of(model)[1],
         "training_data": _training_data(model),

@@ -57,6 +57,8 @@ def golden_answers(model: BaseGAN) -> dict[str, golden.Answers]:
         own = name if name == "encode" else f"{name}_tensors"
         function, specs = endpoints[own if own in endpoints else "tensors"]
         known = {"seed": np.zeros([1], np.int64)} | drawn
+        if "class_weights" in inputs:
+            known["class_weights"] = golden.rows_for(model, name, "class_weights", inputs["class_weights"])[:1]
         for key, spec in specs.items():
             if key == "images":
                 known[key] = golden.floats(model, name, size, spec.shape[-1])[:1]
@@ -95,6 +97,7 @@ def _about(model: BaseGAN, size: int) -> dict:
         "paper": facts["paper"],
         "title": facts["title"],
         "expects": facts["expects"],
+        "classes": facts["classes"],
         "task": "shape" if model.makes == "voxels" else "hole" if model.fills else TASKS[model.task],
         "signatures": {
             name: {

@@ -29,6 +29,7 @@ __all__ = ["MatchedByOrder", "build", "import_checkpoint", "kinds", "read_state"
 
 _FILES = {
     "3d-gan": "gan3d",
+    "biggan": "biggan",
     "context-encoder": "context_encoder",
     "cyclegan": "cyclegan",
     "dcgan": "dcgan",

@@ -7,6 +7,7 @@ from ganzoo.errors import GanzooError, nearest
 
 NEUTRAL = {"module", "_orig_mod"}  # DataParallel, its kin and torch.compile name their inner module so
 _COUNTERS = {"n_averaged"}  # of torch's AveragedModel
+_SHARED = {"embeddings"}  # of classes, beside the network that reads them (BigGAN-deep as ported from TF-Hub)
 _DEPTH = 3  # dictionaries within each other: a training script's, perhaps one of networks, the state
 # A network's name before the names of its parameters, as in netG_A2B, g_ema, generator, disc_X; no layer is called so.
 _ROLE = re.compile(
@@ -60,7 +61,7 @@ def bare(state: Mapping) -> dict:
 def _networks(state: Mapping) -> dict[tuple[str, ...], Mapping]:
     """The state by networks, where its names begin with them (perhaps behind one word that is the same everywhere).
 
-    What belongs to no network then, such as the weights of a loss or a metric, is left out.
+    What belongs to no network then, such as the weights of a loss or a metric, is left out; embeddings go to each.
     """
     names = {name: name.split(".") for name in state}
     for place in (0, 1) if len({parts[0] for parts in names.values()}) == 1 else (0,):
@@ -69,7 +70,8 @@ def _networks(state: Mapping) -> dict[tuple[str, ...], Mapping]:
             if len(parts) > place + 1 and _ROLE.fullmatch(parts[place]):
                 networks.setdefault(tuple(parts[: place + 1]), {})[".".join(parts[place + 1 :])] = state[name]
         if networks:
-            return networks
+            shared = {name: state[name] for name, parts in names.items() if parts[0] in _SHARED}
+            return {role: own | shared for role, own in networks.items()}
     return {(): state}
 
 

@@ -1,7 +1,7 @@
 """Every `Layer` subclass of the zoo. Papers compose them; none of them knows a paper."""
 
 from ganzoo.layers.channelwise import ChannelwiseDense
-from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot
+from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.history import ImagePool
@@ -29,6 +29,7 @@ __all__ = [
     "MinibatchStddev",
     "Modulate",
     "OneHot",
+    "Part",
     "PixelShuffle",
     "ReflectPad",
     "RowUniform",
@@ -36,5 +37,6 @@ __all__ = [
     "SpectralDense",
     "SpectralTable",
     "StyleEpilogue",
+    "SumOfPlaces",
     "Zeroed",
 ]

@@ -1,4 +1,5 @@
-"""Layers of class-conditional networks: labels to weights of classes, gains and offsets for each image, self-attention."""
+"""Layers of class-conditional networks: labels to weights of classes, gains and offsets for each image, parts of a vector, the
+sum over all places, self-attention."""
 
 import keras
 import tensorflow as tf
@@ -39,6 +40,34 @@ class Modulate(keras.layers.Layer):
         x, gain, offset = inputs
         gain, offset = (tf.cast(value, x.dtype)[:, None, None, :] for value in (gain, offset))
         return x * (1 + gain) + offset
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class Part(keras.layers.Layer):
+    """(..., C) -> (..., width): the entries from `start` on."""
+
+    def __init__(self, start, width, **kwargs):
+        super().__init__(**kwargs)
+        self.start, self.width = start, width
+        self.built = True
+
+    def call(self, x):
+        return x[..., self.start : self.start + self.width]
+
+    def get_config(self):
+        return super().get_config() | {"start": self.start, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("ganzoo")
+class SumOfPlaces(keras.layers.Layer):
+    """(N, H, W, C) -> (N, C): the sum over all places, which tells how much of a feature there is where a mean does not."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, x):
+        return tf.reduce_sum(tf.cast(x, self.compute_dtype), [1, 2])
 
 
 @keras.saving.register_keras_serializable("ganzoo")

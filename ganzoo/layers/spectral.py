@@ -54,7 +54,8 @@ class _Spectral(keras.layers.Layer):
         u = tf.stop_gradient(self._unit(product))
         if training:
             self.u.assign(u)
-        return self.kernel.value / tf.reduce_sum(product * u)
+        # Of a kernel of zeros sigma is 0, and what it makes is 0.
+        return self.kernel.value * tf.math.divide_no_nan(1.0, tf.reduce_sum(product * u))
 
     def _unit(self, vector):
         return vector / tf.maximum(tf.norm(vector), self.epsilon)

@@ -1,5 +1,5 @@
 // Models that make pictures of a seed, and of a sentence where the signature has one.
-import { button, element, latest, slider } from "./parts.js";
+import { button, element, latest, menu, slider } from "./parts.js";
 import { downloadPng, newCanvas, show } from "./picture.js";
 
 const ROW = 8; // seeds shown side by side, made in one call
@@ -37,9 +37,9 @@ export function generatorView({ model, backend, page }) {
   }
 
   const draw = latest(async () => {
-    const { seed, to, part, psi, text } = state;
+    const { seed, to, part, psi, label, text } = state;
     const one = await row();
-    show(large, part ? await backend.morph(model, { seed, to, part, psi, text }) : one);
+    show(large, part ? await backend.morph(model, { seed, to, part, psi, label, text }) : one);
     large.ariaLabel = part ? `Between seed ${seed} and seed ${to}` : `Picture of seed ${seed}`;
   }, page);
   const set = (name) => (value) => { state[name] = value; draw(); };
@@ -52,7 +52,9 @@ export function generatorView({ model, backend, page }) {
   const controls = [
     inputs.text && sentence(state.text, set("text")),
     seed.node,
-    inputs.label && slider({ label: "Label", min: 0, max: 9, value: 0, exact: true, onInput: set("label") }).node,
+    inputs.label && (model.classes?.length
+      ? menu({ label: "What", options: model.classes, onInput: set("label") }).node
+      : slider({ label: "Label", min: 0, max: 9, value: 0, exact: true, onInput: set("label") }).node),
     inputs.truncation_psi && slider({
       label: "Truncation", min: -1, max: 1, step: 0.05, value: 0.7, show: (value) => value.toFixed(2), onInput: set("psi"),
       hint: "0 is the average picture, 1 the model as trained.",
@@ -63,7 +65,7 @@ export function generatorView({ model, backend, page }) {
     ] : []),
     element("div", { class: "buttons" },
       button("Another", () => { setSeed(Math.floor(Math.random() * (last + 1))); draw(); }, { class: "main" }),
-      button("Save PNG", () => downloadPng(large, `${model.name}-${state.seed}`))),
+      button("Save PNG", () => downloadPng(large, [model.name, inputs.label && model.classes?.[state.label], state.seed].filter((part) => part || part === 0).join("-")))),
   ];
   draw();
   return { stage: [large, element("div", { class: "strip", role: "group", ariaLabel: "Seeds" }, ...strip.map((s) => s.choose))], controls };

@@ -64,6 +64,17 @@ export function choice({ label, options, value, onInput }) {
   return made;
 }
 
+// One of many, as a menu: options are texts, and the value is the place of one.
+export function menu({ label, options, value = 0, onInput }) {
+  const id = `field-${++count}`;
+  const made = { value };
+  const select = element("select", { id }, ...options.map((text, i) => element("option", { value: i, textContent: text })));
+  select.value = value;
+  select.addEventListener("change", () => onInput((made.value = Number(select.value))));
+  made.node = element("div", { class: "field" }, element("label", { htmlFor: id, textContent: label }), select);
+  return made;
+}
+
 // A function that runs `work`, one call after the other. Of the wishes that come meanwhile only the last one runs.
 export function latest(work, page) {
   let running = false;

@@ -58,6 +58,8 @@ OTHER_METRICS = {
     "text-hair-style": "higher",
     "text-glasses": "higher",
     "text-mouth": "higher",
+    "asked-class": "higher",
+    "fid-in-class": "lower",
     "asked-hair-colour": "higher",
     "asked-hair-style": "higher",
     "asked-glasses": "higher",

@@ -73,6 +73,7 @@ class Servable:
             "paper": self.manifest.get("paper"),
             "title": self.manifest.get("title"),
             "expects": self.manifest.get("expects"),
+            "classes": self.manifest.get("classes") or [],
             "task": self.task(),
             "signatures": {
                 name: {

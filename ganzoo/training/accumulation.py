@@ -105,7 +105,8 @@ def _round(model: BaseGAN, train_step, shares, count: int, turns: list[tuple[str
         return index + 1, tf.nest.map_structure(tf.add, sums, run(index))
 
     first = run(0)  # outside of the loop: it says what there is to be summed
+    decays = averages  # of the step, whatever the micro-batch; those made in the loop are tensors of its body
     with tf.control_dependencies(tf.nest.flatten(first)):
         begin = tf.constant(1), tf.nest.map_structure(tf.identity, first)
         _, sums = tf.while_loop(lambda index, _: index < count, body, begin, parallel_iterations=1)
-    return sums, averages
+    return sums, decays

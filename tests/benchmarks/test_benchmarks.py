@@ -14,7 +14,8 @@ from ganzoo.layers import MaskedDropout
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 COMPARED = (  # of both sides; the sizes stand beside the twins
-    "3d-gan/furniture-32", "context-encoder/photos-128", "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
+    "3d-gan/furniture-32", "biggan/cifar-32", "biggan/fashion-32", "context-encoder/photos-128", "cyclegan/fluent2noto-64",
+    "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
     "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64",
 )  # fmt: skip
 STEPS = 3
@@ -59,7 +60,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     model, update = zoo.build(config), torch_models.Update(config)
     for name_of, module in update.networks.items():
         if twin.named:  # its networks have branches
-            script = {"script": sizes["script"]} if name_of == "discriminator" else {}
+            script = {"script": sizes["script"]} if name_of == "discriminator" and "script" in sizes else {}
             imported = importers.build(f"{config.name}.{name_of}", module.state_dict(), **script)
             getattr(model, name_of).set_weights(imported.get_weights())
             model.ema_generator.set_weights(model.generator.get_weights())
@@ -71,7 +72,13 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     size = sizes.get("image_size", 32)
     shapes = {key: [4, *(n or size for n in spec.shape[1:])] for key, spec in model.batch_signature().items()}
     batch = {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
-    torch_batch = {key: torch.from_numpy(np.moveaxis(array, -1, 1).copy()) for key, array in batch.items()}
+    torch_batch = {
+        key: torch.from_numpy((np.moveaxis(array, -1, 1) if array.ndim > 1 else array).copy())
+        for key, array in batch.items()
+    }
+    if model.classes:
+        batch["label"] = rng.integers(model.classes, size=4)
+        torch_batch["label"] = torch.from_numpy(batch["label"])
     uniform = rng.uniform(0, 1, (4, sizes.get("latent_dim", 1))).astype(np.float32)
     without_chance(model, update, uniform, torch, monkeypatch)
 
@@ -105,10 +112,13 @@ def without_chance(model, update, uniform, torch, monkeypatch):
     elif model.task != "image":
 
         def drawn(draw, stream, rows, shape=()):
-            return tf.constant(uniform) if "latents" in stream else tf.zeros([rows, *shape])
+            if "labels" in stream:
+                return tf.ones([rows], tf.int64)
+            return tf.constant(uniform)[:rows] if "latents" in stream else tf.zeros([rows, *shape])
 
         monkeypatch.setattr(model, "noise", drawn)
-        monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform))
+        monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform)[:rows])
+        monkeypatch.setattr(update, "labels", lambda rows: torch.ones(rows, dtype=torch.int64))
         monkeypatch.setattr(update, "uniform_latents", lambda rows, low, high: torch.from_numpy(uniform))
         for layer in model.discriminator.layers:
             if isinstance(layer, MaskedDropout):

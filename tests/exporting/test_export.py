@@ -63,10 +63,14 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         made = [shown(model.generate(1, seed=seed))[0] for seed in SEEDS]
         latents = RNG.normal(size=(3, model.latent_dim)).astype(np.float32)
         answers["tensors/inputs/latents"] = latents
+        given = (tf.constant([0, 1, 1], tf.int64),) if model.classes else ()
+        if model.classes:
+            answers["serving_default/inputs/label"] = np.zeros(len(SEEDS), np.int64)  # of a lone sample, in turn
+            answers["tensors/inputs/label"] = given[0].numpy()
         if model.makes == "voxels":
             answers["tensors/outputs/voxels"] = model.voxels_of(latents)
         else:
-            answers["tensors/outputs/images"] = np.clip(model.images_of(latents), -1, 1)
+            answers["tensors/outputs/images"] = np.clip(model.images_of(latents, *given), -1, 1)
         if "truncation_psi" in model.serving_signature()["serving_default"][1]:
             answers["serving_default/inputs/truncation_psi"] = np.full(
                 len(SEEDS), 0.7, np.float32

@@ -25,7 +25,7 @@ from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
-IN_BROWSER = ("context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
+IN_BROWSER = ("biggan", "context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
 SERVED = IN_BROWSER
 
 
@@ -104,6 +104,16 @@ def test_a_seed_shows_the_picture_of_generate(browser, site, models, name):
             assert_same(shown(page), models[name].generate(1, seed=seed)[0])
         page.get_by_label("Seed 202", exact=True).click()
         assert_same(shown(page), models[name].generate(1, seed=202)[0])
+
+
+def test_a_class_is_chosen_from_a_menu(browser, site, models):
+    model = models["biggan"]
+    with page_of(browser, site["biggan"]) as page:
+        assert page.get_by_label("What").locator("option").all_inner_texts() == ["0", "1", "2"]
+        for label in (2, 1):
+            page.get_by_label("What").select_option(str(label))
+            choose(page, "Seed", 4)
+            assert_same(shown(page), model.generate(1, seed=4, label=label)[0])
 
 
 def test_what_is_painted_over_is_filled_and_all_else_stays(browser, site, models, tmp_path):

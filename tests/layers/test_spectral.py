@@ -13,9 +13,11 @@ from ganzoo.layers import (
     Gated,
     Modulate,
     OneHot,
+    Part,
     SpectralConv2D,
     SpectralDense,
     SpectralTable,
+    SumOfPlaces,
     Zeroed,
     normalization,
 )
@@ -36,6 +38,8 @@ def drawn(*shape, seed=0):
         Modulate(name="e"),
         Attend(name="f"),
         Gated(name="g"),
+        Part(2, 3, name="i"),
+        SumOfPlaces(name="j"),
         BatchNorm(affine=False, name="h"),
     ],
     ids=lambda layer: type(layer).__name__,
@@ -154,6 +158,12 @@ def test_modulate_and_one_hot_by_hand():
     expected = [[[[10, 2], [12, 6]]], [[[0, 16], [0, 22]]]]
     np.testing.assert_array_equal(Modulate()([x, gain, offset]), expected)
     np.testing.assert_array_equal(OneHot(3)(tf.constant([2, 0], tf.int64)), [[0, 0, 1], [1, 0, 0]])
+
+
+def test_parts_and_sums_by_hand():
+    x = tf.reshape(tf.range(12.0), [1, 2, 2, 3])
+    np.testing.assert_array_equal(Part(1, 2)(x)[0, 0], [[1, 2], [4, 5]])
+    np.testing.assert_array_equal(SumOfPlaces()(x), [[18, 22, 26]])
 
 
 def test_attention_is_a_weighted_mean_of_the_values():

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
-from tiny import TINY
+from tiny import TINY, VARIANTS
 
 pytest.importorskip("starlette", reason="pip install 'ganzoo[serve]'")
 import httpx
@@ -40,10 +40,10 @@ NEEDS_KSERVE = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """name -> (model, DIR) of a tiny dcgan and pix2pix."""
+    """name -> (model, DIR) of a tiny dcgan and pix2pix, and of a biggan with names."""
     root, found = tmp_path_factory.mktemp("exports"), {}
-    for name in ("dcgan", "pix2pix"):
-        model = zoo.load(name, weights=None, **TINY[name])
+    for name, more in {"dcgan": {}, "pix2pix": {}, "biggan": VARIANTS["biggan"][0]}.items():
+        model = zoo.load(name, weights=None, **TINY[name] | more)
         exporting.export(model, root / name, allow_random=True)
         found[name] = model, root / name
     return found
@@ -101,7 +101,7 @@ def test_the_client_and_the_server_agree_with_keras(client, models):
 
 
 def test_the_client(client, models, served, tmp_path):
-    assert [m["name"] for m in client.models()] == ["dcgan", "pix2pix"]
+    assert [m["name"] for m in client.models()] == ["dcgan", "pix2pix", "biggan"]
     assert client.status("dcgan")[0]["version"] == "1"
     assert "serving_default" in client.metadata("dcgan")["signature_def"]["signature_def"]
     file = tmp_path / "drawing.png"
@@ -138,6 +138,22 @@ def test_the_client(client, models, served, tmp_path):
 def blocks(language, wanted):
     """The README's code blocks of a language that hold `wanted`."""
     return [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if wanted in text]
+
+
+def test_classes_are_asked_by_name_or_number(client, models):
+    biggan = models["biggan"][0]
+    for label in ("Bag", ["Bag", "ankle boot"], [2, 0], 1):
+        found = client.generate("biggan", label=label, seed=3)
+        wanted = [biggan.generate(1, seed=3, label=one)[0] for one in (label if isinstance(label, list) else [label])]
+        assert len(found) == len(wanted)
+        for image, expected in zip(found, wanted, strict=True):
+            assert np.abs(image.astype(int) - expected).max() <= 1
+    with pytest.raises(ServerError, match="label_name is one of the classes"):
+        client.generate("biggan", label="Hat")
+    with pytest.raises(ServerError, match="label is 0 to 2"):
+        client.generate("biggan", label=7)
+    (about,) = (model for model in client.models() if model["name"] == "biggan")
+    assert about["classes"] == ["Ankle boot", "T-shirt/top", "Bag"]
 
 
 @pytest.mark.skipif(not shutil.which("curl") or not shutil.which("bash"), reason="needs curl and bash")

@@ -20,15 +20,15 @@ export async function models() {
   return JSON.parse(new TextDecoder().decode(found));
 }
 
-export async function pictures(model, { seeds, psi, text }) {
+export async function pictures(model, { seeds, psi, label, text }) {
   const rows = await Promise.all(seeds.map((seed) => latents(model, seed)));
-  return draw(model, rows, psi, text);
+  return draw(model, rows, psi, label, text);
 }
 
 // The picture that lies a part of the way, 0 to 1, on the great arc between the latents of two seeds.
-export async function morph(model, { seed, to, part, psi, text }) {
+export async function morph(model, { seed, to, part, psi, label, text }) {
   const between = arc(await latents(model, seed), await latents(model, to), part);
-  return (await draw(model, [between], psi, text))[0];
+  return (await draw(model, [between], psi, label, text))[0];
 }
 
 export async function translate(model, canvas, { direction, seed }) {
@@ -62,13 +62,20 @@ export async function voxels(model, { seed }) {
   return { size: output.dims[1], values: output.data };
 }
 
-async function draw(model, rows, psi, text) {
+async function draw(model, rows, psi, label, text) {
   const width = model.web.latents;
   const values = new Float32Array(rows.length * width);
   rows.forEach((row, i) => values.set(row, i * width));
   const feeds = { latents: tensor(values, [rows.length, width]) };
   if (model.web.networks.network.inputs.truncation_psi) {
     feeds.truncation_psi = tensor(new Float32Array(rows.length).fill(psi), [rows.length]);
+  }
+  const weights = model.web.networks.network.inputs.class_weights; // 1 for the class that is asked for
+  if (weights) {
+    const classes = weights.at(-1);
+    const values = new Float32Array(rows.length * classes);
+    rows.forEach((_, i) => { values[i * classes + label] = 1; });
+    feeds.class_weights = tensor(values, [rows.length, classes]);
   }
   if (model.web.networks.encode) {
     const { data } = await run("encode", { characters: characters(model, text) });
