@@ -23,6 +23,11 @@ def options(preset: str, precision: str, batch_size: int) -> presets.RunConfig:
     return presets.run_config(preset, {"train.precision": precision, "train.batch_size": batch_size})
 
 
+def columns(attributes: dict) -> int:
+    """Of attributes, as `ganzoo.base.attributes.width`, which needs TensorFlow: PyTorch's memory is measured without it."""
+    return sum(1 if tuple(values) == ("no", "yes") else len(values) for values in attributes.values())
+
+
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     """One batch of random pictures in [-1, 1], (N, H, W, C), by column, with sentences or labels (N,); or of voxels 0 and 1,
     (N, S, S, S, 1)."""
@@ -32,7 +37,7 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     channels = {"image": data.channels}
     if data.shape == "captions":
         channels["wrong"] = data.channels
-    elif data.shape not in ("images", "masks"):
+    elif data.shape not in ("images", "masks", "attributes"):
         first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
         channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)
@@ -42,6 +47,9 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     if data.shape == "captions":
         sentence = "A cheerful cartoon character with tan skin, pink hair tied up and green eyes, number"
         batch["text"] = np.array([f"{sentence} {i}".encode() for i in range(config.train.batch_size)], object)
+    if data.shape == "attributes":
+        width = columns(config.model["attributes"])
+        batch["attributes"] = rng.integers(0, 2, (config.train.batch_size, width)).astype(np.float32)
     return batch
 
 
@@ -134,8 +142,9 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
             made = config.model_copy(update={"source": made_up_set(config, Path(folder))})
             source, stand_in = zoo_data.open_source(made), True
         texts = "text" if config.shape == "captions" else None
+        asked = config.shape == "attributes"
         labels = bool(options(preset, precision, batch_size).model.get("classes"))
-        iterator = iter(zoo_data.batches(source, batch_size, texts=texts, labels=labels))
+        iterator = iter(zoo_data.batches(source, batch_size, texts=texts, labels=labels, attributes=asked))
         call = lambda: next(iterator)  # noqa: E731
         timing.warm_up(call)
         durations = timing.timed(call, min(seconds, 5.0))
@@ -153,8 +162,8 @@ def made_up_set(config: presets.DataConfig, folder: Path) -> str:
         picture = np.kron(coarse, np.ones((config.size // 16, config.size // 16, 1), np.uint8))
         domain = "AB"[i % 2] if config.shape == "unpaired" else ""
         images.write_png(folder / f"train{domain}" / f"{i}.png", picture)
-        if config.shape == "captions":
-            (folder / "train" / f"{i}.txt").write_text(f"picture {i}")
+        if config.shape in ("captions", "attributes"):
+            (folder / "train" / f"{i}.txt").write_text(f"picture {i}" if config.shape == "captions" else "ab"[i % 2])
     return str(folder)
 
 

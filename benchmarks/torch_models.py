@@ -1,4 +1,4 @@
-"""The networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS, BigGAN and context encoders in PyTorch.
+"""Networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS, BigGAN, context encoders and anime in PyTorch.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/benchmarks/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import torch_anime
 from benchmarks.torch_biggan import biggan
 from benchmarks.torch_stylegan import stylegan
 from benchmarks.torch_text import text_to_image, zero_biases
@@ -368,6 +369,7 @@ class Update:
             "r1_gamma": 0.0,
         } | model
         self.filling = {"image_size": 128, "overlap": 4, "overlap_weight": 10.0, "l2_weight": 0.999} | model
+        self.faces = {"adversarial_weight": 34.0, "penalty_weight": 0.5, "penalty_interval": 1} | model
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -392,6 +394,10 @@ class Update:
 
     def uniform_latents(self, rows: int, low: float, high: float) -> torch.Tensor:
         return torch.empty(rows, self.latent_dim).uniform_(low, high)
+
+    def chance(self, *shape: int) -> torch.Tensor:
+        """Uniform on [0, 1)."""
+        return torch.rand(shape)
 
     @torch.no_grad()
     def _average(self):
@@ -668,6 +674,50 @@ class Update:
         zero_biases(self.generator)
         fooled = (fake_logits > 0).float().mean()
         return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": fooled}
+
+    @twin(
+        "anime",
+        torch_anime.anime,
+        lorelei_64={
+            "image_size": 16,
+            "channels": 1,
+            "latent_dim": 6,
+            "ngf": 6,
+            "blocks": 1,
+            "shuffles": 2,
+            "narrowing": 2,
+        }
+        | {"out_kernel": 5, "ndf": 3, "d_blocks": 1, "deep_kernel": 3, "penalty_weight": 2.0, "penalty_interval": 2}
+        | {"attributes": {"hair": ("pink", "blue", "red"), "glasses": ("no", "yes")}, "ema_decay": 0.9},
+    )
+    def _anime(self, batch):
+        real, known, m = batch["image"], batch["attributes"], self.faces
+        attributes, reduction = m["attributes"], m.get("attribute_reduction", "sum")
+        draw = self.chance(len(real), len(attributes))
+        asked = torch_anime.asked_for(draw, attributes, m.get("boolean_share", 0.25))
+        fake = self.generator(self.latents(len(real)), asked)
+        logits, read = self.discriminator(torch.cat([real, fake.detach()]))
+        real_logits, fake_logits = logits.chunk(2)
+        d_loss = _d_loss(real_logits, fake_logits)
+        losses = [
+            torch_anime.attribute_loss(x, c, reduction) for x, c in zip(read.chunk(2), (known, asked), strict=True)
+        ]
+        penalty = torch.zeros(())
+        if m["penalty_weight"] and self.d.steps % m["penalty_interval"] == 0:
+            noise = 0.5 * real.std() * self.chance(*real.shape)
+            around = (real + self.chance(len(real), 1, 1, 1) * noise).requires_grad_()
+            (slope,) = torch.autograd.grad(self.discriminator(around)[0].sum(), around, create_graph=True)
+            penalty = m["penalty_interval"] * (slope.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
+        self.d.minimize(sum(losses) + m["adversarial_weight"] * d_loss + m["penalty_weight"] * penalty)
+        self.discriminator.requires_grad_(False)
+        logits, read = self.discriminator(fake)
+        self.discriminator.requires_grad_(True)
+        g_loss, wanted = _g_loss(logits), torch_anime.attribute_loss(read, asked, reduction)
+        self.g.minimize(wanted + m["adversarial_weight"] * g_loss)
+        torch_anime.zero_cancelled(self.generator)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "g_attributes": wanted, "penalty": penalty}
+        logs |= {"real_attributes": losses[0], "fake_attributes": losses[1]}
+        return {key: value.detach() for key, value in logs.items()}
 
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:

@@ -34,6 +34,7 @@ PRESETS = (
     "cyclegan/horse2zebra-128",
     "stylegan-lite/lorelei-64",
     "text-to-image/lorelei-64",
+    "anime/lorelei-64",
 )
 PAPER_SIZE = (
     "dcgan/pytorch-64",

@@ -8,6 +8,7 @@
     coloured = client.generate("pix2pix", images=["drawing.png"])             # paths, bytes, Pillow images or arrays
     described = client.generate("text-to-image", texts=["long pink hair"])
     asked = client.generate("biggan", label=["Bag", "Sandal"])                # by name, or by number
+    characters = client.generate("anime", seed=[0, 1], attributes={"hair": "pink", "glasses": True})
     floats = client.predict("dcgan", inputs={"latents": latents.tolist()}, signature="tensors")
 
 It needs httpx (`pip install 'ganzoo[serve]'`) and no TensorFlow.
@@ -15,6 +16,7 @@ It needs httpx (`pip install 'ganzoo[serve]'`) and no TensorFlow.
 
 import base64
 import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,6 +126,7 @@ class Client:
         masks: Sequence | None = None,
         texts: Sequence[str] | None = None,
         label: str | int | Sequence[str] | Sequence[int] | None = None,
+        attributes: Mapping | Sequence[Mapping] | None = None,
         signature: str | None = None,
         **more: float | Sequence[float],
     ) -> list[np.ndarray]:
@@ -136,6 +139,7 @@ class Client:
                 models take no seed.
             texts: for text-to-image.
             label: of models with classes, such as biggan: one for all, or one a row; names ask the signature `by_name`.
+            attributes: for models that are asked for them: one mapping for all rows, or one for each.
             signature: another than the default one, such as "b2a" of cyclegan.
             more: other inputs of the signature by name, such as truncation_psi=0.7; one value, or one for each row.
 
@@ -155,6 +159,9 @@ class Client:
             named = all(isinstance(one, str) for one in given)
             signature = signature or ("by_name" if named else None)
             columns["label_name" if named else "label"] = given[0] if len(given) == 1 else given
+        if attributes is not None:
+            asked = [json.dumps(one) for one in ([attributes] if isinstance(attributes, Mapping) else attributes)]
+            columns["attributes"] = asked[0] if isinstance(attributes, Mapping) else asked
         answer = self.predict(model, instances=_rows(columns), signature=signature)
         return [_picture(value) for value in answer]
 

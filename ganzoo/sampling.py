@@ -2,12 +2,13 @@
 
 The same model, seed and input give the same bytes. Every PNG's text chunks carry `model` ("dcgan/fashion-32"),
 `weights` (`weights_source`, with the first digits of the hash), `seed`, `ganzoo` (the version), `licence` and `attribution`, and
-`direction`, `psi`, `cutoff`, `truncation` and `label` where they were asked for; those of the command line also how to make
+`direction`, `psi`, `cutoff`, `truncation`, `label` and `attributes` (JSON) where they were asked for; those of the command line also how to make
 them again (`ganzoo.replay`).
 """
 
 import glob
 import inspect
+import json
 import os
 import warnings
 from collections import Counter
@@ -21,7 +22,7 @@ from ganzoo import __version__, presets, replay
 from ganzoo.base import BaseGAN, labels
 from ganzoo.base.pixels import LARGEST
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.files import given_path, is_hidden, kind_of, names_below, shown
+from ganzoo.files import given_path, is_hidden, kind_of, names_below, parse_json, shown
 from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
@@ -32,6 +33,7 @@ OPTIONS = {
     "truncation_psi": "styles to truncate",
     "cutoff": "layers of styles",
     "label": "classes",
+    "attributes": "attributes",
     "truncation": "truncated noise",
     "resample": "truncated noise",
 }
@@ -56,6 +58,8 @@ def facts(model: Any, seed: int, **options: Any) -> dict[str, str]:
     if "label" in said:
         given = said["label"] if isinstance(said["label"], list) else [said["label"]]
         said["label"] = ", ".join(labels.class_name(model, one) for one in given)
+    if "attributes" in said:
+        said["attributes"] = json.dumps(said["attributes"], ensure_ascii=False)
     text |= {name_of(name): str(value) for name, value in said.items()}
     return {key: value.encode("utf-8", "replace").decode() for key, value in text.items()}
 
@@ -94,6 +98,30 @@ def read_labels(model: Any, given: list[str]) -> list[int]:
     return [labels.class_of(model, one) for one in given]
 
 
+def attributes_of(text: str) -> dict[str, str | bool]:
+    """What a text asks for: "hair=pink,glasses" (a name alone is a boolean that is on), or a JSON object.
+
+    Raises:
+        GanzooError: a name twice, none at all, or no JSON.
+    """
+    if text.strip().startswith("{"):
+        found = parse_json(text, "--attributes")
+        if not isinstance(found, dict):
+            raise GanzooError(f"--attributes is a JSON object, or as hair=pink,glasses; received {text:.60}.")
+        return found
+    asked: dict[str, str | bool] = {}
+    for part in text.split(","):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not name or (equals and not value):
+            raise GanzooError(f'--attributes are names and values as hair=pink,glasses; received "{text:.60}".')
+        if name in asked:
+            raise GanzooError(
+                f'--attributes names "{name:.40}" twice in "{text:.60}"; for several rows give the option again.'
+            )
+        asked[name] = value if equals else True
+    return asked
+
+
 def name_of(option: str) -> str:
     """What the command line calls an argument of `generate`."""
     return {"truncation_psi": "psi"}.get(option, option)
@@ -102,23 +130,28 @@ def name_of(option: str) -> str:
 def sample_grid(model: Any, n: int = 64, seed: int = 0, columns: int | None = None, **options: Any) -> np.ndarray:
     """`n` samples of a model that starts from noise, tiled into one uint8 picture (H, W, C).
 
-    `options` are arguments of `generate`; without `label` a model with classes shows them in turn. A list of labels gives
-    each of them `n` samples, of the same noise, in a row of its own.
+    `options` are arguments of `generate`; without `label` a model with classes shows them in turn. A list of labels, or of
+    attributes, gives each of them `n` samples, of the same noise, in a row of its own.
     """
     require_task(model, "latent")
     require_options(model, options)
-    if isinstance(options.get("label"), list):
+    if _several(options):
         columns = columns or n
     return images.grid(_drawn(model, n, seed, options), columns)
 
 
 def _drawn(model: Any, n: int, seed: int, options: dict[str, Any]) -> np.ndarray:
-    """uint8 samples; of a list of labels `n` of each, one after the other."""
-    wanted = options.get("label")
-    if not isinstance(wanted, list):
+    """uint8 samples; of a list of labels or of attributes `n` of each, one after the other."""
+    name = _several(options)
+    if name is None:
         return model.pictures(model.examples(n, seed, **options))
-    made = [model.pictures(model.examples(n, seed, **options | {"label": one})) for one in wanted]
+    made = [model.pictures(model.examples(n, seed, **options | {name: one})) for one in options[name]]
     return np.concatenate(made)
+
+
+def _several(options: dict[str, Any]) -> str | None:
+    """The option that is a list of what the rows of a grid show."""
+    return next((name for name in ("label", "attributes") if isinstance(options.get(name), list)), None)
 
 
 def write_grid(
@@ -133,10 +166,10 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     """Writes `n` samples (of each label) as folder/0000.png, 0001.png, ...; sample i is cell i of the grid of the same seed."""
     require_task(model, "latent")
     require_options(model, options)
-    drawn, wanted, files = _drawn(model, n, seed, options), options.get("label"), []
+    drawn, several, files = _drawn(model, n, seed, options), _several(options), []
     digits = max(4, len(str(len(drawn) - 1)))
     for i, picture in enumerate(drawn):
-        own = {"label": wanted[i // n]} if isinstance(wanted, list) else {}
+        own = {several: options[several][i // n]} if several else {}
         files.append(folder / f"{i:0{digits}d}.png")
         images.write_png(files[-1], picture, png_text(model, seed, **options | own) | {"sample": str(i)})
     return Written(files)

@@ -14,6 +14,7 @@ from ganzoo.doctor import distribute
 
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
+    "anime": {"image_size": 16, "channels": 1, "latent_dim": 6, "attributes": {"hair": ["pink", "blue", "green"], "glasses": ["no", "yes"]}, "ngf": 6, "blocks": 1, "shuffles": 2, "out_kernel": 3, "ndf": 3, "d_blocks": 1, "penalty_weight": 2.0, "ema_decay": 0.5},
     "biggan": {"image_size": 32, "channels": 1, "classes": 3, "latent_dim": 8, "shared_dim": 5, "ngf": 2, "ndf": 2, "attention": 16, "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
@@ -27,6 +28,10 @@ TINY = {
 
 # More settings of a paper that must train and round-trip; ema_decay = 0 is tried for every paper anyway.
 VARIANTS = {
+    "anime": [
+        {"narrowing": 2, "equal_subfilters": True, "deep_kernel": 3, "init": "he", "adversarial_weight": 3.0}
+        | {"penalty_interval": 2, "attribute_reduction": "mean", "conditions": "data", "boolean_share": 0.5},
+    ],
     "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "biggan": [
@@ -77,6 +82,7 @@ SIZES = {"pix2pix": 64}
 
 # Parameters that no step moves, by the end of their key.
 STILL = {
+    "anime": r"block\d_conv\d/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     # kept at zero where a batch norm cancels them (Zeroed); a hinge within its margins has no gradient for score/bias
     "biggan": r"generator/block\d[ab]?_(conv\d|skip)/bias|discriminator/score/bias",
     "context-encoder": r"_conv/bias",  # kept at zero, as the script does (Zeroed)
@@ -93,6 +99,7 @@ CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
+    "anime": {"narrowing": ({"narrowing": 2}, 1), "deep_kernel": ({"deep_kernel": 3}, 4)},
     "biggan": {
         "attention": ({}, 8),  # D has no map of 32
         "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
@@ -121,7 +128,7 @@ ELSEWHERE = {
 WIDER = {"gan": 50.0}
 
 # What no gradient moves beside batch statistics, by the end of its key.
-FIXED = {"biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}
+FIXED = {"anime": "training_set/rows", "biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}
 
 # Mean and deviation of the latents, where they are not 0 and 1.
 MOMENTS = {"3d-gan": (0.5, 12**-0.5)}  # uniform on [0, 1]

@@ -210,14 +210,14 @@ class Declared:
         raise NotImplementedError
 
     # ---- of papers with attributes -------------------------------------------------------------------------------
-    kept: keras.Variable  # uint8 (ROWS, K), rows of the training set from which unnamed attributes are drawn
+    kept_rows: tf.Tensor  # int32 (ROWS, K), rows of the training set from which unnamed attributes are drawn
 
-    def attribute_draws(self, seeds: tf.Tensor) -> tf.Tensor:
-        """int32 (N,): which of the fitting rows a sample takes, by its seeds (N, 2) (`ganzoo.base.attributes.completed`)."""
+    def attribute_draws(self, latents: tf.Tensor) -> tf.Tensor:
+        """int32 (N,): which of the fitting rows a sample takes, by its z (`ganzoo.base.attributes.completed`)."""
         raise NotImplementedError
 
-    def rows_for(self, asked: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """int32 rows (N, K) in which all attributes are named: what is asked (N, K), the others by the seeds (N, 2)."""
+    def rows_for(self, asked: tf.Tensor, latents: tf.Tensor) -> tf.Tensor:
+        """int32 rows (N, K) in which all attributes are named: what is asked (N, K), the others by the samples' z."""
         raise NotImplementedError
 
     def shown(self, latents: tf.Tensor, columns: tf.Tensor) -> np.ndarray:

@@ -37,6 +37,9 @@ Labels = Annotated[
         "--label", help="Of models with classes: for all points; or repeated, one for each, or several for one point."
     ),
 ]
+Asked = Annotated[
+    str | None, typer.Option(help='Of models with attributes: what every picture is asked for, as "hair=pink,glasses".')
+]
 
 
 @app.callback()
@@ -59,6 +62,7 @@ def interpolate(
     psi: Psi = None,
     cutoff: Cutoff = None,
     label: Labels = None,
+    attributes: Asked = None,
     text: Annotated[
         list[str] | None, typer.Option(help="Of models that read text: sentences to go between; repeat it.")
     ] = None,
@@ -79,7 +83,7 @@ def interpolate(
         _between_sentences(job, [*text, *text[:1]] if loop else text, steps, loop)
         job.report(as_json)
         return
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
     table = paths.interpolate(job.model, points, steps=steps, loop=loop, space=space, **style)
     job.note(points=points, steps=steps, loop=loop, space=space, **style)
     table = job.enlarge(table, FRAME if job.animated else SHEET)
@@ -106,6 +110,7 @@ def arithmetic(
     psi: Psi = None,
     cutoff: Cutoff = None,
     label: Label = None,
+    attributes: Asked = None,
     scale: Scale = None,
     fps: Fps = 1,
     weights: Weights = "default",
@@ -117,7 +122,7 @@ def arithmetic(
     job.load()
     from ganzoo.explore import paths
 
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
     table = paths.arithmetic(job.model, points, space=space, **style)
     job.note(points=points, space=space, **style)
     rows = [f"{a.name} - {b.name} + {c.name}" for a, b, c in zip(*[iter(points)] * 3, strict=True)]
@@ -290,6 +295,12 @@ def walk(
     seeds: Seeds = None,
     seed: Seed = 0,
     direction: Annotated[str, typer.Option(help="Numbers of directions, 0 the most effective, as 0-4 or 2,5.")] = "0-4",
+    attribute: Annotated[
+        str | None,
+        typer.Option(
+            help='Of models with attributes: instead, from value to value of this one, "hair" or "hair=red,blue".'
+        ),
+    ] = None,
     reach: Annotated[float, typer.Option(help="How far, in standard deviations of the samples.")] = 3.0,
     steps: Annotated[int | None, typer.Option(min=2, max=500, help="Pictures; 7 on a sheet, else 24.")] = None,
     layers: Annotated[
@@ -298,12 +309,16 @@ def walk(
     psi: Psi = None,
     cutoff: Cutoff = None,
     label: Label = None,
+    attributes: Asked = None,
     scale: Scale = None,
     fps: Fps = 20,
     weights: Weights = "default",
     as_json: Json = False,
 ) -> None:
-    """Walk along the directions that the model's first weights stretch most (SeFa): what they mean, you see."""
+    """Walk along the directions that the model's first weights stretch most (SeFa): what they mean, you see.
+
+    With --attribute a walk leads through the values of an attribute, which is known to mean something.
+    """
     job = Job("walk", name, out, seed, weights, scale, fps)
     points = job.points(seeds, 1)
     chosen = whole_numbers("--direction", direction)
@@ -311,13 +326,60 @@ def walk(
     from ganzoo.explore import paths
 
     steps = steps or (24 if job.animated else 7)
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
+    if attribute is not None:
+        _along(job, points, attribute, steps, asked_for(attributes))
+        job.report(as_json)
+        return
+    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
     table = paths.walk(job.model, points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     job.note(points=points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     amounts = [f"{-reach + 2 * reach * i / (steps - 1):+.1f}" for i in range(steps)]
     captions = [f"{point.name}, direction {k}" for k in chosen for point in points]
     job.write_sweep(table, rows=captions, columns=amounts)
     job.report(as_json)
+
+
+@app.command("vary")
+@recorded("explore vary")
+def vary(
+    name: Name,
+    out: Out,
+    attribute: Annotated[str, typer.Option(help='The attribute that varies: "hair", or some values, "hair=red,blue".')],
+    seeds: Seeds = None,
+    seed: Seed = 0,
+    attributes: Asked = None,
+    scale: Scale = None,
+    fps: Fps = 2,
+    weights: Weights = "default",
+    as_json: Json = False,
+) -> None:
+    """Give samples each value of an attribute, and keep all else: a row a sample, a column a value."""
+    job = Job("vary", name, out, seed, weights, scale, fps)
+    points = job.points(seeds, 4)
+    job.load()
+    from ganzoo.explore import asked
+
+    style = options(attributes=asked_for(attributes))
+    table, values = asked.vary(job.model, points, attribute=attribute, **style)
+    job.note(points=points, attribute=attribute, values=values, **style)
+    job.write_sweep(table, rows=[point.name for point in points], columns=values)
+    job.report(as_json)
+
+
+def _along(job: Job, points, attribute: str, steps: int, attributes: dict | None) -> None:
+    from ganzoo.explore import asked
+
+    style = options(attributes=attributes)
+    table = asked.along(job.model, points, attribute=attribute, steps=steps, **style)
+    job.note(points=points, attribute=attribute, steps=steps, **style)
+    job.write_sweep(table, rows=[f"{point.name}, {attribute}" for point in points], columns=[""] * steps)
+
+
+def asked_for(text: str | None) -> dict | None:
+    """What --attributes asks for."""
+    from ganzoo.sampling import attributes_of
+
+    return None if text is None else attributes_of(text)
 
 
 @app.command("project")

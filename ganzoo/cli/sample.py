@@ -32,7 +32,12 @@ def sample(
     out: Annotated[Path, typer.Option("-o", "--out", help="The PNG to write, or a folder for many.")],
     n: Annotated[
         int | None,
-        typer.Option("-n", min=1, max=100_000, help="How many samples: 64, or 4 of each --text, 8 of each --label."),
+        typer.Option(
+            "-n",
+            min=1,
+            max=100_000,
+            help="How many samples: 64, or 4 of each --text, 8 of each --label and --attributes.",
+        ),
     ] = None,
     seed: Seed = 0,
     text: Annotated[
@@ -67,6 +72,12 @@ def sample(
             help="Of models with classes: what to draw, by name or number; may be repeated, a row each. All in turn by default."
         ),
     ] = None,
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Of models with attributes: what is asked for, as "hair=pink,glasses" or JSON; may be repeated, a row each.'
+        ),
+    ] = None,
     truncation: Annotated[
         float | None,
         typer.Option(
@@ -94,11 +105,13 @@ def sample(
 
     if text and input is not None:
         raise GanzooError("Give either --text or --input: no model takes both.")
-    n = n or (4 if text else 8 if label else 64)
+    asked = [sampling.attributes_of(one) for one in attributes or ()]
+    n = n or (4 if text else 8 if label or asked else 64)
     corners = _box(box, mask, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
     given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
     given |= {"resample": True} if resample else {}
+    given |= {"attributes": asked if len(asked) > 1 else asked[0]} if asked else {}
     given = {name: value for name, value in given.items() if value is not None}
     if inputs:
         plan = sampling.plan_outputs(inputs, out)

@@ -4,6 +4,7 @@
               column for each attribute. A column of true and false (yes and no, 1 and 0) is a boolean, any other one a
               category of its values; a list (in a CSV file one written as JSON) holds tags, and each tag is a boolean
     tags      a .txt beside each picture: tags by commas or lines, each a boolean, and `hair: pink` for a category
+    TFDS      a set with labels or booleans beside its image, also in a dict of them, as `celeb_a` has
     bundled   `lorelei_64`: its 14 columns
 
 What a picture does not say is "no" of a boolean, and "none" of a category. The columns are those of all splits together,
@@ -15,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 import numpy as np
 
@@ -92,11 +94,13 @@ class Attributes:
         )
 
 
-def attributes_of(said: Sequence[Mapping[str, str]], source: str) -> Attributes:
+def attributes_of(
+    said: Sequence[Mapping[str, str]], source: str, known: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Attributes:
     """Attributes of what is said of each picture, name -> value; a name of yes and no (true and false, 1 and 0) alone is a
     boolean.
 
-    Names that have one value for all pictures say nothing and are left out.
+    Names that have one value for all pictures say nothing and are left out, but for those whose values are `known`.
 
     Raises:
         GanzooError: nothing is left, or a name has too many values.
@@ -107,6 +111,10 @@ def attributes_of(said: Sequence[Mapping[str, str]], source: str) -> Attributes:
             found.setdefault(name, set()).add(value)
     values, columns = {}, []
     for name, own in found.items():
+        if name in known:
+            values[name] = known[name]
+            columns.append([known[name].index(one[name]) for one in said])
+            continue
         boolean = {value.lower() for value in own} <= WORDS.keys()
         column = [one.get(name, "no" if boolean else NONE) for one in said]
         column = [WORDS[value.lower()] for value in column] if boolean else column

@@ -198,9 +198,11 @@ def check_texts(source: Source, column: str) -> None:
 def check_attributes(source: Source, known: Mapping[str, tuple[str, ...]] | None = None) -> None:
     """Refuses a source without attributes, or with others than a model knows."""
     if source.attributes is None:
+        asked = source.config.shape == "attributes"
+        how = "has none" if asked else f'is read as {source.config.shape}: set data.shape = "attributes"'
         raise GanzooError(
-            f"A model that is asked for attributes needs pictures with them, and {source.config.source} is read as "
-            f'{source.config.shape}: set data.shape = "attributes". Accepted: {task_shape("attributes").layouts}.'
+            f"A model that is asked for attributes needs pictures with them, and {source.config.source} {how}. Accepted: "
+            f"{task_shape('attributes').layouts}."
         )
     own = source.attributes.values
     if known is None or list(known.items()) == list(own.items()):

@@ -7,6 +7,7 @@
     explore.truncate(model, "0:0-5"), explore.mix(...)   # of models with styles, such as stylegan-lite
     explore.interpolate(model, "0:0", label=["Bag", "Sandal"])     # of models with classes, such as biggan
     explore.between(model, ["short red hair", "long blue hair"])   # of models that read text, such as text-to-image
+    explore.vary(model, "0:0-3", attribute="hair")       # of models that are asked for attributes, such as anime
 
 `ganzoo explore` writes the same as PNG, GIF or MP4. Names are imported when they are first used, as those of `ganzoo`.
 """
@@ -24,6 +25,8 @@ _HOME = {
     "Projection": "ganzoo.explore.projection",
     "directions": "ganzoo.explore.paths",
     "slerp": "ganzoo.explore.spaces",
+    "vary": "ganzoo.explore.asked",
+    "along": "ganzoo.explore.asked",
     "between": "ganzoo.explore.sentences",
     "restyle": "ganzoo.explore.sentences",
     "train_style_encoder": "ganzoo.explore.sentences",

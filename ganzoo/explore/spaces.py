@@ -263,8 +263,9 @@ class Styles(Noise):
         return np.concatenate([self.model.style_weights(layer) for layer in group], axis=1)
 
 
-def open_space(model, space: str | None = None, *, prefer: str = "z", **options) -> Noise:
-    """The space `space` of a model, or `prefer` where the model has it; `options` are those of `Styles`, None for unset.
+def open_space(model, space: str | None = None, *, prefer: str = "z", attributes=None, **options) -> Noise:
+    """The space `space` of a model, or `prefer` where the model has it; `options` are those of `Styles`, None for unset, and
+    `attributes` those of `asked.Asked`.
 
     Raises:
         GanzooError: a model that starts from pictures, an unknown space, or an option that the model does not have.
@@ -280,6 +281,10 @@ def open_space(model, space: str | None = None, *, prefer: str = "z", **options)
     for key, value in options.items():
         if value is not None:
             raise Noise(model).without({"truncation_psi": "psi"}.get(key, key))
+    if model.attributes or attributes:
+        from ganzoo.explore.asked import asked_space  # which derives from Noise
+
+        return asked_space(model, attributes)
     return Classes(model, label) if model.classes else Noise(model)
 
 

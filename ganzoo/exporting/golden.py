@@ -1,5 +1,6 @@
 """Golden inputs of an export: what every format is asked, and what Keras answers. The same for the same model."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo import data
-from ganzoo.base import BaseGAN, rows
+from ganzoo.base import BaseGAN, attributes, rows
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
@@ -73,6 +74,7 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
         "label_name": lambda: np.array([name.encode() for name in _names(model)], dtype=object),
         "class_weights": lambda: np.eye(model.classes, dtype=np.float32)[np.arange(ROWS) % model.classes],
+        "attributes": lambda: _attributes(model, spec),
         "truncation_psi": lambda: np.array(PSI, np.float32),
         "text": lambda: np.array([text.encode() for text in TEXTS], dtype=object),
         "latents": lambda: model.latents(rows.row_seeds(0, ROWS)).numpy(),
@@ -91,6 +93,18 @@ def _names(model: BaseGAN) -> list[str]:
 def _hole(model: BaseGAN, height: int, width: int) -> np.ndarray:
     """uint8 (height, width, 1): 255 in the hole that a model fills where no mask is given."""
     return np.where(model.default_mask(height, width), np.uint8(255), np.uint8(0))[..., None]
+
+
+def _attributes(model: BaseGAN, spec: tf.TensorSpec) -> np.ndarray:
+    """What is asked for in ROWS rows: nothing, one attribute, all of them; as JSON, or as columns of 0 and 1."""
+    whole = model.rows_for(
+        tf.fill([ROWS, len(model.attributes)], attributes.UNNAMED), model.latents(rows.row_seeds(7, ROWS))
+    )
+    if spec.dtype != tf.string:
+        return attributes.columns_of(whole, model.attributes).numpy()
+    named = [attributes.mapping_of(row, model.attributes) for row in whole.numpy().tolist()]
+    asked = [{}, dict(list(named[1].items())[:1]), named[2]]
+    return np.array([json.dumps(one).encode() for one in asked], dtype=object)
 
 
 def _embedding(model: BaseGAN, width: int) -> np.ndarray:

@@ -38,7 +38,7 @@ def read(folder: Path) -> dict | None:
 
 
 def describe(model: BaseGAN, *, whole: bool = True) -> dict:
-    """Model, weights and their hash and licence, what they were trained on, endpoints, versions.
+    """Model, weights and their hash and licence, what they were trained on, what it can be asked for, endpoints, versions.
 
     `licence` (an SPDX expression) and `attribution` are those of the weights, of all data they were trained on; None for
     random ones.
@@ -58,6 +58,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "training_data": _training_data(model),
         "licence": passport.licence if passport else None,
         "attribution": passport.attribution if passport else None,
+        **({"attributes": {k: list(v) for k, v in model.attributes.items()}} if model.attributes else {}),
         "parameters": model.sampler.count_params(),
         "endpoints": {
             name: {key: f"{spec.dtype.name}{spec.shape.as_list()}".replace("None", "?") for key, spec in inputs.items()}

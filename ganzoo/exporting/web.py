@@ -21,7 +21,8 @@ PICTURE = 64  # side that image tasks take if the model's preset names none
 
 
 def write(model: BaseGAN, folder: Path) -> None:
-    """Writes the new folder: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, runtime/.
+    """Writes the new folder: index.html, static/, models.json, *.onnx, latents.bin or masks.bin, of a model with attributes
+    kept.bin and draws.bin, runtime/.
 
     Raises:
         GanzooError: a model that a page cannot run, or the runtime or the extra `onnx` is missing.
@@ -81,6 +82,10 @@ def _write_noise(model: BaseGAN, size: int, target: Path) -> dict:
     if "latents" in drawn:
         table = drawn["latents"]
         (target / "latents.bin").write_bytes(table.astype("<f4").tobytes())
+        if model.attributes:  # the page completes what is asked as `ganzoo.base.attributes.completed` does
+            drawn = model.attribute_draws(tf.constant(table))
+            (target / "draws.bin").write_bytes(drawn.numpy().astype("<i4").tobytes())
+            (target / "kept.bin").write_bytes(model.kept_rows.numpy().astype(np.uint8).tobytes())
         return {"seeds": len(table), "latents": table.shape[1]}
     table = np.concatenate([rows.reshape(len(rows), -1) for rows in drawn.values()], axis=1)
     (target / "masks.bin").write_bytes(table.astype(np.uint8).tobytes())
@@ -108,6 +113,7 @@ def _about(model: BaseGAN, size: int) -> dict:
         "licence": facts["licence"],
         "attribution": facts["attribution"],
         "image_size": size,
+        **({"attributes": facts["attributes"]} if model.attributes else {}),
     }
 
 

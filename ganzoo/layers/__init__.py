@@ -8,6 +8,7 @@ from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.rows import KeptRows
 from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
 from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
@@ -24,6 +25,7 @@ __all__ = [
     "Gated",
     "ImagePool",
     "InstanceNorm",
+    "KeptRows",
     "MaskedDropout",
     "Maxout",
     "MinibatchStddev",

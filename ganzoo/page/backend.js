@@ -14,13 +14,14 @@ export async function models() {
   return ask("models.json");
 }
 
-// Canvases of the pictures of `seeds`. psi, label and text go in where the signature has them.
-export async function pictures(model, { seeds, psi, label, text }) {
+// Canvases of the pictures of `seeds`. psi, label, text and attributes go in where the signature has them.
+export async function pictures(model, { seeds, psi, label, text, attributes }) {
   const inputs = model.signatures.serving_default.inputs;
   const row = {};
   if (inputs.truncation_psi) row.truncation_psi = psi;
   if (inputs.label) row.label = label;
   if (inputs.text) row.text = text;
+  if (inputs.attributes) row.attributes = JSON.stringify(attributes);
   const rows = await predict(model, "serving_default", seeds.map((seed) => ({ ...row, seed })));
   return Promise.all(rows.map((answer) => canvasOfPng(answer.b64)));
 }

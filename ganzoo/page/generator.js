@@ -1,4 +1,4 @@
-// Models that make pictures of a seed, and of a sentence where the signature has one.
+// Models that make pictures of a seed, and of a sentence or of attributes where the signature has them.
 import { button, element, latest, menu, slider } from "./parts.js";
 import { downloadPng, newCanvas, show } from "./picture.js";
 
@@ -7,7 +7,7 @@ const ROW = 8; // seeds shown side by side, made in one call
 export function generatorView({ model, backend, page }) {
   const inputs = model.signatures.serving_default.inputs;
   const side = model.image_size || 64;
-  const state = { seed: 0, psi: 0.7, label: 0, text: "a girl with long pink hair", to: 1, part: 0 };
+  const state = { seed: 0, psi: 0.7, label: 0, text: "a girl with long pink hair", attributes: {}, to: 1, part: 0 };
   const last = backend.seedCount(model) - 1;
   const large = element("canvas", { class: "output", width: side, height: side, role: "img" });
   const strip = Array.from({ length: ROW }, () => {
@@ -21,11 +21,11 @@ export function generatorView({ model, backend, page }) {
   // The row of seeds that the seed stands in; it is made again only when it is another one.
   async function row() {
     const first = Math.floor(state.seed / ROW) * ROW;
-    const { psi, label, text } = state;
-    const key = JSON.stringify([first, psi, label, text]);
+    const { psi, label, text, attributes } = state;
+    const key = JSON.stringify([first, psi, label, text, attributes]);
     if (made.key !== key) {
       const seeds = Array.from({ length: ROW }, (_, i) => first + i);
-      made = { key, pictures: await backend.pictures(model, { seeds, psi, label, text }) };
+      made = { key, pictures: await backend.pictures(model, { seeds, psi, label, text, attributes }) };
       strip.forEach(({ choose, canvas }, i) => {
         choose.dataset.seed = seeds[i];
         choose.ariaLabel = `Seed ${seeds[i]}`;
@@ -37,9 +37,9 @@ export function generatorView({ model, backend, page }) {
   }
 
   const draw = latest(async () => {
-    const { seed, to, part, psi, label, text } = state;
+    const { seed, to, part, psi, label, text, attributes } = state;
     const one = await row();
-    show(large, part ? await backend.morph(model, { seed, to, part, psi, label, text }) : one);
+    show(large, part ? await backend.morph(model, { seed, to, part, psi, label, text, attributes }) : one);
     large.ariaLabel = part ? `Between seed ${seed} and seed ${to}` : `Picture of seed ${seed}`;
   }, page);
   const set = (name) => (value) => { state[name] = value; draw(); };
@@ -55,6 +55,7 @@ export function generatorView({ model, backend, page }) {
     inputs.label && (model.classes?.length
       ? menu({ label: "What", options: model.classes, onInput: set("label") }).node
       : slider({ label: "Label", min: 0, max: 9, value: 0, exact: true, onInput: set("label") }).node),
+    inputs.attributes && switches(model.attributes, (asked) => { state.attributes = asked; draw(); }),
     inputs.truncation_psi && slider({
       label: "Truncation", min: -1, max: 1, step: 0.05, value: 0.7, show: (value) => value.toFixed(2), onInput: set("psi"),
       hint: "0 is the average picture, 1 the model as trained.",
@@ -69,6 +70,21 @@ export function generatorView({ model, backend, page }) {
   ];
   draw();
   return { stage: [large, element("div", { class: "strip", role: "group", ariaLabel: "Seeds" }, ...strip.map((s) => s.choose))], controls };
+}
+
+// A menu for each attribute. What is left at "any" is drawn from what the model was trained on.
+function switches(attributes, onInput) {
+  const asked = {};
+  const menus = Object.entries(attributes).map(([name, values]) => menu({
+    label: name.replaceAll("_", " "),
+    options: ["any", ...values.map((value) => value.replaceAll("_", " "))],
+    onInput(place) {
+      if (place) asked[name] = values[place - 1];
+      else delete asked[name];
+      onInput({ ...asked });
+    },
+  }).node);
+  return element("div", { class: "menus", role: "group", ariaLabel: "Attributes" }, ...menus);
 }
 
 function sentence(text, onInput) {

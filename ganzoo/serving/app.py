@@ -266,6 +266,7 @@ def _read(body: bytes, servable: Servable, limits: Limits) -> Call:
     specs = servable.signatures[name].inputs
     inputs, row_form = wire.arrays(document, specs, limits.rows)
     rows = wire.check_shapes(inputs, specs)
+    inputs = servable.read(inputs)
     return Call(name, inputs, row_form, rows, cost.pixels(inputs, rows, limits, servable.image_size() or 64))
 
 

@@ -3,6 +3,7 @@
 A model, preset or run folder is exported first, so that what answers is the SavedModel and not Keras.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ganzoo import exporting, presets
+from ganzoo import exporting, files, presets
+from ganzoo.base import attributes
 from ganzoo.errors import GanzooError
 from ganzoo.exporting import manifest
 from ganzoo.media import images
@@ -85,7 +87,19 @@ class Servable:
             "licence": self.manifest.get("licence"),
             "attribution": self.manifest.get("attribution"),
             "image_size": self.image_size(),
+            **({"attributes": self.manifest["attributes"]} if "attributes" in self.manifest else {}),
         }
+
+    def read(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs of a request with what is asked for by name as the graph reads it: names and values to the letter.
+
+        Raises:
+            RequestError: 400 for an unknown name or value, with the nearest one and the list.
+        """
+        known, asked = self.manifest.get("attributes"), inputs.get("attributes")
+        if not known or asked is None or asked.dtype != object:
+            return inputs
+        return inputs | {"attributes": np.array([_asked(text, known) for text in asked.ravel()], object)}
 
     def task(self) -> str | None:
         """ "generator", "image", "hole" (pictures that are filled), "text" or "shape"; None for a SavedModel of others."""
@@ -117,6 +131,8 @@ class Servable:
         row = {
             name: np.zeros([1, *(spec.shape or (1,))[1:]], _numpy_type(spec)) for name, spec in default.inputs.items()
         }
+        for name in (name for name, spec in default.inputs.items() if spec.dtype == "string"):
+            row[name][:] = b""  # of attributes: nothing is asked for
         if "image_bytes" in row:
             row["image_bytes"][:] = images.png_bytes(np.full((self.image_size() or 64,) * 2 + (3,), 255, np.uint8))
         if "mask_bytes" in row:
@@ -127,6 +143,17 @@ class Servable:
         if "text" in row:
             row["text"][:] = b"a"
         self.call("serving_default", row)
+
+
+def _asked(text: bytes, known: dict[str, list[str]]) -> bytes:
+    """The JSON object of a request's row, written anew."""
+    try:
+        row = attributes.row_of(files.parse_json(text.decode("utf-8"), "attributes") if text.strip() else {}, known)
+    except UnicodeDecodeError as error:
+        raise RequestError(400, "attributes are JSON objects in UTF-8.") from error
+    except GanzooError as error:
+        raise RequestError(400, str(error)) from error
+    return json.dumps(attributes.mapping_of(row, known)).encode()
 
 
 def split(argument: str) -> tuple[str, str]:

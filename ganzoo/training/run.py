@@ -172,7 +172,7 @@ def _changed(out: Path, before: RunConfig, settled: Settled, accept: bool) -> st
     trained = settings.from_text(checkpoint.settings(out / "checkpoints"), now)
     changed = settings.differences(zoo.complete(before), now)
     if trained is not None:
-        changed = list(dict.fromkeys(changed + settings.differences(trained, now)))
+        changed = list(dict.fromkeys(changed + settings.differences(zoo.complete(trained), now)))
     what = "settings" if changed else "data"
     if not any(text.startswith("data.") for text in changed):
         changed += _other_data(read_json(out / "data.json"), settled.source)

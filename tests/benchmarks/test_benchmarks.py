@@ -14,8 +14,8 @@ from ganzoo.layers import MaskedDropout
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 COMPARED = (  # of both sides; the sizes stand beside the twins
-    "3d-gan/furniture-32", "biggan/cifar-32", "biggan/fashion-32", "context-encoder/photos-128", "cyclegan/fluent2noto-64",
-    "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
+    "3d-gan/furniture-32", "anime/lorelei-64", "biggan/cifar-32", "biggan/fashion-32", "context-encoder/photos-128",
+    "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
     "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64",
 )  # fmt: skip
 STEPS = 3
@@ -117,6 +117,7 @@ def without_chance(model, update, uniform, torch, monkeypatch):
             return tf.constant(uniform)[:rows] if "latents" in stream else tf.zeros([rows, *shape])
 
         monkeypatch.setattr(model, "noise", drawn)
+        monkeypatch.setattr(update, "chance", lambda *shape: torch.zeros(shape))
         monkeypatch.setattr(update, "latents", lambda rows: torch.from_numpy(uniform)[:rows])
         monkeypatch.setattr(update, "labels", lambda rows: torch.ones(rows, dtype=torch.int64))
         monkeypatch.setattr(update, "uniform_latents", lambda rows, low, high: torch.from_numpy(uniform))

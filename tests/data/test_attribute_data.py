@@ -217,3 +217,40 @@ def test_attributes_of_another_model_are_refused(table):
         data.check_attributes(source, {"hair": ("blue", "red"), "hat": BOOLEAN})
     with pytest.raises(GanzooError, match="another order"):
         data.check_attributes(source, {"glasses": BOOLEAN, "hair": ("blue", "green", "red", "none")})
+
+
+def test_tfds_sets_with_labels_and_booleans(tmp_path, monkeypatch):
+    """As celeb_a has them, in a dict beside the image; a value that no picture has is still one of its label's."""
+    import tensorflow_datasets as tfds
+
+    class Told(tfds.core.GeneratorBasedBuilder):
+        """A set with attributes."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            inner = {"Smiling": np.bool_, "Young": np.bool_}
+            hair = tfds.features.ClassLabel(names=["red", "green", "blue"])
+            features = {
+                "image": tfds.features.Image(shape=(8, 8, 3)),
+                "attributes": inner,
+                "hair": hair,
+                "id": np.int64,
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, _):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(4):
+                image = np.full((8, 8, 3), 20 * i, np.uint8)
+                inner = {"Smiling": i > 1, "Young": True}
+                yield i, {"image": image, "attributes": inner, "hair": 2 * (i % 2), "id": i}
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    Told(data_dir=tmp_path).download_and_prepare()
+    source = data.open_source(config("tfds:told"))
+    order = [int(array[0, 0, 0]) // 20 for array in source.arrays[0]]
+    assert dict(source.attributes.values) == {"Smiling": BOOLEAN, "Young": BOOLEAN, "hair": ("red", "green", "blue")}
+    assert source.attributes.rows.tolist() == [[int(i > 1), 1, 2 * (i % 2)] for i in order]

@@ -17,7 +17,7 @@ from support import pngs
 from tiny import TINY
 
 from ganzoo import exporting, registry, zoo
-from ganzoo.base import pixels
+from ganzoo.base import attributes, pixels
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
 
@@ -67,6 +67,12 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         if model.classes:
             answers["serving_default/inputs/label"] = np.zeros(len(SEEDS), np.int64)  # of a lone sample, in turn
             answers["tensors/inputs/label"] = given[0].numpy()
+        if model.attributes:
+            asked = [{}, *({name: values[-1]} for name, values in model.attributes.items()), {}]
+            made = [model.generate(1, seed=s, attributes=one)[0] for s, one in zip(SEEDS, asked, strict=True)]
+            answers["serving_default/inputs/attributes"] = np.array([json.dumps(one) for one in asked])
+            given = (RNG.uniform(size=(3, attributes.width(model.attributes))).astype(np.float32),)
+            answers["tensors/inputs/attributes"] = given[0]
         if model.makes == "voxels":
             answers["tensors/outputs/voxels"] = model.voxels_of(latents)
         else:

@@ -25,7 +25,17 @@ from ganzoo.page import BROWSER
 from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
-IN_BROWSER = ("biggan", "context-encoder", "cyclegan", "dcgan", "3d-gan", "pix2pix", "stylegan-lite", "text-to-image")
+IN_BROWSER = (
+    "anime",
+    "biggan",
+    "context-encoder",
+    "cyclegan",
+    "dcgan",
+    "3d-gan",
+    "pix2pix",
+    "stylegan-lite",
+    "text-to-image",
+)
 SERVED = IN_BROWSER
 
 
@@ -96,7 +106,7 @@ def picture_file(side, path, seed=0):
 
 
 # ---- the same pictures as in Python -----------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["dcgan", "stylegan-lite"])
+@pytest.mark.parametrize("name", ["anime", "dcgan", "stylegan-lite"])
 def test_a_seed_shows_the_picture_of_generate(browser, site, models, name):
     with page_of(browser, site[name]) as page:
         for seed in (0, 3, 201):
@@ -144,6 +154,22 @@ def test_truncation(browser, site, models):
         for psi in (1, -0.5):
             choose(page, "Truncation", psi)
             assert_same(shown(page), model.generate(1, seed=0, truncation_psi=psi)[0])
+
+
+def test_what_is_asked_for_is_drawn(browser, site, models):
+    """The rest is drawn as in Python, from the rows that have what is asked for."""
+    model = models["anime"]
+    with page_of(browser, site["anime"]) as page:
+        choose(page, "Seed", 3)
+        asked = {}
+        for name, value in (("hair", "green"), ("glasses", "yes"), ("hair", "pink"), ("glasses", "no")):
+            page.get_by_label(name, exact=True).select_option(value)
+            idle(page)
+            asked[name] = value
+            assert_same(shown(page), model.generate(1, seed=3, attributes=asked)[0])
+        page.get_by_label("hair", exact=True).select_option("any")
+        idle(page)
+        assert_same(shown(page), model.generate(1, seed=3, attributes={"glasses": False})[0])
 
 
 def test_a_morph_begins_and_ends_at_its_seeds(browser, pages, models):
@@ -254,11 +280,11 @@ def test_a_picture_is_kept_as_png(browser, site, models, tmp_path):
 
 
 # ---- for everybody ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["dcgan", "pix2pix", "cyclegan", "3d-gan", "stylegan-lite"])
+@pytest.mark.parametrize("name", ["anime", "dcgan", "pix2pix", "cyclegan", "3d-gan", "stylegan-lite"])
 def test_it_fits_a_phone_and_every_control_has_a_name(browser, site, name):
     with page_of(browser, site[name], viewport=PHONE, has_touch=True, is_mobile=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        controls = page.locator("main :is(button, input, textarea, canvas[role])").element_handles()
+        controls = page.locator("main :is(button, input, select, textarea, canvas[role])").element_handles()
         nameless = [c.evaluate("c => c.outerHTML") for c in controls if not c.evaluate(ACCESSIBLE_NAME)]
         assert not nameless
         boxes = [c.bounding_box() for c in page.locator(".view button").element_handles()]

@@ -99,7 +99,7 @@ class Replay:
         def heard(layer, *args, **kwargs):
             answer = call(layer, *args, **kwargs)
             if any(layer is network for network in discriminators):
-                said.extend(tf.nest.flatten(answer))
+                said.append(tf.nest.flatten(answer)[0])  # of several heads the first says whether it is real
             return answer
 
         def minimize(tape, loss, player, *turn):

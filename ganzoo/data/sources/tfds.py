@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from ganzoo.data.attributes import BOOLEAN, attributes_of
 from ganzoo.data.captions import Described
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.task_shapes import TaskShape
@@ -37,21 +38,24 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
     keys = _image_keys(tfds, features, name, shape)
     told = _text_of(tfds, features, name) if shape.describe else None
     labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
-    items, ids, described, labels = [], [], [], []
+    known, traits = _attributes_of(tfds, features, name) if shape.attribute else ({}, [])
+    items, ids, described, labels, said_of = [], [], [], [], []
 
     def columns(row):
-        return [row[k] for k in keys], told(row) if told else (), [row["label"]] if labelled else []
+        asked = tuple(get(row) for _, get in traits)
+        return [row[k] for k in keys], told(row) if told else (), [row["label"]] if labelled else [], asked
 
     for part in choose_splits(builder.info.splits, split, source):
         decoders = {key: tfds.decode.SkipDecoding() for key in keys}
         dataset = builder.as_dataset(split=part, decoders=decoders, shuffle_files=False)
-        for row, said, label in tfds.as_numpy(dataset.map(columns)):
+        for row, said, label, asked in tfds.as_numpy(dataset.map(columns)):
             if told:
                 texts = [text.decode("utf-8", "replace").strip() for text in np.atleast_1d(said).tolist()]
                 described.append(Described(tuple(filter(None, texts))))
             ids.append(f"{part}/{len(ids):06d}")
             items.append(tuple(row))
             labels.extend(label)
+            said_of.append({trait: known[trait][int(value)] for (trait, _), value in zip(traits, asked, strict=True)})
     # A picture without a sentence is left out, as in a folder.
     kept = [i for i in range(len(ids)) if not told or described[i].texts]
     skipped = [(ids[i], "has no sentence") for i in range(len(ids)) if told and not described[i].texts]
@@ -65,6 +69,7 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
         labels=np.array(labels, np.int64)[kept] if labels else None,
         class_names=tuple(features["label"].names) if labels else (),
         described=[described[i] for i in kept] if told else None,
+        attributes=attributes_of(said_of, source, known) if shape.attribute else None,
         skipped=skipped,
         about={
             "licence": builder.info.as_proto.redistribution_info.license or "not stated by TFDS",
@@ -110,6 +115,30 @@ def _text_of(tfds, features, name: str):
     if not found:
         raise GanzooError(f"The TFDS set {name} has no text feature; its features: {', '.join(features)}.")
     return found[likely[0] if likely else next(iter(found))]
+
+
+def _attributes_of(tfds, features, name: str):
+    """(values by name, (name, row -> number)) of the labels and booleans of an example, also of those in a dict."""
+    known, traits = {}, []
+
+    def enter(key: str, feature, get) -> None:
+        if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes > 1:
+            known[key] = tuple(feature.names)
+        elif isinstance(feature, tfds.features.Tensor) and feature.shape == () and feature.np_dtype == np.bool_:
+            known[key] = BOOLEAN
+        else:
+            return
+        traits.append((key, get))
+
+    for key, feature in getattr(features, "items", dict)():
+        if isinstance(feature, tfds.features.FeaturesDict):
+            for part, inner in feature.items():
+                enter(part, inner, lambda row, key=key, part=part: row[key][part])
+        else:
+            enter(key, feature, lambda row, key=key: row[key])
+    if not traits:
+        raise GanzooError(f"The TFDS set {name} has neither labels nor booleans; its features: {', '.join(features)}.")
+    return known, traits
 
 
 def _image_keys(tfds, features, name: str, shape: TaskShape) -> tuple[str, ...]:

@@ -20,15 +20,22 @@ export async function models() {
   return JSON.parse(new TextDecoder().decode(found));
 }
 
-export async function pictures(model, { seeds, psi, label, text }) {
+export async function pictures(model, { seeds, psi, label, text, attributes }) {
   const rows = await Promise.all(seeds.map((seed) => latents(model, seed)));
-  return draw(model, rows, psi, label, text);
+  const asked = model.attributes && await Promise.all(seeds.map((seed) => columns(model, seed, attributes)));
+  return draw(model, rows, psi, label, text, asked);
 }
 
-// The picture that lies a part of the way, 0 to 1, on the great arc between the latents of two seeds.
-export async function morph(model, { seed, to, part, psi, label, text }) {
+// The picture that lies a part of the way, 0 to 1, on the great arc between the latents of two seeds, and on the line between
+// their attributes.
+export async function morph(model, { seed, to, part, psi, label, text, attributes }) {
   const between = arc(await latents(model, seed), await latents(model, to), part);
-  return (await draw(model, [between], psi, label, text))[0];
+  let asked;
+  if (model.attributes) {
+    const ends = await Promise.all([seed, to].map((end) => columns(model, end, attributes)));
+    asked = [ends[0].map((value, i) => (1 - part) * value + part * ends[1][i])];
+  }
+  return (await draw(model, [between], psi, label, text, asked))[0];
 }
 
 export async function translate(model, canvas, { direction, seed }) {
@@ -62,7 +69,7 @@ export async function voxels(model, { seed }) {
   return { size: output.dims[1], values: output.data };
 }
 
-async function draw(model, rows, psi, label, text) {
+async function draw(model, rows, psi, label, text, asked) {
   const width = model.web.latents;
   const values = new Float32Array(rows.length * width);
   rows.forEach((row, i) => values.set(row, i * width));
@@ -76,6 +83,12 @@ async function draw(model, rows, psi, label, text) {
     const values = new Float32Array(rows.length * classes);
     rows.forEach((_, i) => { values[i * classes + label] = 1; });
     feeds.class_weights = tensor(values, [rows.length, classes]);
+  }
+  if (asked) {
+    const length = asked[0].length;
+    const all = new Float32Array(rows.length * length);
+    asked.forEach((row, i) => all.set(row, i * length));
+    feeds.attributes = tensor(all, [rows.length, length]);
   }
   if (model.web.networks.encode) {
     const { data } = await run("encode", { characters: characters(model, text) });
@@ -96,6 +109,26 @@ function characters(model, text) {
     if (place >= 0) values[i * alphabet.length + place] = 1;
   });
   return tensor(values, [1, length, alphabet.length]);
+}
+
+// The columns of 0 and 1 of a seed: what is asked for stands, the rest is that of the kept row that Python draws for the seed
+// (`completed` of ganzoo/base/attributes.py).
+async function columns(model, seed, asked) {
+  const names = Object.keys(model.attributes);
+  const wanted = names.map((name) => (name in asked ? model.attributes[name].indexOf(asked[name]) : -1));
+  const kept = new Uint8Array(await read("kept.bin"));
+  const agree = Array.from({ length: kept.length / names.length }, (_, row) =>
+    wanted.filter((number, i) => number >= 0 && kept[row * names.length + i] === number).length);
+  const most = agree.reduce((a, b) => Math.max(a, b));
+  const fitting = [...agree.keys()].filter((row) => agree[row] === most);
+  const drawn = new DataView(await read("draws.bin")).getInt32(4 * seed, true);
+  const row = fitting[drawn % fitting.length];
+  return Float32Array.from(names.flatMap((name, i) => {
+    const number = wanted[i] >= 0 ? wanted[i] : kept[row * names.length + i];
+    const values = model.attributes[name];
+    const hot = values.map((_, place) => Number(place === number));
+    return values.join() === "no,yes" ? hot.slice(1) : hot;
+  }));
 }
 
 async function latents(model, seed) {
