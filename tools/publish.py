@@ -133,7 +133,7 @@ def _probe(model: BaseGAN) -> np.ndarray:
         else tf.random.stateless_uniform(shapes[key], [1, 2], -1.0, 1.0, signature[key].dtype)
         for key in signature
     }
-    return next(iter(function(**inputs).values())).numpy()
+    return next(iter(tf.function(function)(**inputs).values())).numpy()
 
 
 def _write_toml(paper: str, preset: str, weights: dict, results: list[dict]) -> None:

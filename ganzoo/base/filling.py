@@ -75,7 +75,8 @@ def _around(mask: tf.Tensor, margin: int) -> tuple[slice, slice]:
             tf.minimum(tf.maximum(last, 0) + margin + 1, side),
         )
         slices.append(slice(tf.cast(first, tf.int32), tf.cast(last, tf.int32)))
-    return tuple(slices)
+    rows, columns = slices
+    return rows, columns
 
 
 def _put(image: tf.Tensor, part: tf.Tensor, y, x) -> tf.Tensor:

@@ -46,7 +46,8 @@ def biharmonic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         from skimage.restoration import inpaint_biharmonic
     except ModuleNotFoundError as error:
         raise missing_extra({"skimage": "scikit-image"}.get(error.name, error.name), "inpainting") from None
-    filled = [inpaint_biharmonic(x / 255.0, m, channel_axis=-1) for x, m in zip(images, masks, strict=True)]
+    # Copies: its compiled part takes no array that is read-only.
+    filled = [inpaint_biharmonic(x / 255.0, m.copy(), channel_axis=-1) for x, m in zip(images, masks, strict=True)]
     shown = np.rint(np.clip(filled, 0, 1) * 255).astype(np.uint8)
     return np.where(masks[..., None], shown, images)
 

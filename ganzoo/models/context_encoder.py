@@ -15,7 +15,7 @@ Objective (equations 1 to 3), with M the missing region, 1 inside, and F the net
 | lambda_rec, lambda_adv | `l2_weight` and 1 - `l2_weight`: 0.999 and 0.001 |
 | overlap of 7 px with 10 times the weight (section 3.2) | `overlap`, 4 in the published command, and `overlap_weight` |
 
-Training (train.lua and its published command): Adam, beta_1 0.5, batches of 64, D's rate 2e-4 and G's ten times that, both
+Training (train.lua and its published command): Adam, beta_1 0.5, batches of 64, D's rate 2e-4, G's 2e-3, ten times that, both
 constant for 500 epochs; D first, then G. The shorter side of a photo becomes 350 px; a square of 128 px is cut out of it at
 random and mirrored at random. F predicts a square of half the side; the hole is smaller by `overlap` on
 each side and has the colour RGB (117, 104, 123). Convolutions start at N(0, 0.02), gains at N(1, 0.02), and all biases of

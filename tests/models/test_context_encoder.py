@@ -282,6 +282,7 @@ def test_baselines_fill_the_hole_alone():
     masks = np.zeros((1, 24, 24), bool)
     masks[0, 8:14, 9:15] = True
     shown = np.where(masks[..., None], np.uint8(0), ramp)
+    masks.setflags(write=False)  # as `np.broadcast_to` gives them
     smooth, mean = metrics.biharmonic(shown, masks), metrics.mean_colour(shown, masks)
     np.testing.assert_array_equal(smooth, ramp)  # a slope goes on as it is
     np.testing.assert_array_equal(mean[~masks], ramp[~masks])

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from support.papers import network, shapes_alone
+from support.papers import network, networks_alone, shapes_alone
 from support.steps import Watch, changed, values
 
 from ganzoo import models, presets, registry, weights, zoo
@@ -328,9 +328,8 @@ def count(network):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_paper_size_preset_has_the_paper_s_parameters(name):
     record = presets.read(name)
-    with shapes_alone():
-        model = registry.models()[name](**record.presets[record.paper.paper_preset].model | {"ema_decay": 0.0})
-    assert {key: count(model.networks()[key]) for key in record.paper.params} == record.paper.params
+    networks = networks_alone(registry.models()[name], **record.presets[record.paper.paper_preset].model)
+    assert {key: count(networks[key]) for key in record.paper.params} == record.paper.params
 
 
 @pytest.mark.parametrize(
@@ -389,7 +388,7 @@ def test_dropout_sits_where_the_paper_and_the_pytorch_code_have_it(placement, do
 
 # ---- generate --------------------------------------------------------------------------------------------------------
 def pictures(model, n, height=19, width=33, channels=None, seed=0):
-    channels = channels or model.input_channels
+    channels = channels or next(iter(model.batch_signature().values())).shape[-1]
     return np.random.default_rng(seed).integers(0, 256, (n, height, width, channels), np.uint8)
 
 
