@@ -30,7 +30,8 @@ TINY = {
 VARIANTS = {
     "anime": [
         {"narrowing": 2, "equal_subfilters": True, "deep_kernel": 3, "init": "he", "adversarial_weight": 3.0}
-        | {"penalty_interval": 2, "attribute_reduction": "mean", "conditions": "data", "boolean_share": 0.5},
+        | {"penalty_interval": 2, "attribute_reduction": "mean", "conditions": "data", "boolean_share": 0.5}
+        | {"fake_attribute_weight": 0.25, "attribute_noise": 0.5},
     ],
     "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],

@@ -32,7 +32,9 @@ The biases before a batch norm, which subtracts them again, stay at zero. Sampli
 after training), so that a picture depends on its own z and attributes alone, and what is not asked for is drawn from rows of
 the training set, of which a model keeps 1,024. `lorelei-64` is narrower, and its options that are not in the paper are
 marked in the preset: conditions drawn from the training set, whose attributes exclude each other, sub-filters of the shuffle
-that begin equal, widths that halve, a stronger penalty at every fourth step, an average of G.
+that begin equal, widths that halve, a stronger penalty at every fourth step, an average of G. With the paper's loss of D on
+fakes (`fake_attribute_weight` 1), D, which tells fakes from real pictures, and G agreed on a code of their own: after 96,000
+pictures glasses were drawn as asked, but 12 % of the hair had the asked colour (chance 9 %).
 """
 
 import keras
@@ -234,6 +236,8 @@ class Anime(LatentGAN):
         fake_attribute_weight: of D's attribute loss on fakes, 1 in the paper. With it, a D that tells fakes from real pictures
             may read the fakes in a code that it shares with G alone (green for what is asked as pink); without, it reads as
             real pictures taught it.
+        attribute_noise: normal noise on the pictures whose attributes D reads, the deviation uniform up to this; 0 in the
+            paper. Without it G may satisfy D by patterns that nobody else takes for pink.
         conditions: of the fakes in training: "sampled" by the paper's rule, or "data" for rows of the training set.
         boolean_share: with which probability the paper's rule turns each boolean on.
         ema_decay: decay of an averaged copy of G; the paper has none.
@@ -279,6 +283,7 @@ class Anime(LatentGAN):
         penalty_interval=1,
         attribute_reduction="sum",
         fake_attribute_weight=1.0,
+        attribute_noise=0.0,
         conditions="sampled",
         boolean_share=0.25,
         ema_decay=0.0,
@@ -296,6 +301,7 @@ class Anime(LatentGAN):
                 raise GanzooError(f"{name} is {shown}; received {getattr(self, name)!r}.")
         least = {"latent_dim": 1, "ngf": 1, "blocks": 0, "narrowing": 1, "out_kernel": 1, "ndf": 1, "d_blocks": 0}
         least |= {"channels": 1, "penalty_interval": 1, "adversarial_weight": 0, "penalty_weight": 0}
+        least |= {"fake_attribute_weight": 0, "attribute_noise": 0}
         for name, limit in least.items():
             if getattr(self, name) < limit:
                 raise GanzooError(f"{name} is at least {limit}; received {getattr(self, name)}.")
@@ -363,15 +369,27 @@ class Anime(LatentGAN):
             return taken()
         return tf.cond(self.step.value % self.penalty_interval == 0, taken, lambda: tf.constant(0.0))
 
+    def read_noisily(self, shown, stream):
+        """D's logits of the attributes of pictures (N, H, W, C) with noise on them, each with a deviation of its own."""
+        count = tf.shape(shown)[0]
+        size = self.attribute_noise * self.noise(tf.random.stateless_uniform, f"{stream} deviation", count)
+        noise = self.noise(tf.random.stateless_normal, f"{stream} noise", count, shown.shape[1:])
+        return self.discriminator(shown + size[:, None, None, None] * noise, training=True)[1]
+
     def discriminator_step(self, real, known, fake, asked):
         count = tf.shape(real)[0]
         with tf.GradientTape() as tape:
             # One pass: nothing in D mixes rows.
-            logits, read = self.discriminator(tf.concat([real, tf.stop_gradient(fake)], axis=0), training=True)
+            fake = tf.stop_gradient(fake)
+            logits, read = self.discriminator(tf.concat([real, fake], axis=0), training=True)
             real_logits, fake_logits = logits[:count], logits[count:]
+            reads = [read[:count], read[count:]]
+            if self.attribute_noise:
+                reads[0] = self.read_noisily(real, "real")
+                reads[1] = self.read_noisily(fake, "fake d") if self.fake_attribute_weight else reads[1]
             adversarial = losses.non_saturating_d(real_logits, fake_logits)
-            real_read = attribute_loss(read[:count], known, self.attribute_reduction)
-            fake_read = attribute_loss(read[count:], asked, self.attribute_reduction)
+            real_read = attribute_loss(reads[0], known, self.attribute_reduction)
+            fake_read = attribute_loss(reads[1], asked, self.attribute_reduction)
             penalty = self.penalty(real) * self.penalty_interval if self.penalty_weight else tf.constant(0.0)
             loss = real_read + self.fake_attribute_weight * fake_read
             loss += self.adversarial_weight * adversarial + self.penalty_weight * penalty
@@ -382,6 +400,8 @@ class Anime(LatentGAN):
     def generator_step(self, fake, asked, tape):
         with tape:
             logits, read = self.discriminator(fake, training=True)
+            if self.attribute_noise:
+                read = self.read_noisily(fake, "fake g")
             adversarial = losses.non_saturating_g(logits)
             wanted = attribute_loss(read, asked, self.attribute_reduction)
             loss = wanted + self.adversarial_weight * adversarial

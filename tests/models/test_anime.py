@@ -75,6 +75,24 @@ def test_no_activation_follows_the_residual_sum_of_g(model):
     assert following == ["trunk_norm"]
 
 
+def test_without_its_loss_on_fakes_d_learns_attributes_from_real_pictures_alone():
+    """The head's bias moves by what real pictures are: its gradient has nothing of what the fakes were asked for."""
+    found = {}
+    for weight in (0.0, 1.0):
+        model = tiny.build("anime", optimizer=tiny.SGD, penalty_weight=0.0, fake_attribute_weight=weight)
+        head = model.discriminator.get_layer("attributes")
+        for variable in head.weights:
+            variable.assign(tf.zeros(variable.shape))
+        batch = tiny.batch(model)
+        model.train_step(batch)
+        real = tf.reduce_mean(0.5 - batch["attributes"], axis=0)
+        asked = tf.reduce_mean(0.5 - tiny.build("anime").asked_for(tiny.BATCH), axis=0)
+        expected = -tiny.SGD.learning_rate * (real + weight * asked)
+        np.testing.assert_allclose(head.bias, expected, atol=1e-6)
+        found[weight] = np.array(head.bias)
+    assert (found[0.0] != found[1.0]).any()
+
+
 @pytest.mark.parametrize(("kernel", "count"), [(4, 23_895_427), (3, 19_078_531)])
 def test_parameters_of_both_readings_of_the_figure_of_d(kernel, count):
     arguments = {"image_size": 128, "channels": 3, "attributes": anime.FACES, "ndf": 32, "d_blocks": 2, "init": "paper"}
