@@ -45,12 +45,12 @@ def curve(
         raise GanzooError(f"FID is of two samples or more; received n = {n}.")
     for truncation in truncations:
         model.checked_truncation(truncation, resample)
-    judge = features.extractor(extractor or default_extractor(model))
+    reader = features.extractor(extractor or default_extractor(model))
     subject = Subject(model, model.run_config.data, n=n, split=model.run_config.data.test_split, seed=seed)
-    real, labels = subject.sets.features("reference", judge), drawn_labels(subject.train_labels, n, seed)
+    real, labels = subject.sets.features("reference", reader), drawn_labels(subject.train_labels, n, seed)
     found = []
     for truncation in truncations:
-        made, logits = judge.outputs(_samples(model, truncation, resample, labels, seed))
+        made, logits = reader.outputs(_samples(model, truncation, resample, labels, seed))
         score, _ = metrics.inception_score(logits, splits=min(10, n))
         found.append({"truncation": truncation, "fid": metrics.frechet_distance(real, made), "is": float(score)})
     return found

@@ -26,7 +26,7 @@ TERMS = [
     (name, more)
     for name in NAMES
     for more in ({}, *tiny.VARIANTS.get(name, []))
-    if not more or any(re.search(r"_(weight|gamma)$", key) for key in more)
+    if not more or any(value and re.search(r"_(weight|gamma)$", key) for key, value in more.items())
 ]
 STEPS = 4  # after which an argument has shown what it does
 
