@@ -127,9 +127,10 @@ class Replay:
         raise AssertionError(f"The step of {self.model.paper} has no update {number} when it is run again.")
 
     def slope(self, number, width=1e-4) -> float:
-        """Of the update's loss along its own gradient, measured: over a step that should change it by `width`, divided by
-        the gradient's squared norm. 1 where the gradient is that of the loss."""
-        gradient = self.gradient(number)
+        """Of the update's loss along its own gradient, measured: over a step that should change it by `width` (of the loss,
+        where that is more than 1: float32 knows no smaller share), divided by the gradient's squared norm. 1 where the gradient
+        is that of the loss."""
+        gradient, width = self.gradient(number), width * max(1.0, abs(self.at(number)[0]))
         squared = sum(float(np.square(g, dtype=np.float64).sum()) for g in gradient.values())
         rate = width / squared
         ahead, behind = (
