@@ -437,9 +437,6 @@ class BigGAN(LatentGAN):
         others = f"{len(new) - kept} as the mean of {len(old)}" if kept < len(new) else "no other"
         return np.stack(rows).astype(array.dtype), f"{kept} classes by name, {others}"
 
-    def batch_signature(self):
-        return super().batch_signature() | {"label": tf.TensorSpec([None], tf.int64)}
-
     # ---- training: D's updates, then G against the updated D -----------------------------------------------------------
     def batches(self, data):
         """(pictures, labels) of each update of D: every d_steps-th row, so that replicas and micro-batches have their share."""
@@ -503,6 +500,9 @@ class BigGAN(LatentGAN):
         return self.log(**said, **judged)
 
     # ---- sampling --------------------------------------------------------------------------------------------------
+    def batch_signature(self):
+        return super().batch_signature() | {"label": tf.TensorSpec([None], tf.int64)}
+
     def images_of(self, latents, label):
         """float32 images (N, H, W, C) of latents (N, latent_dim) and labels (N,)."""
         return self.sampler([latents, label], training=False)
