@@ -353,10 +353,11 @@ def _settings(config: RunConfig, cls: type[BaseGAN]) -> list[Setting]:
 
 
 def _options(config: RunConfig) -> dict[str, Any]:
-    """Options by dotted key, lists as text."""
-    rows = flatten(config.model_dump(include={"model", "data", "train"}, exclude_none=True))
+    """Options by dotted key, lists and tables of the model as text."""
+    rows = [(f"model.{name}", value) for name, value in config.model.items()]
+    rows += flatten(config.model_dump(include={"data", "train"}, exclude_none=True))
     return {
-        key: str(list(value)) if isinstance(value, list | tuple) else str(value) if value == {} else value
+        key: str(list(value)) if isinstance(value, list | tuple) else str(value) if isinstance(value, dict) else value
         for key, value in rows
     }
 

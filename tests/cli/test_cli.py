@@ -243,6 +243,7 @@ def test_sample_grid(dcgan, tmp_path):
             "weights": result["weights"],
             "seed": "0",
             "ganzoo": __version__,
+            "licence": "LicenseRef-unknown",
         }
     sha256 = json.loads((run_dir / "model" / "manifest.json").read_text())["sha256"]
     assert result["weights"].endswith(f":{sha256[:8]}")
