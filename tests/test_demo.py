@@ -72,7 +72,7 @@ def test_the_overview_shows_every_model(done, demo):
     parts = [
         sheet[8 + demo.CAPTION : -8, left : left + demo.BLOCK] for left in (8, demo.BLOCK + 16, 2 * demo.BLOCK + 24)
     ]
-    assert [part.std() > 5 for part in parts] == [True, True, False]  # two models, and white
+    assert [bool((part < 250).any()) for part in parts] == [True, True, False]  # two models, and white
     pictures = np.stack([np.full((64, 64, 1), i, np.uint8) for i in range(20)])
     block = demo.tiled(pictures)
     assert block.shape == (256, 256, 3)
