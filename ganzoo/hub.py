@@ -152,7 +152,7 @@ def push(folder: Path, address: str, *, revision: str | None = None, private: bo
     """
     name, revision = repository(address, revision)
     hub = _library()
-    manifest = files.parse_json(files.read_text(folder / MANIFEST), shown(folder / MANIFEST))
+    manifest = files.read_json(folder / MANIFEST)
     weights, said = _named_weights(manifest, shown(folder))
     with open(folder / weights, "rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -235,7 +235,7 @@ def _url_reader(address: str, revision: str | None) -> Callable[[str, int], Path
 
     def read(file: str, limit: int) -> Path:
         target = folder / file
-        if file == _weights_in(folder) and target.is_file() and _has_its_hash(folder):
+        if file.endswith(".safetensors") and target.is_file() and _has_its_hash(target):
             return target
         with opened(f"{root}/{file}") as source:
             data = source.read(limit + 1)
@@ -247,15 +247,11 @@ def _url_reader(address: str, revision: str | None) -> Callable[[str, int], Path
     return read
 
 
-def _weights_in(folder: Path) -> str:
-    manifest = files.parse_json(files.read_text(folder / MANIFEST), MANIFEST) if (folder / MANIFEST).is_file() else {}
-    return str(manifest.get("weights", "")) if isinstance(manifest, dict) else ""
-
-
-def _has_its_hash(folder: Path) -> bool:
-    manifest = files.parse_json(files.read_text(folder / MANIFEST), MANIFEST)
-    with open(folder / manifest["weights"], "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest() == manifest.get("sha256")
+def _has_its_hash(weights: Path) -> bool:
+    """Whether a weights file in the cache is the one that the manifest beside it, just fetched, means."""
+    with open(weights, "rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    return found == files.read_json(weights.with_name(MANIFEST)).get("sha256")
 
 
 @contextlib.contextmanager

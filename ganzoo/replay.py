@@ -25,13 +25,9 @@ KEY = "replay"  # of the text chunk
 FORMAT = "ganzoo replay 1"
 SUFFIX = ".replay.json"
 OUTPUTS = ("out", "gif")  # arguments of the verbs that name a picture or a film to write
-SILENT = {
-    *OUTPUTS,
-    "mesh",
-    "curve",
-    "input",
-    "as_json",
-}  # what does not say how a picture looks; an input is told by name and hash
+# What does not say how a picture looks; an input is told by name and hash.
+SILENT = {*OUTPUTS, "mesh", "curve", "input", "as_json"}
+VERBS: list[str] = []  # those that are marked with `recorded`
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 
@@ -49,6 +45,7 @@ _running: contextvars.ContextVar[Recipe | None] = contextvars.ContextVar("runnin
 
 def recorded(verb: str) -> Callable[[Callable], Callable]:
     """Marks a verb of the command line ("sample", "explore walk"): its pictures can be made again."""
+    VERBS.append(verb)
 
     def mark(function: Callable) -> Callable:
         defaults = {name: p.default for name, p in inspect.signature(function).parameters.items()}

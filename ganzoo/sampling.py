@@ -168,10 +168,11 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     require_options(model, options)
     drawn, several, files = _drawn(model, n, seed, options), _several(options), []
     digits = max(4, len(str(len(drawn) - 1)))
+    own = [{several: one} for one in options[several]] if several else [{}]
+    texts = [png_text(model, seed, **options | row) for row in own]
     for i, picture in enumerate(drawn):
-        own = {several: options[several][i // n]} if several else {}
         files.append(folder / f"{i:0{digits}d}.png")
-        images.write_png(files[-1], picture, png_text(model, seed, **options | own) | {"sample": str(i)})
+        images.write_png(files[-1], picture, texts[i // n] | {"sample": str(i)})
     return Written(files)
 
 

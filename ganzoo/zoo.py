@@ -228,7 +228,7 @@ def arguments_of(source, folder: Path | None, config: RunConfig) -> dict | None:
     does not say them."""
     if source == "default":
         kept = presets.run_config(folder / "config.toml" if folder is not None else config.full_name)
-    elif (home := model_folder(Path(source).expanduser().absolute())) if Path(source).expanduser().is_dir() else None:
+    elif Path(source).expanduser().is_dir() and (home := model_folder(Path(source).expanduser().absolute())):
         kept = presets.run_config(home / "config.toml")
     else:
         return None
@@ -266,7 +266,7 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
     path = directory / "weights.safetensors"
     passport = model.passport or Passport()
     if int(model.step.numpy()):
-        passport = licences.together(passport, Passport()) if model.passport else passport
+        passport = licences.together(passport, Passport())
     settings = presets.config_toml(config).encode()
     facts = {"model": model.full_name, "ganzoo": __version__, "settings": hashlib.sha256(settings).hexdigest()}
     arrays, metadata = weights.to_arrays(model.state()), {"model": facts["model"]}

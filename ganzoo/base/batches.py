@@ -46,6 +46,22 @@ class Batches(Declared):
             raise GanzooError(f"{self.paper} trains on batches with {names}; received {len(values)} tensor(s).")
         return [self._checked(name, value) for name, value in zip(names, values, strict=True)]
 
+    def shares(self, *columns: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
+        """What each of several updates of D in a step takes of the columns of a batch: as many shares as the argument named by
+        `batch_unit` says, every n-th row each, so that replicas and micro-batches, which hold rows that follow each other,
+        have their part of every update.
+
+        Raises:
+            GanzooError: rows that cannot be divided so.
+        """
+        count, rows = getattr(self, self.batch_unit), columns[0].shape[0]
+        if rows is not None and rows % count:
+            raise GanzooError(
+                f"A batch of {self.paper} is divided among {self.batch_unit} = {count} updates of D, so its rows (on each "
+                f"replica, in each micro-batch) are a multiple of that; received {rows}. Set train.batch_size."
+            )
+        return [tuple(column[turn::count] for column in columns) for turn in range(count)]
+
     def _checked(self, name: str, value) -> tf.Tensor:
         """A tensor of a batch, which has the shape that `batch_signature` says, and rows."""
         value, shape = tf.convert_to_tensor(value), self.batch_signature()[name].shape

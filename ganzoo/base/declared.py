@@ -56,6 +56,7 @@ class Declared:
         attributes: that `generate` takes by name, each with its values, ("no", "yes") of a boolean; `images_of` takes their
             columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
+        truncates_noise: whether `generate(truncation=, resample=)` cuts z, with the methods named below.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
         fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
         hole: of such a model the side of the square that it fills at once.
@@ -90,6 +91,7 @@ class Declared:
     class_names: tuple[str, ...] = ()
     attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
+    truncates_noise: bool = False
     reads_pictures: bool = False
     fills: bool = False
     hole: int
@@ -205,6 +207,7 @@ class Declared:
         """float32 images (N, H, W, C) in [-1, 1] of z and weights of the classes (N, classes), 1 for a class alone."""
         raise NotImplementedError
 
+    # ---- of papers that truncate their noise ---------------------------------------------------------------------
     def truncated_latents(self, seeds: tf.Tensor, truncation: float, resample: bool = False) -> tf.Tensor:
         """float32 (N, latent_dim): rows of truncated z for int32 seeds (N, 2)."""
         raise NotImplementedError

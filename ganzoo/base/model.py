@@ -40,15 +40,11 @@ class BaseGAN(Steps, Batches, keras.Model):
             raise GanzooError(f"ema_decay must be in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
-        self.passport = (
-            None  # licence and attribution of the weights (`presets.licences.Passport`), set by `ganzoo.load`
-        )
+        self.passport = None  # licence and attribution of the weights (`presets.licences`), set by `ganzoo.load`
         self.preset = None  # its name, of the zoo or of the user's own
         self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
         self.segment: Segment | None = None  # the part of a run that trains now, set by `start_segment`
-        self.part: Part | None = (
-            None  # the micro-batch that a train_step sees now, set by `ganzoo.training.accumulation`
-        )
+        self.part: Part | None = None  # the micro-batch that a train_step sees now (`ganzoo.training.accumulation`)
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
         self.trackers = {key: keras.metrics.Mean(name=key) for key in self.logs}
         object.__setattr__(self, "_kept", {})  # past Keras' tracking: views share variables that are tracked already

@@ -140,7 +140,7 @@ def _card_at(address: str, as_json: bool) -> None:
     from ganzoo import files, hub
 
     folder = hub.fetch(address, weights=False)
-    manifest = files.parse_json(files.read_text(folder / hub.MANIFEST), address)
+    manifest = files.read_json(folder / hub.MANIFEST, name=address)
     text = hub.card(presets.run_config(folder / hub.CONFIG), manifest, address)
     report({"address": address, "manifest": manifest, "card": text}, text.rstrip(), as_json=as_json)
 

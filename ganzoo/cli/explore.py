@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.explore_job import FRAME, SHEET, Job, numbers, options, whole_numbers
+from ganzoo.cli.explore_job import FRAME, SHEET, Job, asked_for, numbers, options, whole_numbers
 from ganzoo.cli.output import writable_file
 from ganzoo.cli.sample import Json, Name
 from ganzoo.errors import GanzooError
@@ -83,7 +83,7 @@ def interpolate(
         _between_sentences(job, [*text, *text[:1]] if loop else text, steps, loop)
         job.report(as_json)
         return
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
+    style = job.style(psi, cutoff, label, attributes)
     table = paths.interpolate(job.model, points, steps=steps, loop=loop, space=space, **style)
     job.note(points=points, steps=steps, loop=loop, space=space, **style)
     table = job.enlarge(table, FRAME if job.animated else SHEET)
@@ -122,7 +122,7 @@ def arithmetic(
     job.load()
     from ganzoo.explore import paths
 
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
+    style = job.style(psi, cutoff, label, attributes)
     table = paths.arithmetic(job.model, points, space=space, **style)
     job.note(points=points, space=space, **style)
     rows = [f"{a.name} - {b.name} + {c.name}" for a, b, c in zip(*[iter(points)] * 3, strict=True)]
@@ -182,12 +182,14 @@ def truncate(
     truncations = numbers("--truncation", truncation or "1,0.8,0.6,0.4,0.2")
     if curve is not None and curve.suffix.lower() != ".html":
         raise GanzooError(f'The curve is an .html file; received "{curve}".')
+    if curve is not None:
+        writable_file(curve)
     if job.animated:
         psis, truncations = ([v[0] + (v[-1] - v[0]) * i / 40 for i in range(41)] for v in (psis, truncations))
     job.load()
     from ganzoo.explore import paths
 
-    if job.model.classes and not job.model.has_styles:
+    if job.model.truncates_noise:
         if psi is not None or cutoff is not None:
             raise GanzooError(
                 f"{job.model.full_name} truncates its noise: give --truncation instead of --psi and --cutoff."
@@ -198,7 +200,7 @@ def truncate(
         job.write_sweep(table, rows=[point.name for point in points], columns=[f"{value:g}" for value in truncations])
         measured = {}
         if curve is not None:
-            measured["curve"] = _write_curve(job, writable_file(curve), truncations, n, resample)
+            measured["curve"] = _write_curve(job, curve, truncations, n, resample)
         job.report(as_json, **measured)
         return
     if truncation is not None or curve is not None or resample:
@@ -218,8 +220,8 @@ def _write_curve(job: Job, path: Path, truncations: list[float], n: int, resampl
     from ganzoo.evaluation import truncation
     from ganzoo.report import pages
 
-    found = truncation.curve(job.model, truncations, n=n, seed=job.seed, resample=resample)
-    judge = truncation.default_extractor(job.model)
+    reader = truncation.default_extractor(job.model)
+    found = truncation.curve(job.model, truncations, n=n, seed=job.seed, extractor=reader, resample=resample)
     rising = sorted(found, key=lambda row: row["truncation"])
     cut = [row["truncation"] for row in rising]
     charts = [
@@ -233,7 +235,7 @@ def _write_curve(job: Job, path: Path, truncations: list[float], n: int, resampl
     page = pages.page(
         f"Truncation of {job.model.full_name}",
         pages.paragraph(
-            f"{n:,} samples at each truncation, by {judge}, against the test split; weights {job.model.weights_source}, seed "
+            f"{n:,} samples at each truncation, by {reader}, against the test split; weights {job.model.weights_source}, seed "
             f"{job.seed}. Less truncated noise has more variety (FID falls), more truncated noise clearer pictures (the score "
             "rises): Brock et al. 2018, figure 16."
         ),
@@ -271,7 +273,7 @@ def mix(
     from ganzoo.explore import paths
     from ganzoo.media import animation
 
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label))
+    style = job.style(psi, cutoff, label)
     count = paths.styles_of(job.model, "style layers", **style).layers
     if job.animated:
         job.note(rows=a, columns=b, **style)
@@ -330,7 +332,7 @@ def walk(
         _along(job, points, attribute, steps, asked_for(attributes))
         job.report(as_json)
         return
-    style = options(truncation_psi=psi, cutoff=cutoff, label=job.labels(label), attributes=asked_for(attributes))
+    style = job.style(psi, cutoff, label, attributes)
     table = paths.walk(job.model, points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     job.note(points=points, directions=chosen, reach=reach, steps=steps, layers=layers, **style)
     amounts = [f"{-reach + 2 * reach * i / (steps - 1):+.1f}" for i in range(steps)]
@@ -373,13 +375,6 @@ def _along(job: Job, points, attribute: str, steps: int, attributes: dict | None
     table = asked.along(job.model, points, attribute=attribute, steps=steps, **style)
     job.note(points=points, attribute=attribute, steps=steps, **style)
     job.write_sweep(table, rows=[f"{point.name}, {attribute}" for point in points], columns=[""] * steps)
-
-
-def asked_for(text: str | None) -> dict | None:
-    """What --attributes asks for."""
-    from ganzoo.sampling import attributes_of
-
-    return None if text is None else attributes_of(text)
 
 
 @app.command("project")

@@ -56,6 +56,10 @@ class Job:
         found = read_labels(self.model, [given] if isinstance(given, str) else given)
         return found if len(found) > 1 else found[0]
 
+    def style(self, psi: float | None, cutoff: int | None, label, attributes: str | None = None) -> dict[str, Any]:
+        """What of these options of a command was given, as arguments of `ganzoo.explore`."""
+        return options(truncation_psi=psi, cutoff=cutoff, label=self.labels(label), attributes=asked_for(attributes))
+
     def note(self, **facts: Any) -> None:
         """What else the result says of its making; options that were not used are None and left out."""
         given = {key: value for key, value in facts.items() if value is not None}
@@ -108,6 +112,13 @@ class Job:
             far = more["distances"]
             text += f": mean difference {far['result_l1']:.1%} (nearest sample {far['start_l1']:.1%}); {files[1]}"
         report(value | {"explore": self.verb} | self.facts | more | {"files": files}, text, as_json=as_json)
+
+
+def asked_for(text: str | None) -> dict | None:
+    """What --attributes asks for."""
+    from ganzoo.sampling import attributes_of
+
+    return None if text is None else attributes_of(text)
 
 
 def options(**options: Any) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from ganzoo import files
 from ganzoo.cli.output import report, writable_file
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.presets.records import Record, validate
-from ganzoo.replay import FORMAT, KEY, SILENT, sidecar
+from ganzoo.replay import FORMAT, KEY, SILENT, VERBS, sidecar
 
-VERBS = ("sample", *(f"explore {verb}" for verb in ("interpolate", "arithmetic", "truncate", "mix", "walk", "project")))
 Word = str | int | float | bool
 
 
@@ -63,7 +62,7 @@ class Origin:
     def __init__(self, path: Path):
         beside, self.role, self.sha256 = sidecar(path), "out", None
         if beside.is_file():
-            value = files.parse_json(files.read_text(beside), files.shown(beside))
+            value = files.read_json(beside)
             found = validate(Sidecar, value if isinstance(value, dict) else {}, files.shown(beside))
             self.role, self.sha256, self.text = found.role, found.sha256, found.text
         else:
@@ -149,13 +148,8 @@ def _make(origin: Origin, folder: Path, suffix: str, model: str | None, source: 
         outputs = {"out": folder / "grid.png", "gif": target}
     given = {"name": model, "input": source}
     words = _words(origin.recipe.verb, arguments | {k: v for k, v in given.items() if v is not None} | outputs)
-    from ganzoo.cli.app import app
-
-    command = typer.main.get_command(app)
-    for name in origin.recipe.verb.split():
-        command = command.commands[name]  # type: ignore[attr-defined]
     with contextlib.redirect_stdout(io.StringIO()):
-        command.main(words, standalone_mode=False, prog_name="ganzoo replay")
+        _command(origin.recipe.verb).main(words, standalone_mode=False, prog_name="ganzoo replay")
     if separate:
         number = origin.text.get("sample", "")
         found = sorted((folder / "many").iterdir())
@@ -165,14 +159,19 @@ def _make(origin: Origin, folder: Path, suffix: str, model: str | None, source: 
     return target
 
 
-def _words(verb: str, arguments: dict[str, Any]) -> list[str]:
-    """The command line of a verb with these arguments, each as the verb's own parser takes it."""
+def _command(verb: str):
+    """The command of a verb such as "explore walk"."""
     from ganzoo.cli.app import app
 
     command = typer.main.get_command(app)
     for name in verb.split():
         command = command.commands[name]  # type: ignore[attr-defined]
-    options = {param.name: param for param in command.params}
+    return command
+
+
+def _words(verb: str, arguments: dict[str, Any]) -> list[str]:
+    """The command line of a verb with these arguments, each as the verb's own parser takes it."""
+    options = {param.name: param for param in _command(verb).params}
     words, last = [], []
     for key, value in arguments.items():
         if key not in options:

@@ -14,17 +14,17 @@ names and values in a fixed order: as they come in a file, values by name. `data
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
 import numpy as np
 
 from ganzoo.data.captions import metadata_of, rows_of_metadata
-from ganzoo.data.images import image_key, image_layout
+from ganzoo.data.images import IMAGES
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Finder, Tree, shown
-from ganzoo.data.task_shapes import TaskShape, pipeline
+from ganzoo.data.task_shapes import pipeline
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import decode_text, lines, parse_json
 
@@ -243,17 +243,12 @@ def _clean(text: str) -> str:
 
 
 ATTRIBUTES = pipeline(
-    TaskShape(
+    replace(
+        IMAGES,
         name="attributes",
-        columns=("image",),
         what="pictures with attributes",
         layouts="pictures with a .txt of tags of the same name beside each, or metadata.jsonl or metadata.csv with file_name and "
         "a column for each attribute",
-        channels=lambda config: (config.channels,),
-        layout=image_layout,
-        parts=lambda pictures, files, fit: pictures,
-        arrange=lambda parts, config: parts,
-        tfds_keys=image_key,
         attribute=describe,
     )
 )

@@ -18,16 +18,16 @@ import random
 import re
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from ganzoo.data.images import image_key, image_layout
+from ganzoo.data.images import IMAGES
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Finder, Tree, shown
-from ganzoo.data.task_shapes import TaskShape, pipeline
+from ganzoo.data.task_shapes import pipeline
 from ganzoo.errors import GanzooError
 from ganzoo.files import decode_text, lines, parse_json
 from ganzoo.media.images import SUFFIXES
@@ -325,16 +325,11 @@ class Texts:
 
 
 CAPTIONS = pipeline(
-    TaskShape(
+    replace(
+        IMAGES,
         name="captions",
-        columns=("image",),
         what="pictures with sentences",
         layouts="pictures with a .txt of the same name beside each, or metadata.jsonl or metadata.csv with file_name and text",
-        channels=lambda config: (config.channels,),
-        layout=image_layout,
-        parts=lambda pictures, files, fit: pictures,
-        arrange=lambda parts, config: parts,
-        tfds_keys=image_key,
         describe=describe,
     )
 )

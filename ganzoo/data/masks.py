@@ -6,12 +6,13 @@ there are pictures alone, and `drawn` draws one random shape for each batch.
 """
 
 import re
+from dataclasses import replace
 
 import tensorflow as tf
 
-from ganzoo.data.images import image_key, image_layout
+from ganzoo.data.images import IMAGES, image_layout
 from ganzoo.data.sources.layouts import Item, Layout, place, stem
-from ganzoo.data.task_shapes import Parts, TaskShape, pipeline
+from ganzoo.data.task_shapes import Parts, pipeline
 from ganzoo.media.images import ImageError, to_channels
 
 SUFFIX = re.compile(r"[-_ ]masks?$", re.IGNORECASE)
@@ -84,15 +85,11 @@ def mask_parts(pictures: Parts, files: tuple[str, ...], fit: str) -> Parts:
 
 
 MASKS = pipeline(
-    TaskShape(
+    replace(
+        IMAGES,
         name="masks",
-        columns=("image",),
-        what="pictures",
         layouts="pictures alone, folders images/ and masks/ with equal file names, or files named name and name_mask",
-        channels=lambda config: (config.channels,),
         layout=mask_layout,
         parts=mask_parts,
-        arrange=lambda parts, config: parts,
-        tfds_keys=image_key,
     )
 )

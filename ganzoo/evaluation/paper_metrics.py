@@ -146,12 +146,16 @@ def as_asked(column: str) -> Callable:
         asked = truth[
             np.arange(len(found)) % len(truth)
         ]  # sample i shows sentence i, or what picture i has, from the first again after the last
-        chance = sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
         what = "sentences" if subject.model.task == "text" else "requests"
-        note = f"chance, with the {what} exchanged, {chance:.4f}; real pictures {real:.4f}, the reader's own accuracy"
+        note = f"chance, with the {what} exchanged, {_chance(asked, found):.4f}; real pictures {real:.4f}, the reader's own accuracy"
         return name, len(found), Score(float(np.mean(found == asked)), note=note)
 
     return run
+
+
+def _chance(asked: np.ndarray, found: np.ndarray) -> float:
+    """Share of samples that would be read as asked if each were asked for what another one is."""
+    return sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
 
 
 def class_as_asked(subject: Subject, which: str, name: str, n: int | None) -> Measured:
@@ -163,10 +167,9 @@ def class_as_asked(subject: Subject, which: str, name: str, n: int | None) -> Me
         return name, len(real), Score(float(real.mean()))
     found = subject.sets.logits(which, extractor).argmax(1)[:n]
     asked = _asked_classes(subject)[: len(found)]
-    chance = sum(float(np.mean(asked == value) * np.mean(found == value)) for value in np.unique(asked))
     worst = min(np.unique(asked), key=lambda value: np.mean(found[asked == value] == value))
     note = (
-        f"chance, with the labels exchanged, {chance:.4f}; real pictures {real.mean():.4f}, the reader's own accuracy; least of "
+        f"chance, with the labels exchanged, {_chance(asked, found):.4f}; real pictures {real.mean():.4f}, the reader's own accuracy; least of "
         f"{subject.model.class_names[worst]}, {np.mean(found[asked == worst] == worst):.4f} (real "
         f"{real[subject.test.labels == worst].mean():.4f})"
     )

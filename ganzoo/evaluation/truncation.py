@@ -8,10 +8,8 @@ from ganzoo import metrics
 from ganzoo.base import BaseGAN, rows
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation.pictures import drawn_labels
+from ganzoo.evaluation.pictures import CHUNK, drawn_labels
 from ganzoo.evaluation.sets import Subject
-
-CHUNK = 250  # samples that are held at once
 
 
 def default_extractor(model: BaseGAN) -> str:

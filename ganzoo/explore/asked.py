@@ -74,11 +74,6 @@ class Asked(Noise):
     def images_of(self, latents):
         return self.model.images_of(*self._split(latents))
 
-    def weights(self, group=None):
-        """float32 (latent_dim, units): the rows of z in the kernel of the generator's first layer."""
-        kernel = next(np.asarray(layer.kernel) for layer in self.model.sampler.layers if hasattr(layer, "kernel"))
-        return kernel[: self.model.latent_dim].reshape(self.model.latent_dim, -1)
-
 
 def asked_space(model, attributes: Mapping | None = None) -> Asked:
     """The space of a model with attributes. Raises GanzooError for others."""

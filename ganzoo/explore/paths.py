@@ -105,7 +105,7 @@ def truncate_noise(
     Raises:
         GanzooError: a model without truncated noise, a projection, or a truncation or class that the model does not have.
     """
-    if model.task != "latent" or model.has_styles or not model.classes:
+    if not model.truncates_noise:
         raise GanzooError(f"{model.full_name} does not truncate its noise; biggan does, and stylegan-lite its styles.")
     found = points(wanted)
     if any(point.file for point in found):

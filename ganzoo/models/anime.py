@@ -466,6 +466,10 @@ class Anime(LatentGAN):
         show = self.cached("generate", lambda: tf.function(lambda z, c: pixels.to_uint8(self.images_of(z, c))))
         return rows.in_chunks(show, latents, columns)
 
+    def latent_weights(self):
+        """float32 (latent_dim, units): the rows of z in the kernel of G's first layer, before those of the attributes."""
+        return np.asarray(self.sampler.get_layer("project").kernel)[: self.latent_dim]
+
     def finalize(self):
         """Standing statistics of the batch norms over random z and rows of the training set."""
         count, size = self.standing

@@ -352,6 +352,7 @@ class BigGAN(LatentGAN):
 
     logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     batch_unit = "d_steps"
+    truncates_noise = True
     own_metrics = {"asked-class": "class as asked", "fid-in-class": "FID in class"}  # noqa: RUF012  (as in the base)
     checks = Checks(
         small={"model.ngf": 2, "model.ndf": 2, "model.latent_dim": 8, "model.standing_batches": 2, "data.split": "test"}
@@ -438,16 +439,6 @@ class BigGAN(LatentGAN):
         return np.stack(rows).astype(array.dtype), f"{kept} classes by name, {others}"
 
     # ---- training: D's updates, then G against the updated D -----------------------------------------------------------
-    def batches(self, data):
-        """(pictures, labels) of each update of D: every d_steps-th row, so that replicas and micro-batches have their share."""
-        real, wanted = self.unpack(data)
-        if real.shape[0] is not None and real.shape[0] % self.d_steps:
-            raise GanzooError(
-                f"A batch of biggan is divided among d_steps = {self.d_steps} updates of D, so its rows (on each replica, in each "
-                f"micro-batch) are a multiple of that; received {real.shape[0]}. Set train.batch_size."
-            )
-        return [(real[turn :: self.d_steps], wanted[turn :: self.d_steps]) for turn in range(self.d_steps)]
-
     def drawn(self, rows, stream):
         """z and labels of the named noise stream, each class as likely as the others."""
         z = self.noise(self.draw, f"latents {stream}", rows, [self.latent_dim])
@@ -491,10 +482,10 @@ class BigGAN(LatentGAN):
         return [tf.transpose(matrix) if name in tables else matrix for name, matrix in flat]
 
     def train_step(self, data):
-        batches = self.batches(data)
-        for turn, (real, label) in enumerate(batches):
+        shares = self.shares(*self.unpack(data))  # pictures and labels of each update of D
+        for turn, (real, label) in enumerate(shares):
             judged = self.discriminator_step(real, label, turn)  # the last one is logged
-        said = self.generator_step(tf.shape(batches[0][0])[0])
+        said = self.generator_step(tf.shape(shares[0][0])[0])
         # A copy until ema_start, as in the code.
         self.update_ema(tf.where(self.step.value < self.ema_start, 0.0, self.ema_decay))
         return self.log(**said, **judged)

@@ -127,20 +127,6 @@ class WGANGP(LatentGAN):
     def updates(self):
         return {"d_optimizer": self.n_critic, "g_optimizer": 1}
 
-    def batches(self, data):
-        """The real pictures of each update of D: n_critic tensors of m rows.
-
-        Every n_critic-th row each, so that replicas and micro-batches, which hold rows that follow each other, have their
-        share of every update.
-        """
-        (real,) = self.unpack(data)
-        if real.shape[0] is not None and real.shape[0] % self.n_critic:
-            raise GanzooError(
-                f"A batch of wgan-gp is divided among n_critic = {self.n_critic} updates of D, so its rows (on each replica, in "
-                f"each micro-batch) are a multiple of that; received {real.shape[0]}. Set train.batch_size."
-            )
-        return [real[update :: self.n_critic] for update in range(self.n_critic)]
-
     def fakes(self, rows, stream):
         """G on fresh z of the named noise stream."""
         return self.generator(self.noise(self.draw, stream, rows, [self.latent_dim]), training=True)
@@ -164,9 +150,9 @@ class WGANGP(LatentGAN):
         return loss
 
     def train_step(self, data):
-        batches = self.batches(data)
-        for update, real in enumerate(batches):
+        shares = self.shares(*self.unpack(data))  # the real pictures of each update of D
+        for update, (real,) in enumerate(shares):
             critic = self.discriminator_step(real, update)  # the last one is logged, as in the official script
-        g_loss = self.generator_step(tf.shape(batches[0])[0])
+        g_loss = self.generator_step(tf.shape(shares[0][0])[0])
         self.update_ema()
         return self.log(g_loss=g_loss, **critic)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.files import parse_json, read_text, shown
+from ganzoo.files import read_json, read_text, shown
 
 UNKNOWN = "LicenseRef-unknown"
 CODE = "Apache-2.0"  # of ganzoo itself
@@ -212,7 +212,7 @@ def of_model_folder(folder: Path) -> Passport:
     """
     for place in ("manifest.json", "model/manifest.json", "1/assets.extra/manifest.json", "assets.extra/manifest.json"):
         if (folder / place).is_file():
-            return of_manifest(parse_json(read_text(folder / place), shown(folder / place)))
+            return of_manifest(read_json(folder / place))
     raise GanzooError(f"{shown(folder)} holds no model: there is no manifest.json in it.")
 
 

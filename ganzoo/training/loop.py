@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from ganzoo.training.settle import Run
 
 
-JUDGES = (
-    50  # of fewer items held back a tenth of the data says little: samples are then judged by the training pictures
-)
+# Of fewer items held back a tenth of the data says little: samples are then judged by the training pictures.
+JUDGES = 50
 PARTS = 11  # of a run, with a sample grid and a row of the log between two of them
 
 

@@ -27,10 +27,11 @@ def held_back(names: Sequence[str], share: float, groups: Sequence[str | None] |
         return []
     groups = groups or [None] * len(names)
     order = sorted(range(len(names)), key=lambda i: (_digest(names[i]), names[i]))
-    quota = {group: int(share * size) for group, size in Counter(groups).items()}
+    sizes = Counter(groups)
+    quota = {group: int(share * size) for group, size in sizes.items()}
     chosen: set[int] = set()
     for more in (0, 1):  # the second time one more of a class, if there are two left
-        taken, sizes = Counter(groups[i] for i in chosen), Counter(groups)
+        taken = Counter(groups[i] for i in chosen)
         for place in order:
             group = groups[place]
             free = taken[group] < quota[group] + more and sizes[group] > quota[group] + more
