@@ -36,9 +36,9 @@ VARIANTS = {
     "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "biggan": [
-        # the CIFAR recipe, without names
+        # the CIFAR recipe
         {"shared_dim": 0, "hierarchical": False, "attention": 0, "taper": True, "init": "normal", "d_steps": 2}
-        | {"class_names": (), "ortho_weight": 0.0},
+        | {"class_names": ("Ankle boot", "T-shirt/top", "Bag"), "ortho_weight": 0.0},
         {"deep": True, "image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "ortho_weight": 0.0},
         {"spectral_g": False},
     ],
