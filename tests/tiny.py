@@ -103,6 +103,7 @@ SECOND = {
     "anime": {"narrowing": ({"narrowing": 2}, 1), "deep_kernel": ({"deep_kernel": 3}, 4)},
     "biggan": {
         "attention": ({}, 8),  # D has no map of 32
+        "classes": ({"class_names": ()}, 6),
         "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
         # z is divided among 4 places, and among 5; D's map of 16 has 2 * ndf channels, and attention wants 8
         "image_size": ({"latent_dim": 20, "ndf": 4}, 64),
