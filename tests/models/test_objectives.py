@@ -210,12 +210,11 @@ def test_a_second_minimize_of_an_update_is_refused_in_micro_batches(name, monkey
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_weights_train_but_statistics_and_averages(name):
-    model = tiny.build(name)
-    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, '^$')})$"
-    kept = {
-        key for key, v in model.state().items() if not (v.trainable or key.startswith("ema_") or re.search(fixed, key))
-    }
-    assert not kept, f"frozen: {sorted(kept)}. What is no weight at all is named in tiny.FIXED"
+    fixed = rf"/moving_(mean|variance)$|^ema_|({tiny.FIXED.get(name, '^$')})$"
+    for more in ({}, *tiny.VARIANTS.get(name, [])):
+        state = tiny.build(name, **more).state()
+        kept = {key for key, variable in state.items() if not (variable.trainable or re.search(fixed, key))}
+        assert not kept, f"frozen with {more}: {sorted(kept)}. What is no weight at all is named in tiny.FIXED"
 
 
 # ---- ranges ----------------------------------------------------------------------------------------------------------
