@@ -19,7 +19,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
-from ganzoo.training import divergence, held_out, loop, monitors
+from ganzoo.training import divergence, held_out, loop, monitors, trackers
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle
@@ -36,6 +36,7 @@ def train(
     strategy: str = "auto",
     accept_changes: bool = False,
     recipe: str = "none",
+    tracker: str | None = None,
     overrides: dict[str, Any] | None = None,
     **more: Any,
 ) -> RunResult:
@@ -54,6 +55,8 @@ def train(
         accept_changes: go on under other settings or on other data; the state must fit the model. `changes.jsonl` in `out`
             says which.
         recipe: "auto" chooses settings by the number of training images (`ganzoo.training.finetune_recipe`), but for those given here.
+        tracker: "mlflow" or "wandb": the numbers, settings and sample grids also go there (`ganzoo.training.trackers`). TensorBoard
+            needs no word.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
@@ -65,13 +68,15 @@ def train(
         OSError: the disk is full; the message names the file, and the last checkpoint is whole.
     """
     options = (overrides or {}) | more
+    trackers.check(tracker)
     with contextlib.ExitStack() as stack:
         run_dir, copier = stack.enter_context(mirror.opened(out))
         asked, model_folder = _named(config)
         scope = strategies.choose(strategy)
         chief = workers.is_chief(scope)
         resume = bool(workers.from_chief(scope, b"resume" if resume else b""))
-        settled, changed = None, ""
+        settled: Settled | None = None
+        changed = ""
         if chief:
             folder.check(run_dir, resume)
             before = begun_with(run_dir) if resume else None
@@ -84,8 +89,8 @@ def train(
                 changed = _changed(run_dir, before, settled, accept_changes)
                 _remark_on(run_dir, before)
         changed = workers.from_chief(scope, changed.encode()).decode()
-        told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
-        if not chief:
+        told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if settled else b"")
+        if settled is None:
             theirs = presets.from_toml(told.decode(), "the options of the chief")
             settled = Settled(theirs, data.open_source(theirs.data))
         model, segments = _built(settled, scope)
@@ -104,14 +109,21 @@ def train(
         )
         start = _begin(run)
         place = folder.Place(run_dir) if chief else None
+        tracked = stack.enter_context(trackers.opened(tracker if chief else None, run_dir, run.config))
         while True:
             try:
-                shown = {"progress": progress and chief, "copier": copier if chief else None, "place": place}
-                result = loop.fit(run, start, **shown)
+                result = loop.fit(
+                    run,
+                    start,
+                    progress=progress and chief,
+                    copier=copier if chief else None,
+                    place=place,
+                    tracker=tracked,
+                )
                 break
             except NotFinite as failure:
                 start = divergence.roll_back(run.model, run_dir, failure)
-        if chief:
+        if place:
             place.check()
             _finish(run, result)
         if copier and chief:
@@ -144,7 +156,7 @@ def finetune(
 def require_weights(name: str | Path) -> None:
     """Refuses to fine-tune a preset without published weights, before a run folder is made."""
     if zoo.model_folder(name) is None:
-        paper, preset = presets.resolve(name)
+        paper, preset = presets.resolve(str(name))
         if presets.read(paper).presets[preset].weights is None:
             full = f"{paper}/{preset}"
             raise GanzooError(
@@ -304,7 +316,7 @@ def _begin(run: Run) -> int:
             "transfer": moved and moved.facts(),
             "jit": jit and dataclasses.asdict(jit),
             "recipe": list(map(str, run.reasons)),
-            "inherited": dataclasses.asdict(model.passport) if moved else None,
+            "inherited": dataclasses.asdict(model.passport) if moved and model.passport else None,
         }
         if first and any(began.values()):
             files.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
@@ -395,6 +407,7 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
             '"masks". Masks that do not lie beside the pictures are drawn.'
         )
     if "embedding" in signature:
-        wanted, found = signature["embedding"].shape[-1], source.texts.embeddings.shape[-1]
+        given = None if source.texts is None else source.texts.embeddings
+        wanted, found = signature["embedding"].shape[-1], 0 if given is None else given.shape[-1]
         if wanted != found:
             raise GanzooError(f"The data bring embeddings of {found} numbers, and model.text_dim is {wanted}.")
