@@ -89,6 +89,8 @@ def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: boo
         return "\n".join(lines)
     weights = preset.weights
     lines.append(f"- Weights: `{weights.file}`, {weights.bytes / 1e6:.1f} MB, sha256 `{weights.sha256}`")
+    if weights.hub:
+        lines.append(f"- Not in the package: `ganzoo fetch {paper}/{name}` brings them from {weights.hub}")
     lines.append(f"- Licence of the weights: {weights.licence}")
     if weights.attribution:
         lines.append(f"- Attribution: {weights.attribution}")

@@ -251,13 +251,15 @@ class TrainConfig(Record):
 
 
 class Weights(Record):
-    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression."""
+    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression. hub: where the file
+    is, "hf://user/name@revision", if it is too large for the package; it is fetched only when somebody asks for that."""
 
     file: str
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
     bytes: pydantic.PositiveInt
     licence: str
     attribution: str = ""
+    hub: str = pydantic.Field("", pattern=r"^(hf://[\w.-]+/[\w.-]+(@[\w.-]+)?)?$")
 
 
 class EvalConfig(Record):
