@@ -83,7 +83,7 @@ def steps_of(policy: str) -> list:
     Raises:
         GanzooError: an unknown name.
     """
-    steps = []
+    steps: list[tuple[Callable, int]] = []
     for name in filter(None, (part.strip() for part in policy.split(","))):
         if name not in POLICIES:
             raise GanzooError(

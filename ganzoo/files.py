@@ -79,7 +79,7 @@ def names_below(folder: str | os.PathLike) -> list[str]:
         GanzooError: more files, or more folders reached again by links, than anybody's data have.
     """
     names, seen, repeats = [], set(), 0
-    todo = [("", frozenset())]
+    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while todo:
         base, around = todo.pop()
         inner, found, here = _listed(Path(folder) / base)
@@ -104,7 +104,8 @@ def is_hidden(name: str) -> bool:
 
 def _listed(folder: Path) -> tuple[list[str], list[str], tuple[int, int] | None]:
     """(names of its folders, names of its files, what tells it from other folders), or nothing of one that is closed."""
-    inner, found = [], []
+    inner: list[str] = []
+    found: list[str] = []
     try:
         about = os.stat(folder)
         with os.scandir(folder) as entries:

@@ -126,6 +126,11 @@ def _says_all(path: Any, source: Any) -> bool:
 
 
 def _write_sidecar(path: Path, role: str, recipe: Recipe) -> None:
-    value = {"format": FORMAT, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "role": role}
-    value["text"] = recipe.text
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "role": role,
+    }
+    value |= {"text": recipe.text}
     files.write_bytes(sidecar(path), (json.dumps(value, indent=1) + "\n").encode())

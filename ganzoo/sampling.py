@@ -12,6 +12,7 @@ import json
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     return Written(files)
 
 
-def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndarray:
+def shapes_of(model: Any, n: int, seed: int, inputs: Sequence[Path] = ()) -> np.ndarray:
     """Shapes for a mesh or a turntable: `n` samples, or those of input pictures.
 
     Raises:
@@ -320,7 +321,7 @@ def translate(
     """
     if model.reads_pictures:
         return model.pictures(model.generate(images=picture[None]))[0]
-    way = {} if direction is None else {"direction": direction}
+    way: dict[str, Any] = {} if direction is None else {"direction": direction}
     way |= {} if hole is None else {"mask": hole[None]}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
 

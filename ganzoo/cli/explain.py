@@ -2,8 +2,9 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +43,8 @@ def explain(
     from ganzoo.report import explained
 
     found = [explaining.explain(one) for one in names]
+    value: Any
+    page: Callable[[Any], str]
     if diff is not None:
         value = explaining.difference(*found)
         text, page = explained.difference_markdown(value), explained.difference_html

@@ -40,7 +40,7 @@ def export(
 
     formats = [part.strip() for part in to.split(",") if part.strip()]
     path = exporting.export(name, out, formats=formats, allow_random=allow_random)
-    about, certificate = manifest.read(path), files.read_json(out / exporting.PARITY)
+    about, certificate = manifest.read(path) or {}, files.read_json(out / exporting.PARITY)
     value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
     if "savedmodel" not in formats:
         del value["savedmodel"]

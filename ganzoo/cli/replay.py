@@ -89,7 +89,7 @@ def png_text(path: Path) -> dict[str, str]:
 
     try:
         with Image.open(io.BytesIO(files.read_bytes(path)), formats=("PNG",)) as picture:
-            return {key: value for key, value in picture.info.items() if isinstance(value, str)}
+            return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
     except (OSError, ValueError, SyntaxError):
         return {}
 

@@ -171,7 +171,7 @@ def _from_tags(tree: Tree, layout: Layout, finder: Finder) -> dict[str, dict[str
     for item in layout.items:
         file = finder.find("", f"{stem(item.files[0])}.txt")
         if file:
-            said = {}
+            said: dict[str, str] = {}
             for tag in (part for line in lines(decode_text(tree.read(file), shown(file))) for part in line.split(",")):
                 name, colon, value = tag.partition(":")
                 if tag.strip():

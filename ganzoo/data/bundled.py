@@ -214,11 +214,8 @@ def _emoji(vendors: tuple[str, ...]) -> tuple[list[Webp], list[str], dict[str, n
     except (OSError, ValueError) as error:
         raise GanzooError(f"Cannot read the index of emoji_64: {error}.") from error
     index = {row["hexcode"]: row for row in rows}
-    pictures, ids, plain = (
-        [],
-        [],
-        {k: [] for k in ("vendor", "hexcode", "name", "group", "subgroup", "skintone", "split")},
-    )
+    pictures, ids = [], []
+    plain: dict[str, list] = {k: [] for k in ("vendor", "hexcode", "name", "group", "subgroup", "skintone", "split")}
     for vendor in vendors:
         arrays = _load(f"emoji_64_{vendor}")
         pictures.append(Webp(arrays["images_webp"], arrays["images_offsets"]))
@@ -256,7 +253,7 @@ def _emoji_domains(name: str):
         kept = hexcode in common and not tone and (split == "test" or emoji_domain(concept(hexcode)) == domain)
         splits.append(f"{split}{domain}" if kept else "")
     # One order of glyphs for both vendors, and a mixed one: the first few show what there is.
-    order = np.lexsort(([hashlib.md5(code.encode()).hexdigest() for code in hexcodes], vendors))
+    order = np.lexsort((np.array([hashlib.md5(code.encode()).hexdigest() for code in hexcodes]), vendors))
     joined = Joined(pictures)
     joined.where = [joined.where[i] for i in order]
     return [joined], np.array(splits)[order], [ids[i] for i in order], _origin("emoji_64_fluent3d")

@@ -86,7 +86,7 @@ def has_text_files(names: list[str]) -> bool:
 
 
 def _from_text_files(tree: Tree, layout: Layout, finder: Finder) -> dict[str, Described]:
-    found = {}
+    found: dict[str, Described] = {}
     for item in layout.items:
         file = finder.find("", f"{stem(item.files[0])}.txt")
         if file:
@@ -146,7 +146,7 @@ def _vectors(value, where: str) -> list:
         with np.errstate(over="ignore"):
             array = np.array(value, np.float32)
     except (ValueError, TypeError, OverflowError):
-        array = np.zeros(0)
+        array = np.zeros(0, np.float32)
     if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
         raise GanzooError(f'{where}: "embedding" is a list of numbers, all finite, or one such list for each sentence.')
     return list(np.atleast_2d(array))
@@ -277,11 +277,11 @@ class Texts:
         if labels is not None and len(set(labels)) > 1:
             self.ids[:, -1] = len(numbers) + labels
         self.embeddings = None
-        if all(one.embeddings is not None for one in described):
-            size = described[0].embeddings.shape[1]
-            self.embeddings = np.zeros((len(described), width, size), np.float32)
-            for place, one in enumerate(described):
-                self.embeddings[place, : len(one.texts)] = one.embeddings
+        given = [one.embeddings for one in described if one.embeddings is not None]
+        if len(given) == len(described):
+            self.embeddings = np.zeros((len(described), width, given[0].shape[1]), np.float32)
+            for place, embedding in enumerate(given):
+                self.embeddings[place, : len(embedding)] = embedding
         self.apart = self._apart(source)
         self.described, self.source = [one.texts for one in described], source
 

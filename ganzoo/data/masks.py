@@ -62,7 +62,7 @@ def mask_layout(names: list[str]) -> Layout:
             items.append(Item(key, (both[False], both[True]), split))
         else:
             missing = "picture" if True in both else "mask"
-            problems.append((*both.values(), "unmatched", f"has no {missing}"))
+            problems.append((next(iter(both.values())), "unmatched", f"has no {missing}"))
     return Layout("masks", sorted(items, key=lambda i: (i.split, i.id)), problems)
 
 

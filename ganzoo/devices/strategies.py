@@ -79,7 +79,12 @@ def _read(text: str) -> tuple[dict[str, list[str]], str, int]:
     task = config.get("task")
     kind, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
     index = int(index) if isinstance(index, str) and index.isdecimal() else index
-    if kind not in tasks or not isinstance(index, int) or not 0 <= index < len(tasks[kind]):
+    if (
+        not isinstance(kind, str)
+        or kind not in tasks
+        or not isinstance(index, int)
+        or not 0 <= index < len(tasks[kind])
+    ):
         raise GanzooError(
             f'The "task" of TF_CONFIG, {task}, is none of its {" and ".join(tasks)}: it has the form {FORM}.'
         )

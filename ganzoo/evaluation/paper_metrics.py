@@ -69,8 +69,8 @@ def copied(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 
 
 def parzen(subject: Subject, which: str, name: str, n: int | None) -> Measured:
-    count = re.fullmatch(r"parzen(?:([1-9]\d*)(k?))?", name)
-    samples = int(count[1]) * (1000 if count[2] else 1) if count[1] else 10_000
+    count = re.fullmatch(r"parzen(?:([1-9]\d*)(k?))", name)
+    samples = int(count[1]) * (1000 if count[2] else 1) if count else 10_000
     if which == "floor":
         rows = np.random.default_rng(0).permutation(max(len(subject.train) - 1000, 0))[:samples]
         drawn = pictures.of_source(subject.train, "image", rows) if len(rows) else None

@@ -40,7 +40,7 @@ def path_features(model, extractor, n: int, seed: int, epsilon: float, labels=No
     network = extractor.network
     given = () if labels is None else (tf.constant(np.random.default_rng(seed).choice(labels, n)),)
     seen = tf.function(lambda *z: network.forward(_prepared(model.images_of(*z), extractor, network))[0])
-    rows = [[], []]
+    rows: list[list[np.ndarray]] = [[], []]
     for start in range(0, n, ROWS):
         part = slice(start, start + ROWS)
         for out, place in zip(rows, (t[part], t[part] + epsilon), strict=True):

@@ -35,8 +35,8 @@ class Score:
 def fid(sets: Sets, which: str, extractor, seed: int) -> Score:
     """Frechet distance between the Gaussians of both sets (Heusel et al. 2017)."""
     value = metrics.frechet_distance(sets.moments("reference", extractor), sets.moments(which, extractor))
-    counts = (sets.count(name, extractor) for name in (which, "reference"))
-    return Score(value, note=fid_bias(*counts, extractor.dimensions))
+    n, n_reference = sets.count(which, extractor), sets.count("reference", extractor)
+    return Score(value, note=fid_bias(n, n_reference, extractor.dimensions))
 
 
 def fid_bias(n: int, n_reference: int, dimensions: int) -> str:

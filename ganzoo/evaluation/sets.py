@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -138,15 +139,22 @@ class Subject:
         self.model, self.config, self.seed, self.direction = model, config, seed, direction
         self.opened = split
         self.split = f"{split}{direction[-1].upper()}" if direction else split
+        self.given: str | None
+        self.n: int
         if direction:
             self.given, self.column = direction[0], direction[-1]
         else:
-            columns = {"paired": ("input", "target"), "voxels": (None, "voxels"), "masks": ("image", "image")}
+            columns: dict[str, tuple[str | None, str]] = {
+                "paired": ("input", "target"),
+                "voxels": (None, "voxels"),
+                "masks": ("image", "image"),
+            }
             columns |= {"images": ("image", "image")} if model.fills else {}
             self.given, self.column = columns.get(config.shape, (None, "image"))
         if model.task == "image":
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:
+            assert n is not None, "a model that makes samples makes as many as are asked for"
             self.n = n
         self.sets = Sets(
             open={
@@ -179,7 +187,7 @@ class Subject:
     @cached_property
     def inputs(self):
         """What an image model translates."""
-        return self._opened(self.opened, self.given)
+        return self._opened(self.opened, self.given or self.column)
 
     @cached_property
     def train(self):
@@ -242,7 +250,7 @@ class Subject:
             else:
                 said = self.test.sentences(self.n)
             return made.described(model, said, self.seed)
-        options = {"direction": self.direction} if model.directions else {}
+        options: dict[str, Any] = {"direction": self.direction} if model.directions else {}
         masks = self.given_masks()
         options |= {} if masks is None else {"mask": masks[: self.n]}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as scratch:
             # Folders inside it: a temporary folder itself is private to its owner.
-            asked = {}  # by the module of a format: each asks the same of all its precisions
+            asked: dict[ModuleType, dict] = {}  # by the module of a format: each asks the same of all its precisions
             found = {name: _write(model, name, Path(scratch) / name, asked) for name in formats}
             for name, target in targets.items():
                 _put(Path(scratch) / name, target, Path(scratch) / f"replaced-{name}")
@@ -127,7 +128,7 @@ def _write(model: BaseGAN, name: str, folder: Path, asked: dict[ModuleType, dict
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     manifest.write(folder, model, whole=whole)
     if whole:
-        np.savez(folder / golden.FILE, **golden.flat(answers))
+        np.savez(folder / golden.FILE, **dict[str, Any](golden.flat(answers)))
     return {"bytes": size, "endpoints": endpoints}
 
 

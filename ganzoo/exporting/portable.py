@@ -22,7 +22,7 @@ class Endpoint:
         outputs: names, sorted.
     """
 
-    call: Callable
+    call: tf.types.experimental.PolymorphicFunction
     inputs: dict[str, tf.TensorSpec]
     outputs: tuple[str, ...]
 

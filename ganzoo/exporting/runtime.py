@@ -33,7 +33,10 @@ def install(folder: Path) -> str:
     folder.mkdir()
     with tarfile.open(packed) as archive:
         for name in FILES:
-            with archive.extractfile(f"package/dist/{name}") as source, open(folder / name, "wb") as out:
+            source = archive.extractfile(f"package/dist/{name}")
+            if source is None:  # a link or a folder
+                raise GanzooError(f"{packed} is no package of {PACKAGE}: {name} is not a file.")
+            with source, open(folder / name, "wb") as out:
                 shutil.copyfileobj(source, out)
     return ABOUT
 

@@ -34,7 +34,7 @@ def _states(content, place: tuple[str, ...], seen: set[int]) -> dict[str, Mappin
     seen.add(id(content))  # a pickle may hold a dictionary many times, even within itself: one is enough
     if content and all(isinstance(key, str) for key in content) and all(map(is_array, content.values())):
         return {".".join([*place, *role]): state for role, state in _networks(bare(content)).items()}
-    found = {}
+    found: dict[str, Mapping] = {}
     for key, value in content.items():
         if isinstance(key, str):
             found |= _states(value, (*place, key), seen)

@@ -12,7 +12,7 @@ condition is [z, embedding] where ours is [embedding, z], and its last convoluti
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -146,9 +146,11 @@ def _discriminator_facts(kind: str, state: State) -> dict:
         )
     width, channels, *_ = shape_of(kind, state, "input_conv.weight" if deep else "blocks.0.0.conv1.weight")
     taper = size == 32 and _narrows(state, 4)
-    layout = biggan.TAPERED_DISCRIMINATOR if taper else sizes[size]
-    first = layout[0] if deep else layout[0][0]
-    halved = [True] * blocks if deep else [halve for _, halve in layout]
+    if deep:
+        first, halved = biggan.DEEP_DISCRIMINATOR[size][0], [True] * blocks
+    else:
+        layout = biggan.TAPERED_DISCRIMINATOR if taper else biggan.DISCRIMINATOR[size]
+        first, halved = layout[0][0], [halve for _, halve in layout]
     attention = _attention(state, lambda stage: size >> sum(halved[: stage + 1]))
     return {
         "image_size": size,
@@ -202,9 +204,10 @@ def _generator_places(config: Mapping):
 
 def _discriminator_places(config: Mapping):
     def places(network) -> dict[str, Place]:
-        found, size = {}, config["image_size"]
+        found: dict[str, Place] = {}
+        size = config["image_size"]
         deep = config["deep"]
-        layout = biggan.TAPERED_DISCRIMINATOR if config["taper"] else biggan.DISCRIMINATOR.get(size)
+        layout: Sequence = biggan.TAPERED_DISCRIMINATOR if config["taper"] else biggan.DISCRIMINATOR.get(size, ())
         layout = biggan.DEEP_DISCRIMINATOR[size][1:] if deep else layout
         if deep:
             found |= _spectral(network.get_layer("stem"), "input_conv")

@@ -268,8 +268,8 @@ def _synthesis_places(fused_scale, prefix: str = "") -> Callable:
                 place = _as_is(network.convolutions[i - 1].kernel)
                 turned = part == "Conv0_up" and _is_fused(fused_scale, 2**level)
                 found[f"{at}.weight"] = Place(place.variable, place.shape, _turned) if turned else place
-        for level, layer in network.to_rgb.items():
-            found |= _layer(layer, f"{prefix}ToRGB_lod{network.levels[-1] - int(level)}")
+        for size, layer in network.to_rgb.items():
+            found |= _layer(layer, f"{prefix}ToRGB_lod{network.levels[-1] - int(size)}")
         return found
 
     return places
@@ -284,7 +284,7 @@ def _generator_places(fused_scale) -> Callable:
 
 
 def _discriminator_places(network: stylegan_lite.Discriminator) -> dict[str, Place]:
-    places = {}
+    places: dict[str, Place] = {}
     for level, layer in network.from_rgb.items():
         places |= _layer(layer, f"FromRGB_lod{network.levels[-1] - int(level)}")
     for level, layers in network.blocks.items():

@@ -246,7 +246,16 @@ class Anime(LatentGAN):
         GanzooError: a size that D does not halve to 2x2, attributes that are none, or a number out of range.
     """
 
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "penalty", "real_attributes", "fake_attributes")
+    logs: tuple[str, ...] = (
+        "d_loss",
+        "g_loss",
+        "fooled",
+        "real_logit",
+        "fake_logit",
+        "penalty",
+        "real_attributes",
+        "fake_attributes",
+    )
     logs += ("g_attributes",)
     own_metrics = {  # noqa: RUF012  (as in the base)
         "asked-hair-colour": "hair colour as asked",

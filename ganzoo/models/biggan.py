@@ -260,7 +260,7 @@ def build_discriminator(*, image_size, channels, classes, deep, ndf, attention, 
         x = make.conv(first * ndf, "stem")(x)
         blocks = [(width, True) for width in widths]
     elif taper and image_size == 32:
-        blocks = TAPERED_DISCRIMINATOR
+        blocks = list(TAPERED_DISCRIMINATOR)
     else:
         blocks = _layout(DISCRIMINATOR, image_size, "D of BigGAN")
     for i, (width, halve) in enumerate(blocks, 1):
@@ -350,7 +350,7 @@ class BigGAN(LatentGAN):
         GanzooError: a size that has no layout, fewer than two classes, or another value out of range.
     """
 
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     batch_unit = "d_steps"
     truncates_noise = True
     own_metrics = {"asked-class": "class as asked", "fid-in-class": "FID in class"}  # noqa: RUF012  (as in the base)

@@ -135,6 +135,7 @@ class ContextEncoder(BaseGAN):
     """
 
     task, fills = "image", True
+    image_size: int
     logs = ("d_loss", "g_loss", "l2", "fooled", "real_logit", "fake_logit")
     checks = Checks(
         small={"model.image_size": 16, "model.nef": 2, "model.ngf": 2, "model.ndf": 2, "model.bottleneck": 8}

@@ -213,7 +213,7 @@ class TextToImage(BaseGAN):
         | {"model.encoder": "embedding", "train.encoder_steps": 0},
         bare={"model.match_weight": 0.0},
     )
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
     logs += ("e_loss", "word_loss", "matched", "match_loss")
     players = {  # noqa: RUF012  (as in the base)
         "g_optimizer": ("generator",),
@@ -351,7 +351,7 @@ class TextToImage(BaseGAN):
 
     def train_step(self, data):
         image, text, wrong, *foil = self.unpack(data)
-        logs = {}
+        logs: dict = {}
         if self.teaches:
             logs |= self.encoder_step(image, text)
         if self.trains_generator:

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,7 +216,7 @@ def compare(first: Mapping, second: Mapping) -> Comparison:
     return Comparison(str(one), a, b, better, within, f"{shown}: {verdict}.")
 
 
-def compare_all(first: list[Mapping], second: list[Mapping]) -> list[Comparison]:
+def compare_all(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Comparison]:
     """Every metric that both lists hold; of several records of one name the last counts.
 
     Raises:

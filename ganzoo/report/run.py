@@ -225,12 +225,12 @@ def _held_out(run: Path) -> list[str]:
     return [section("Held-out pairs" if held else "Training pairs", *lines)]
 
 
-def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:
+def _balance_chart(fooled: tuple[np.ndarray, np.ndarray], found: list[health.Finding]) -> list[str]:
     """Of a log that says how often D was fooled; a critic is not."""
     if not len(fooled[1]):
         return []
     lines, marks = [Line("fakes that D takes for real", *fooled, color=3)], _marks(found, "balance")
-    options = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
+    options: Any = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
     return [line_chart(lines, title="How often D is fooled", marks=marks, **options)]
 
 

@@ -129,7 +129,8 @@ class Servable:
         if not self.manifest or default is None:
             return
         row = {
-            name: np.zeros([1, *(spec.shape or (1,))[1:]], _numpy_type(spec)) for name, spec in default.inputs.items()
+            name: np.zeros([1, *(side or 0 for side in (spec.shape or (1,))[1:])], _numpy_type(spec))
+            for name, spec in default.inputs.items()
         }
         for name in (name for name, spec in default.inputs.items() if spec.dtype == "string"):
             row[name][:] = b""  # of attributes: nothing is asked for

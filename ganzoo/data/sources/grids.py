@@ -143,7 +143,7 @@ def fitted(grids: np.ndarray, size: int, name: str) -> np.ndarray:
         raise GanzooError(f"{name} holds an empty grid: no voxel is filled.")
     k = side // size
     blocks = grids.reshape(*grids.shape[:-3], size, k, size, k, size, k)
-    return blocks.any(axis=(-5, -3, -1))
+    return np.any(blocks, axis=(-5, -3, -1))
 
 
 def _only_grid(grids: np.ndarray, name: str) -> np.ndarray:

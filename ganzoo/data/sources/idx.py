@@ -25,7 +25,7 @@ def is_idx(names: Iterable[str]) -> bool:
 
 def idx_arrays(names: Iterable[str], read: Callable[[str], bytes], where: str) -> dict[str, np.ndarray]:
     """`train_images`, `train_labels`, `test_images`, `test_labels`: those that are there; images uint8 (n, h, w)."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in sorted(names):
         if match := NAME.match(name):
             split = "train" if match[1] == "train" else "test"

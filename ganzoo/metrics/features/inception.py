@@ -83,7 +83,7 @@ def _saved_model(place: Path):
         return features, tf.ensure_shape(by_width[CLASSES], (None, CLASSES)) if CLASSES in by_width else features[:, :0]
 
     # The module must live as long as the function that calls it.
-    forward.module = module
+    forward.__dict__["module"] = module
     return forward
 
 
