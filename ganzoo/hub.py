@@ -78,9 +78,11 @@ def _named_weights(manifest: Any, address: str) -> tuple[str, str]:
     name, said = manifest.get("weights"), manifest.get("sha256")
     good = isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
     if not good or not isinstance(name, str) or not isinstance(said, str) or not SHA256.fullmatch(said):
-        raise GanzooError(f"{address} is no model of ganzoo: its {MANIFEST} names no .safetensors file and its sha256.")
+        raise GanzooError(
+            f"{address} is not a model of ganzoo: its {MANIFEST} names no .safetensors file and its sha256."
+        )
     if not isinstance(manifest.get("bytes", 1), int):
-        raise GanzooError(f"{address}/{MANIFEST}: bytes is no number.")
+        raise GanzooError(f"{address}/{MANIFEST}: bytes is not a number.")
     return name, said
 
 
@@ -89,7 +91,7 @@ def repository(address: str, revision: str | None = None) -> tuple[str, str | No
     """(user/name, revision) of a Hub address. Raises GanzooError for another form."""
     name, at, said = address.removeprefix(HUB).strip("/").partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or (at and not said):
-        raise GanzooError(f'"{address}" is no address on the Hub: write hf://user/name or hf://user/name@revision.')
+        raise GanzooError(f'"{address}" is not an address on the Hub: write hf://user/name or hf://user/name@revision.')
     if said and revision and said != revision:
         raise GanzooError(f'"{address}" says the revision {said}, and revision={revision} was given: give one.')
     return name, said or revision
@@ -130,7 +132,7 @@ def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise GanzooError(f'{address} has no revision "{revision}".') from error
     except errors.RemoteEntryNotFoundError as error:
-        raise GanzooError(f"{address} is no model of ganzoo: it has no {file}.") from error
+        raise GanzooError(f"{address} is not a model of ganzoo: it has no {file}.") from error
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
         raise GanzooError(
             f"{address} ({file}) is not in the cache, and the Hub cannot be reached: connect to the network, or unset HF_HUB_OFFLINE."
@@ -285,7 +287,7 @@ def _url_reader(address: str, revision: str | None) -> Callable[[str, int], Path
 
 
 def _has_its_hash(weights: Path) -> bool:
-    """Whether a weights file in the cache is the one that the manifest beside it, just fetched, means."""
+    """Whether a weights file in the cache is the one that the manifest next to it, just fetched, means."""
     with open(weights, "rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     return found == files.read_json(weights.with_name(MANIFEST)).get("sha256")

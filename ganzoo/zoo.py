@@ -21,7 +21,7 @@ from ganzoo.presets.licences import Passport
 from ganzoo.presets.trust import granted as granting
 from ganzoo.weights import read as read_weights
 
-SPARE = 2**26  # numbers that a model may have beside its weights: a history of images, stored noise
+SPARE = 2**26  # numbers that a model may have besides its weights: a history of images, stored noise
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
 
 
@@ -116,7 +116,7 @@ def _most(path: Path, arrays: Mapping) -> tuple[int, str]:
     what is said of one with more: the settings are not those of these weights."""
     held = sum(array.size for array in arrays.values())
     return 8 * held + SPARE, (
-        f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
+        f"The settings next to {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
         "together, or one of them was edited."
     )
 
@@ -145,7 +145,7 @@ def _compare_settings(folder: Path) -> None:
     wanted = _manifest(folder).get("settings")
     if wanted is not None and wanted != hashlib.sha256(files.read_bytes(folder / "config.toml")).hexdigest():
         warnings.warn(
-            f"{folder / 'config.toml'} is not as it was saved with these weights: it, or manifest.json beside it, was edited "
+            f"{folder / 'config.toml'} is not as it was saved with these weights: it, or manifest.json next to it, was edited "
             "or damaged. What it says is taken.",
             stacklevel=3,
         )
@@ -285,7 +285,7 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
 def model_folder(name_or_path) -> Path | None:
     """The preset folder that the argument means, or None if it names a paper.
 
-    A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is no registered paper.
+    A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is not a registered paper.
     """
     text = str(name_or_path)
     path = Path(text).expanduser()
@@ -297,7 +297,7 @@ def model_folder(name_or_path) -> Path | None:
             return folder
     if not path.is_dir():
         raise GanzooError(f"There is no folder {text}.")
-    raise GanzooError(f"{text} holds no saved model: neither it nor its model/ has a config.toml and manifest.json.")
+    raise GanzooError(f"{text} contains no saved model: neither it nor its model/ has a config.toml and manifest.json.")
 
 
 def _weights_file(

@@ -196,7 +196,7 @@ def test_a_paper_stands_in_exactly_three_places():
 
 
 def test_no_test_file_imports_another():
-    """A file of tests may be moved, split or run alone; what several need stands in tests/support/ and tiny.py."""
+    """A file of tests may be moved, split or run alone; what several need is in tests/support/ and tiny.py."""
     files = sorted((REPO / "tests").rglob("test_*.py"))
     stems = {path.stem for path in files}
     assert Path(__file__).stem in stems

@@ -125,12 +125,12 @@ def test_what_is_not_there_is_a_sentence(published, monkeypatch, folder):
     with pytest.raises(GanzooError, match="There is no model hf://ann/nothing, or it is private"):
         zoo.load("hf://ann/nothing")
     published.create("ann/empty")
-    with pytest.raises(GanzooError, match=r"is no model of ganzoo: it has no manifest\.json"):
+    with pytest.raises(GanzooError, match=r"is not a model of ganzoo: it has no manifest\.json"):
         zoo.load("hf://ann/empty")
     published.commit("ann/empty", "main", {"manifest.json": b'{"weights": "../../x.safetensors", "sha256": "0"}'})
     with pytest.raises(GanzooError, match=r"names no \.safetensors file"):
         zoo.load("hf://ann/empty")
-    with pytest.raises(GanzooError, match="is no address on the Hub"):
+    with pytest.raises(GanzooError, match="is not an address on the Hub"):
         zoo.load("hf://ann")
     monkeypatch.delenv("HF_TOKEN")
     assert "The Hub refuses hf://ann/mine: run `hf auth login`" in refused("push", folder, "hf://ann/mine")
@@ -144,7 +144,7 @@ def test_a_damaged_folder_is_not_pushed(server, folder, tmp_path):
     with open(tmp_path / "bad" / "weights.safetensors", "ab") as opened:
         opened.write(b"x")
     assert "it is damaged" in refused("push", tmp_path / "bad", NAME)
-    assert "is no address on the Hub" in refused("push", folder, "hf://clothes")
+    assert "is not an address on the Hub" in refused("push", folder, "hf://clothes")
     assert server.repositories == {}
 
 

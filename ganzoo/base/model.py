@@ -135,7 +135,7 @@ class BaseGAN(Sharing, Steps, Batches, keras.Model):
     def state(self) -> dict[str, keras.Variable]:
         """Weights by `<attribute>/<variable.path>`: the keys of the safetensors file.
 
-        A Keras path holds no network name, so the attribute stands before it; two variables of one key raise.
+        A Keras path contains no network name, so the attribute stands before it; two variables of one key raise.
         """
         return _keyed({name: network.weights for name, network in self.networks().items()})
 

@@ -41,7 +41,7 @@ def evaluate(
         Path | None, typer.Option("-o", "--out", help="Append the results to this file, as JSON lines.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a PNG of samples beside the training pictures nearest to them.")
+        Path | None, typer.Option(help="Write a PNG of samples next to the training pictures nearest to them.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the subsets.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON, and no progress.")] = False,

@@ -28,7 +28,7 @@ def explain(
     """Explain a paper: symbols, objective, networks layer by layer, the order of a step, settings, deviations.
 
     The text is the docstring of the paper's file, layers and order are read from the model while one step is traced, and
-    settings from its TOML file, beside those of the preset that has the paper's numbers.
+    settings from its TOML file, compared with those of the preset that has the paper's numbers.
     """
     from ganzoo import files, presets
 

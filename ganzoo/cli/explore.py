@@ -395,7 +395,7 @@ def project(
 ) -> None:
     """Find the picture that is nearest to yours among all that the model can make.
 
-    Beside the sheet (target, nearest sample, projection, loss) or the film of the search stands a report of the same name
+    Next to the sheet (target, nearest sample, projection, loss) or the film of the search stands a report of the same name
     that ends in .json: distances, losses, and the point, which --seeds of the other commands takes.
     """
     job = Job("project", name, out, seed, weights, scale, fps)

@@ -38,7 +38,7 @@ AcceptChanges = Annotated[
     bool,
     typer.Option(
         "--accept-changes",
-        help="Resume also under other settings or on other data; what changed stands in changes.jsonl.",
+        help="Resume also under other settings or on other data; what changed is in changes.jsonl.",
     ),
 ]
 Strategy = Annotated[

@@ -76,7 +76,7 @@ def facts(name: str) -> dict:
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
-    """Every column of a bundled set that is no picture (labels, names, captions, `split`), plus `voxels` as bool (n, x, y, z)."""
+    """Every column of a bundled set that is not a picture (labels, names, captions, `split`), plus `voxels` as bool (n, x, y, z)."""
     if name == "fashion":
         arrays = _fashion()[0]
         counts = {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")}
@@ -139,7 +139,7 @@ def _described(captions: np.ndarray) -> list[Described]:
 
 
 def _attributes(plain: dict[str, np.ndarray], source: str) -> Attributes:
-    """The columns that are no captions and no split, of all rows; `hair_color` is called "hair"."""
+    """The columns that are not captions and no split, of all rows; `hair_color` is called "hair"."""
     names = [name for name in plain if name not in ("captions", "split")]
     columns = [plain[name].astype(str).tolist() for name in names]
     names = [NAMES.get(name, name) for name in names]
@@ -239,7 +239,7 @@ def _emoji_parts(name: str):
 def _emoji_domains(name: str):
     """The base drawings (no skin tones) that both vendors have: Fluent 3D is domain A, Noto domain B.
 
-    Of a concept in the train split one domain has the drawings and the other has none ("" is no split), by a hash of the
+    Of a concept in the train split one domain has the drawings and the other has none ("" is not a split), by a hash of the
     concept; the test split has them in both, in one order.
     """
     if "/" in name:
@@ -277,7 +277,7 @@ def _path(file: str) -> Path:
     if not folder:
         return ASSETS / file
     if not Path(folder).is_dir():
-        raise GanzooError(f"GANZOO_DATA names {folder}, which is no folder. Unset it to use the bundled data.")
+        raise GanzooError(f"GANZOO_DATA names {folder}, which is not a folder. Unset it to use the bundled data.")
     full = Path(folder) / file
     return full if full.is_file() else ASSETS / file
 

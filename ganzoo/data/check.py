@@ -52,7 +52,7 @@ class CheckRow:
 class CheckResult:
     """What `check` found. `usable` counts the pictures or pairs that training would use, per split in `splits`.
 
-    `left_out`: the files that it would not, by reason. `other_files` are no pictures, `other_kinds` says which; beside them
+    `left_out`: the files that it would not, by reason. `other_files` are not pictures, `other_kinds` says which; next to them
     are `hidden_files`. `sentences` of the usable pictures; `attributes`: how many of them have each value of each attribute.
     """
 

@@ -1,7 +1,7 @@
 """Task shape "masks": pictures and what is missing of them, {"image": (B, H, W, C), "mask": (B, H, W, 1)}, 1 in the hole
 and -1 elsewhere.
 
-Masks lie beside the pictures (`images/x.png` with `masks/x.png`, or `x.png` with `x_mask.png`; white is the hole), or
+Masks lie next to the pictures (`images/x.png` with `masks/x.png`, or `x.png` with `x_mask.png`; white is the hole), or
 there are pictures alone, and `drawn` draws one random shape for each batch.
 """
 

@@ -1,6 +1,6 @@
 """Task shape "unpaired": {"a": (B, H, W, Ca), "b": (B, H, W, C)}, two sets of pictures that know nothing of each other.
 
-Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands beside an A is chance, and an
+Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands next to an A is chance, and an
 epoch of one domain does not end with the other's. Both have a split of their own, named as in TFDS's `cycle_gan`:
 
     folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/`, `A/train/` or `A/trainA/`; sub-folders are walked

@@ -268,7 +268,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     names = [name for name in tree.names if PurePosixPath(name).suffix.lower() in grids.SUFFIXES]
     placed, outside = _placed(names)
     if not placed:
-        raise GanzooError(f"{path} holds no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
+        raise GanzooError(f"{path} contains no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
     placed, held = _holding_back(placed, config.hold_out)
     chosen = choose_splits(sorted({split for split, _ in placed.values()}), split, str(path))
     names = [name for name in placed if placed[name][0] in chosen]
@@ -302,7 +302,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
 
 
 def _placed(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """({file: (split, class)}, files outside the splits): a file's class is the lowest folder that is no split."""
+    """({file: (split, class)}, files outside the splits): a file's class is the lowest folder that is not a split."""
     found = split_names(names)
     outside = [name for name in names if found[name] is None]
     placed = {name: place for name, place in found.items() if place}

@@ -51,7 +51,7 @@ def cluster(environment: Mapping[str, str] = os.environ) -> tf.distribute.cluste
     """The workers of this run and which of them this process is, from TF_CONFIG or the step variables of Slurm.
 
     Raises:
-        GanzooError: TF_CONFIG is no JSON of the known form, or names parameter servers; Slurm's ranks do not follow its nodes.
+        GanzooError: TF_CONFIG is not JSON of the known form, or names parameter servers; Slurm's ranks do not follow its nodes.
     """
     if "TF_CONFIG" in environment:
         tasks, kind, index = _read(environment["TF_CONFIG"])
@@ -86,7 +86,7 @@ def _read(text: str) -> tuple[dict[str, list[str]], str, int]:
         or not 0 <= index < len(tasks[kind])
     ):
         raise GanzooError(
-            f'The "task" of TF_CONFIG, {task}, is none of its {" and ".join(tasks)}: it has the form {FORM}.'
+            f'The "task" of TF_CONFIG, {task}, is not one of its {" and ".join(tasks)}: it has the form {FORM}.'
         )
     return tasks, kind, index
 

@@ -6,7 +6,7 @@
     ganzoo.evaluation.compare(first, second)                              # two records, refused if measured unlike
 
 Generated samples stand against the *whole* reference split. Anchors, measured in the same way: the floor puts real
-training pictures in the place of the samples, the ceiling those of an untrained model.
+training pictures instead of the samples, the ceiling those of an untrained model.
 """
 
 import time
@@ -65,7 +65,7 @@ def evaluate(
         split: of the reference, by default the data's test split; always used whole.
         anchors: measure floor and ceiling too, where they have a meaning.
         out: a file to which the records are appended as JSON lines.
-        sheet: a PNG to write: the samples nearest to training pictures beside these, by the extractor of `near-copies`.
+        sheet: a PNG to write: the samples nearest to training pictures next to these, by the extractor of `near-copies`.
         progress: show on stderr how far it is.
 
     Returns:

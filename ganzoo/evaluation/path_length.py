@@ -1,7 +1,7 @@
 """Perceptual path length of a latent model: how far its pictures move on a small step between two latents.
 
 Karras et al. 2019 (arXiv 1812.04948, section 4.1) use the LPIPS distance of VGG, which is not to be had offline: here it
-is the squared distance of an extractor's features, whose name stands in the protocol. Between normal latents the path
+is the squared distance of an extractor's features, whose name is in the protocol. Between normal latents the path
 is spherical, between others straight, in z. The pictures stay float32 all the way: eight bits would hide the step.
 """
 

@@ -12,7 +12,7 @@ EVERY = 30.0  # seconds between two lines where no bar can be drawn
 def bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """A function `report(what, done, total)` that draws one bar, the latest `what` in front of it; None if not `shown`.
 
-    Where standard error is no terminal it writes a line every 30 seconds."""
+    Where standard error is not a terminal it writes a line every 30 seconds."""
     if not shown:
         yield None
         return

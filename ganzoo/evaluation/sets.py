@@ -20,7 +20,7 @@ from ganzoo.metrics import Moments
 FLOOR_SEED = 0  # of the choice of real training pictures that stand in for samples
 
 # What is measured, by name: "fake" (the samples), or one of the anchors "floor" (real training pictures in their place)
-# and "ceiling" (an untrained model's samples); beside them "reference", "train" (all of it) and "input" (of pairs).
+# and "ceiling" (an untrained model's samples); next to them "reference", "train" (all of it) and "input" (of pairs).
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Sets:
     Attributes:
         open: name -> Pictures.
         keys: name -> a function that gives the facts that identify a real set; its features are cached under them.
-        scored: tags of the extractors whose logits are needed beside the features.
+        scored: tags of the extractors whose logits are needed besides the features.
         moments_only: tags of those of which only mean and covariance are needed: features are not kept.
         mirrored: whether the model was trained on mirrored pictures too, so that it may have copied a mirrored one.
         report: called with (what, done, total) while features are computed.
@@ -256,7 +256,7 @@ class Subject:
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 
     def given_masks(self) -> np.ndarray | None:
-        """bool (n, H, W): the masks beside the test pictures; None where there are none, or the model fills no holes."""
+        """bool (n, H, W): the masks next to the test pictures; None where there are none, or the model fills no holes."""
         if not self.model.fills or self.config.shape != "masks" or not self.test.has_masks:
             return None
         return self.test.take(len(self.test))["mask"][..., 0] > 127

@@ -67,7 +67,7 @@ def _word(word: str) -> list[Point]:
     numbers = [text for text in (seed, start, end if dash else None) if text is not None]
     if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in numbers):
         raise GanzooError(
-            f'"{word}" is no point: write a seed as 3, a sample of a seed as 0:5, several as 0:5-8 or 3-6, or the .json '
+            f'"{word}" is not a point: write a seed as 3, a sample of a seed as 0:5, several as 0:5-8 or 3-6, or the .json '
             "file of a projection."
         )
     first, last = int(start), int(end if dash else start)
@@ -95,7 +95,7 @@ def read_latent(point: Point, model) -> tuple[str, np.ndarray]:
     except GanzooError:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise GanzooError(f"{files.shown(point.file)} is no report of `ganzoo explore project`.") from error
+        raise GanzooError(f"{files.shown(point.file)} is not a report of `ganzoo explore project`.") from error
     if latent.ndim != 1 or not np.all(np.isfinite(latent)):
         raise GanzooError(f"The latent of {point.file} is damaged.")
     # A path may have moved; the digits of the hash after the last colon are what counts.

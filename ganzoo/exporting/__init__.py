@@ -21,7 +21,7 @@ __all__ = ["FORMATS", "export"]
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written and asked. `folder` stands in the export's; `precision` is that of the weights."""
+    """How a format is written and asked. `folder` is in the export's; `precision` is that of the weights."""
 
     module: ModuleType
     folder: str
@@ -55,7 +55,7 @@ def export(
     formats: Sequence[str] = ("savedmodel",),
     allow_random: bool = False,
 ) -> Path:
-    """Writes `directory/1`, a SavedModel that a process with TensorFlow alone loads and calls, and other formats beside it.
+    """Writes `directory/1`, a SavedModel that a process with TensorFlow alone loads and calls, and other formats besides it.
 
     It offers what the model's `serving_signature()` lists: `serving_default` (seeds, or encoded pictures and seeds, to
     PNG bytes) and `tensors` (floats to floats). It holds the variables of the sampling network only, and a request
@@ -165,7 +165,7 @@ def _refuse_foreign(target: Path, model: BaseGAN) -> None:
         return
     found = manifest.read(target)
     if found is None:
-        raise GanzooError(f"{target} exists and is no export of ganzoo; choose another folder.")
+        raise GanzooError(f"{target} exists and is not an export of ganzoo; choose another folder.")
     if found["paper"] != model.paper:
         raise GanzooError(f"{target} is an export of {found['model']}, not of {model.paper}; choose another folder.")
 

@@ -1,4 +1,4 @@
-"""The parts of a model that formats beside SavedModel hold: endpoints of floats, with their weights as constants."""
+"""The parts of a model that formats besides SavedModel hold: endpoints of floats, with their weights as constants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ _FILES = {
     "pix2pix": "pix2pix",
     "stylegan-lite": "stylegan",
     "text-to-image": "text_to_image",
-}  # canonical paper name -> module beside this one
+}  # canonical paper name -> module next to this one
 
 
 def kinds() -> list[str]:
@@ -94,7 +94,7 @@ def import_checkpoint(
     Args:
         paper: a paper that has an importer, or its alias.
         generator: the file with the generator's weights (see `read_state` for the formats). CycleGAN's others are taken
-            along from beside it: `latest_net_G_A.pth` finds `latest_net_G_B.pth`, `latest_net_D_A.pth`, ...
+            along from the same folder: `latest_net_G_A.pth` finds `latest_net_G_B.pth`, `latest_net_D_A.pth`, ...
         out: the folder to write.
         discriminator: the file with the discriminator's weights, needed only to go on training it; without one a
             freshly initialised discriminator is saved. It may be the generator's file.

@@ -114,7 +114,7 @@ def _generator_facts(kind: str, state: State) -> dict:
     image_size = 4 << min(stages, 20)
     if image_size not in table:
         raise not_this_network(
-            kind, state, f"it has {stages} stages, which is no size of {'BigGAN-deep' if deep else 'BigGAN'}"
+            kind, state, f"it has {stages} stages, which is not a size of {'BigGAN-deep' if deep else 'BigGAN'}"
         )
     (last,) = shape_of(kind, state, "output_layer.0.gain", 1)
     rows, columns = shape_of(kind, state, "blocks.0.0.bn1.gain.weight", 2)
@@ -142,7 +142,7 @@ def _discriminator_facts(kind: str, state: State) -> dict:
     size = next((size for size, layout in sizes.items() if len(layout) - deep == blocks), None)
     if size is None:
         raise not_this_network(
-            kind, state, f"it has {blocks} blocks, which is no size of {'BigGAN-deep' if deep else 'BigGAN'}"
+            kind, state, f"it has {blocks} blocks, which is not a size of {'BigGAN-deep' if deep else 'BigGAN'}"
         )
     width, channels, *_ = shape_of(kind, state, "input_conv.weight" if deep else "blocks.0.0.conv1.weight")
     taper = size == 32 and _narrows(state, 4)
@@ -314,7 +314,7 @@ def _of_hub(kind: str, state: State, truncation: float) -> dict[str, np.ndarray]
 
 
 def _divided(kind: str, state: State) -> dict[str, np.ndarray]:
-    """`weight_orig` / (u W v) in the place of the three."""
+    """`weight_orig` / (u W v) instead of the three."""
     found = {}
     for name, array in state.items():
         prefix, _, last = name.rpartition(".")

@@ -56,7 +56,7 @@ def discriminator(state: State, **keywords) -> keras.Model:
 
 
 def files(given: Mapping[str, Path]) -> dict[str, Path]:
-    """The model's network -> file, from the files that were named and those that lie beside an official name.
+    """The model's network -> file, from the files that were named and those that lie next to an official name.
 
     A generator of another name counts as A -> B, a discriminator of another name as that of B.
     """

@@ -48,7 +48,7 @@ def read_states(path: str | Path) -> Mapping[str, State]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise GanzooError(
-            f'"{path}" is no checkpoint of a format known here by its ending. Accepted: {", ".join(_READERS)}.'
+            f'"{path}" is not a checkpoint of a format known here by its ending. Accepted: {", ".join(_READERS)}.'
         )
     if not path.is_file():
         raise GanzooError(f'There is no checkpoint file "{path}".' + (" It is a folder." if path.is_dir() else ""))
@@ -98,7 +98,7 @@ def _bare(path: Path, content) -> Mapping:
 
 
 def _no_weights(path: Path) -> GanzooError:
-    return GanzooError(f'"{path}" holds no weights.')
+    return GanzooError(f'"{path}" contains no weights.')
 
 
 def _flat(path: Path, state: Mapping) -> dict[str, Mapping]:

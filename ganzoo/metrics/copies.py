@@ -20,7 +20,7 @@ class Copies(TypedDict):
 
 
 def near_copies(samples, train, test=None, *, distances=None) -> Copies:
-    """Share of near copies among the samples, beside the same share of real test pictures.
+    """Share of near copies among the samples, compared with the same share of real test pictures.
 
     A near copy lies closer to some training picture than the threshold: the 5 % quantile of the training pictures'
     distances to their own nearest other training picture. So it is set by the training set alone, about 5 % of fresh

@@ -17,7 +17,7 @@ def nearest(queries, references, k: int = 1, *, exclude_self: bool = False) -> t
 
     Args:
         queries, references: (N, D) and (M, D).
-        exclude_self: queries and references are the same rows, and a row is no neighbour of its own; an equal row
+        exclude_self: queries and references are the same rows, and a row is not a neighbour of its own; an equal row
             elsewhere is.
 
     Returns:

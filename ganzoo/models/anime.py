@@ -214,7 +214,7 @@ def _place(shape, seed):
 
 @register("anime")
 class Anime(LatentGAN):
-    """G of residual blocks and pixel shuffles that is asked for attributes; D that reads them beside real or fake.
+    """G of residual blocks and pixel shuffles that is asked for attributes; D that reads them next to real or fake.
 
     Args:
         image_size: 2^k, a multiple of 2^shuffles.

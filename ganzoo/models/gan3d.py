@@ -290,7 +290,7 @@ class GAN3D(LatentGAN):
         """float32 probabilities (n, S, S, S, 1) that a voxel is filled; sample i depends on (seed, i) only.
 
         Args:
-            latents: (n, latent_dim), in the place of seed.
+            latents: (n, latent_dim), instead of seed.
             images: of a model with an encoder: pictures (n, H, W, 1 or 3) of any size, uint8 or floats in [-1, 1]; the
                 shape of a picture is that of the mean of q(z|y).
 

@@ -139,7 +139,7 @@ class Synthesis(_Network):
         self.convolutions, self.epilogues, self.to_rgb = [], [], {}
         for level in self.levels:
             size, width, before = 2**level, widths[level], widths[max(level - 1, 2)]
-            up = None  # at 4x4 the learned constant stands in the place of a convolution
+            up = None  # at 4x4 the learned constant stands instead of a convolution
             if level > 2:
                 up = self._convolution(before, width, f"res{size}_up", resample="up")
             self._epilogue(size, width, w_dim, f"res{size}_{'up' if up else 'const'}_style")
@@ -697,8 +697,8 @@ class StyleGAN(LatentGAN):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only.
 
         Args:
-            latents: (n, latent_dim), in the place of seed.
-            w: (n, w_dim) or (n, layers, w_dim), in the place of seed; taken as it is, without truncation.
+            latents: (n, latent_dim), instead of seed.
+            w: (n, w_dim) or (n, layers, w_dim), instead of seed; taken as it is, without truncation.
             label: of a model with classes: one for all, or (n,).
             truncation_psi: -1 to 1; 1 is G as trained, 0 the average image.
             cutoff: only the first so many layers are truncated; None for `truncation_cutoff` of them.

@@ -1,7 +1,7 @@
 """Generative Adversarial Text to Image Synthesis.
 
 Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen Logeswaran, Bernt Schiele, Honglak Lee, 2016. arXiv 1605.05396. Official
-code: github.com/reedscot/icml2016 (Lua). The text encoder, that of 1605.05395, stands in _text_encoder.py.
+code: github.com/reedscot/icml2016 (Lua). The text encoder, that of 1605.05395, is in _text_encoder.py.
 
 Objective (algorithm 1, GAN-CLS):  L_D = log s_r + ((1 - c) log(1 - s_f) + c log(1 - s_w)),  c = 1/2,  where
 s_r = D(x, phi(t)) of a matching pair, s_w = D(x^, phi(t)) of a real image with a wrong text, s_f = D(G(z, phi(t)), phi(t));

@@ -245,7 +245,7 @@ class TrainConfig(Record):
         for key in ("steps", "log_every", "sample_every", "checkpoint_every", "health_every", "metric_every"):
             if getattr(self, key) % self.steps_per_execution:
                 raise ValueError(
-                    f"{key} {getattr(self, key)} is no multiple of steps_per_execution {self.steps_per_execution}"
+                    f"{key} {getattr(self, key)} is not a multiple of steps_per_execution {self.steps_per_execution}"
                 )
         return self
 
@@ -329,7 +329,7 @@ class PaperFile(Record):
 
 class RunConfig(Record):
     """Resolved options of a run or of a saved model folder, `config.toml`. `preset` is "" of a model that was built by its
-    class: it is none of the zoo's."""
+    class: it is not one of the zoo's."""
 
     name: str
     preset: str

@@ -298,7 +298,7 @@ def _count(layer) -> int:
 
 def _layers(network, called, shapes, prefix: str = ""):
     """The rows of a network, those of networks inside it included; a layer that is made of layers is one row, and so is a
-    variable that stands in no layer."""
+    variable that is in no layer."""
     inside = {id(variable) for layer in network.layers for variable in layer.trainable_variables}
     for variable in (variable for variable in network.trainable_variables if id(variable) not in inside):
         shape = "x".join(map(str, variable.shape))

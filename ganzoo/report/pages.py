@@ -142,7 +142,7 @@ def image_uri(source: Path | bytes | np.ndarray, *, limit: int = 200_000) -> str
       source: an image file or its bytes, embedded as they are, or a uint8 array HWC, embedded as PNG.
       limit: a file of more bytes than this is embedded as WebP of high quality instead, so that pages stay small.
     Raises:
-      OSError: the file cannot be read or is no image.
+      OSError: the file cannot be read or is not an image.
     """
     if isinstance(source, np.ndarray):
         buffer = io.BytesIO()

@@ -46,7 +46,7 @@ def _of_picture(name: str, row: int, data: bytes, limit: int) -> int:
     """Width x height of an encoded picture, times what a decoder does again for each frame, or for many scans."""
     found = images.image_size(data, images.SERVED)
     if found is None:
-        raise RequestError(400, f"{name} of row {row} is no picture: {', '.join(images.SERVED)} are read.")
+        raise RequestError(400, f"{name} of row {row} is not a picture: {', '.join(images.SERVED)} are read.")
     width, height, _ = found
     size, passes = f"{width} x {height} pixels", 1
     if data.startswith(b"GIF"):  # TensorFlow decodes all frames and returns the first

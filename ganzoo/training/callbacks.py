@@ -1,4 +1,4 @@
-"""What a run does beside its steps: log, sample grids, checkpoints, progress, a clean Ctrl-C.
+"""What a run does besides its steps: log, sample grids, checkpoints, progress, a clean Ctrl-C.
 
 The callbacks that judge the samples are in `ganzoo.training.monitors`.
 """
@@ -251,7 +251,7 @@ class ProgressLine(keras.callbacks.Callback):
 
 
 class ProgressLines(keras.callbacks.Callback):
-    """Where stderr is no terminal (nohup, Slurm, a container): every 30 seconds a line with step, losses, learning rates,
+    """Where stderr is not a terminal (nohup, Slurm, a container): every 30 seconds a line with step, losses, learning rates,
     images/s and time left. `now`: the clock."""
 
     EVERY = 30.0

@@ -1,5 +1,5 @@
 """The training loop of a run: Keras' own `fit`, one for the whole run or one a segment for a paper whose training changes
-on the way (progressive growing), with everything that a run does beside its steps."""
+on the way (progressive growing), with everything that a run does besides its steps."""
 
 import dataclasses
 import functools

@@ -1,7 +1,7 @@
 """Callbacks that look at a run's samples while it trains: HealthMonitor (collapse) and MetricEvery (KID, best, plateau).
 
 Both only watch: they put the sampler's statistics back, draw nothing from the run's noise, and a run with them ends with
-the bytes of a run without. Their rows are files beside log.jsonl; on resume the rows past the restored step are dropped,
+the bytes of a run without. Their rows are files next to log.jsonl; on resume the rows past the restored step are dropped,
 and everything that they remember (the best value, patience, what was said) is read from the rows that are kept.
 """
 
@@ -40,7 +40,7 @@ class Watch(keras.callbacks.Callback):
         every: steps between two measurements, at least 1.
         log: the run's log.
         stop: the rules that may end the run.
-        inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling; for text: n sentences.
+        inputs: for image tasks: uint8 (n, H, W, C), translated instead of sampling; for text: n sentences.
     """
 
     needed: ClassVar[tuple[str, ...]] = ()  # numbers without which a row of the file is a damaged one
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
         raise NotImplementedError
 
     def keep(self, row: dict) -> None:
-        """What a measurement leaves behind beside its row: nothing."""
+        """What a measurement leaves behind besides its row: nothing."""
 
     def judge(self) -> None:
         """Reads the rows and sets `stopped`."""

@@ -48,7 +48,7 @@ def train(
         resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
             steps and the intervals, or `accept_changes`.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random. They
-            are taken as far as they fit (`ganzoo.training.transfer`); what did not is said, and stands in the model's manifest.
+            are taken as far as they fit (`ganzoo.training.transfer`); what did not is said, and is in the model's manifest.
         progress: show how far it is on stderr: a moving line on a terminal, elsewhere a line every 30 seconds.
         strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.devices.strategies.choose`. Of several workers
             the chief alone writes to `out`; it need not exist for the others.
@@ -331,7 +331,9 @@ def _begin(run: Run) -> int:
 def _check_unbegun(run: Run) -> None:
     """Refuses to resume without a whole checkpoint, unless none was ever written and it is known what the run began from."""
     if folder.has_checkpoint(run.out):
-        raise GanzooError(f"{run.out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
+        raise GanzooError(
+            f"{run.out / 'checkpoints'} contains no whole checkpoint to resume. Start a new run elsewhere."
+        )
     init = read_json(run.out / "began.json").get("init")
     if init is not None and run.init is None:
         raise GanzooError(
@@ -404,7 +406,7 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
     if "mask" in signature and source.config.shape != "masks":
         raise GanzooError(
             f"{model.paper} trains on pictures with masks here, and these are read as {source.config.shape}: set data.shape = "
-            '"masks". Masks that do not lie beside the pictures are drawn.'
+            '"masks". Masks that do not lie next to the pictures are drawn.'
         )
     if "embedding" in signature:
         given = None if source.texts is None else source.texts.embeddings

@@ -26,7 +26,7 @@ Row = dict[str, float]
 class Tracker:
     """A run in MLflow or Weights & Biases: takes the rows of `log.jsonl` and the sample grids.
 
-    A failure of the tracker is none of the training's: it is said once, and the run goes on.
+    A failure of the tracker is not one of the training's: it is said once, and the run goes on.
     """
 
     def __init__(self, title: str, row: Callable[[Row], Any], picture: Callable[[Path, int], Any]):

@@ -25,7 +25,7 @@ from ganzoo.layers import EqualizedConv2D, EqualizedDense
 
 
 class Transfer:
-    """Fills a model from arrays, as far as they go: in the place of `weights.assign` for `zoo.load_into`.
+    """Fills a model from arrays, as far as they go: instead of `weights.assign` for `zoo.load_into`.
 
     After the call `rows` holds (key, "reused" | how it was mapped | "new") of every variable, `left` the keys of the
     arrays that the model has no place for.

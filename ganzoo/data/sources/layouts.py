@@ -4,8 +4,8 @@ Splits are folders called train, val or test (also training, valid, validation, 
 top or below a class or domain (`cat/test/`, `A/testA/`), so that no test picture is ever trained on:
 
     train/ and others     are splits; pictures outside them are left out
-    test/ or val/ alone   hold pictures back, and all beside them are "train"
-    train/ alone          is a split; beside other folders with pictures of the same depth it is a class that has this name
+    test/ or val/ alone   hold pictures back, and all next to them are "train"
+    train/ alone          is a split; next to other folders with pictures of the same depth it is a class that has this name
 
 Where the folders inside a train/, val/ or test/ are splits again, it is a class of that name too. Without any split all files are "train". Enclosing
 folders around everything are ignored.
@@ -165,13 +165,13 @@ def split_remark(names: list[str]) -> str | None:
     if "train" in splits and "train" not in called:
         what = " and ".join(f"{split}/" for split in held)
         return (
-            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all beside {'it' if len(held) == 1 else 'them'} are for "
+            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all next to {'it' if len(held) == 1 else 'them'} are for "
             'training. If it is a class of that name, take all with data.split = "all".'
         )
     named = sorted(split for split in called if split is not None)
     if not splits and named:
         what = " and ".join(f"{split}/" for split in named)
-        return f"{what} is taken for a class of that name, since other folders with pictures lie beside it."
+        return f"{what} is taken for a class of that name, since other folders with pictures lie next to it."
     return None
 
 
