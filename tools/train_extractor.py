@@ -46,7 +46,7 @@ class Recipe:
         splits: of these arrays, name of each split -> its pictures and labels; "train" is trained on.
         heads: outputs of the network -> {head: logits}.
         pad: how a shifted picture is filled up (a mode of `numpy.pad`).
-        about: what its sidecar says of it beside the numbers.
+        about: what its sidecar says of it besides the numbers.
     """
 
     network: ModuleType

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -109,7 +109,7 @@ def sample(
     n = n or (4 if text else 8 if label or asked else 64)
     corners = _box(box, mask, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
-    given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
+    given: dict[str, Any] = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
     given |= {"resample": True} if resample else {}
     given |= {"attributes": asked if len(asked) > 1 else asked[0]} if asked else {}
     given = {name: value for name, value in given.items() if value is not None}
@@ -147,9 +147,9 @@ def sample(
         written = sampling.write_separate(model, out, n, seed, **given)
     else:
         written = sampling.write_grid(model, out, n, seed, columns, **given)
-    if gif:
+    if gif and shapes is not None:
         written.files.extend(sampling.write_turntable(model, gif, shapes, seed, columns).files)
-    if mesh:
+    if mesh and shapes is not None:
         written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
     for file, reason in others:
         say(f"Left out: {file} {reason}.")
@@ -190,7 +190,8 @@ def _box(box: str | None, mask: Path | None, input: str | None) -> tuple[int, in
     found = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", box)
     if not found:
         raise GanzooError(f'--box is four whole numbers x,y,width,height, such as 120,80,60,40; received "{box}".')
-    return tuple(int(number) for number in found.groups())
+    x, y, width, height = map(int, found.groups())
+    return x, y, width, height
 
 
 def _shape_outputs(gif: Path | None, mesh: Path | None) -> None:

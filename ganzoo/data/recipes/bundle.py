@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,7 +34,7 @@ def main(full: Path, out: Path) -> None:
         arrays = dict(np.load(full / f"{name}.npz"))
         rows = np.sort(np.concatenate([np.flatnonzero(arrays["split"] == s)[:n] for s, n in wanted.items()]))
         arrays = take_rows(arrays, rows)
-        np.savez_compressed(out / f"{name}.npz", **arrays)
+        np.savez_compressed(out / f"{name}.npz", **dict[str, Any](arrays))
         sidecar(full, out, name, [f"{name}.npz"], "the first rows of each split", wanted)
     fashion(full, out)
     emoji(full, out)
@@ -101,7 +102,7 @@ def photos(full: Path, out: Path) -> None:
     files = [f if s == "test" else smaller(f) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
     arrays["images_webp"] = np.frombuffer(b"".join(files), np.uint8)
     arrays["images_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
-    np.savez_compressed(out / "photos_128.npz", **arrays)
+    np.savez_compressed(out / "photos_128.npz", **dict[str, Any](arrays))
     part = (
         "the crops without share-alike: of the training photos all, as WebP of quality 80; of each test photo up to 60, "
         "with the bytes of the full set"

@@ -55,7 +55,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
         ids=[shown(item.files[0]) for item in items],
         read=read,
         content=lambda i: (tree.read(name) for name in items[i].files),
-        labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
+        labels=np.array([groups.index(str(item.group)) for item in items], np.int64) if groups else None,
         class_names=tuple(map(shown, groups)),
         described=[described[item.files[0]] for item in items] if described is not None else None,
         attributes=attributes,
