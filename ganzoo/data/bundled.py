@@ -51,6 +51,7 @@ SETS = {
     "fluent_edges_128": BundledSet("fluent_edges_128", 128, {"paired": ("edges", "photo"), "images": ("photo",)}),
     "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
     "photos_128": BundledSet("photos_128", 128, {"masks": ("images",), "images": ("images",)}),
+    "faces_age_64": BundledSet("faces_age_64", 64, {"images": ("images",)}),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
 }
 
