@@ -57,11 +57,15 @@ class Declared:
             columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
         truncates_noise: whether `generate(truncation=, resample=)` cuts z, with the methods named below.
+        example_columns: of a grid of `examples`, where neighbours in it belong together.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
         fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
+        changes_age: whether `generate(images, age=, start_age=, optimise=)` of an image model shows faces at other ages, and its
+            classes are those of ages.
         hole: of such a model the side of the square that it fills at once.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
         stride: the pictures of an image model are best of sides that are a multiple of it.
+        keeps_encoder: whether a fine-tuning keeps the encoder that the weights bring (`train.encoder_steps` becomes 0).
         train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
         augments_by: constructor argument that names how what D sees is augmented (`ganzoo.augment`); "" for none.
         averages_by: constructor argument that takes the place of `ema_decay` where it is not 0; "" for none.
@@ -92,11 +96,14 @@ class Declared:
     attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
     truncates_noise: bool = False
+    example_columns: int = 8
     reads_pictures: bool = False
     fills: bool = False
+    changes_age: bool = False
     hole: int
     directions: tuple[str, ...] = ()
     stride: int = 1
+    keeps_encoder: bool = True
     train_options: tuple[str, ...] = ()
     augments_by: str = ""
     averages_by: str = ""
@@ -110,6 +117,11 @@ class Declared:
     makes_channels: tuple[str, ...] = ()
     class_axes: ClassVar[Mapping[str, int]] = {}
     checks: Checks = Checks()
+
+    @property
+    def from_noise(self) -> bool:
+        """Whether the grids and monitors of a run look at `examples`, which are made of noise, and not at what becomes of inputs."""
+        return self.task == "latent"
 
     # ---- of every paper ------------------------------------------------------------------------------------------
     def batch_signature(self) -> dict[str, tf.TensorSpec]:

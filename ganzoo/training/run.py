@@ -14,6 +14,7 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.batches import shape_text
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.segments import Segment, images_seen
+from ganzoo.data.task_shapes import task_shape
 from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig, licences
@@ -393,6 +394,11 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
         raise GanzooError(
             f"{model.paper} trains on pictures with masks here, and these are read as {source.config.shape}: set data.shape = "
             '"masks". Masks that do not lie beside the pictures are drawn.'
+        )
+    if model.changes_age and source.config.shape != "ages":
+        raise GanzooError(
+            f'{model.paper} trains on faces with ages, and these are read as {source.config.shape}: set data.shape = "ages". '
+            f"Accepted: {task_shape('ages').layouts}."
         )
     if "embedding" in signature:
         wanted, found = signature["embedding"].shape[-1], source.texts.embeddings.shape[-1]
