@@ -298,7 +298,7 @@ def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
         inputs, expected = [], np.concatenate([model.generate(1, seed=s) for s in seeds])
     else:
         inputs = list(next(iter(held_out(model, ROWS).values())))  # of the model's first direction
-        expected = np.concatenate([model.generate(x[None], seed=s) for x, s in zip(inputs, seeds, strict=True)])
+        expected = np.concatenate([model.generate(x[None], seed=s, **model.example_options) for x, s in zip(inputs, seeds, strict=True)])
     answer, seconds = call_fresh(path, seeds, inputs)
     sheet = out / "samples" / f"export-{title.replace('/', '-')}.png"
     images.write_png(sheet, pair_sheet(expected, answer))

@@ -73,6 +73,7 @@ class Declared:
             rows are a multiple of it; "" for none.
 
     How it is measured, stored and tried:
+        example_options: arguments that `generate` cannot do without, beside the pictures, as tests and checks give them.
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
         feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
@@ -109,6 +110,7 @@ class Declared:
     averages_by: str = ""
     batch_unit: str = ""
 
+    example_options: ClassVar[dict] = {}
     evaluation_kwargs: ClassVar[dict] = {}
     own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
     feature_layers: str = ""
@@ -122,6 +124,11 @@ class Declared:
     def from_noise(self) -> bool:
         """Whether the grids and monitors of a run look at `examples`, which are made of noise, and not at what becomes of inputs."""
         return self.task == "latent"
+
+    @property
+    def translates(self) -> bool:
+        """Whether it is measured by what becomes of inputs."""
+        return self.task == "image" and not self.from_noise
 
     # ---- of every paper ------------------------------------------------------------------------------------------
     def batch_signature(self) -> dict[str, tf.TensorSpec]:

@@ -34,8 +34,6 @@ searches its line by the rule of Moré and Thuente, where the paper says backtra
 averaged G, which samples. Other sizes follow the same rule: one stride-2 layer for a doubling.
 """
 
-import warnings
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -167,6 +165,7 @@ class AgeCGAN(BaseGAN):
     task, changes_age, classes, class_names = "image", True, CLASSES, ages.NAMES
     from_noise, example_columns, keeps_encoder = True, CLASSES, False
     train_options = ("encoder_steps",)
+    example_options = {"age": 30, "start_age": 30, "optimise": False}  # noqa: RUF012  (as in the base)
     players = {  # noqa: RUF012  (as in the base)
         "g_optimizer": ("generator",),
         "d_optimizer": ("discriminator",),
@@ -333,9 +332,8 @@ class AgeCGAN(BaseGAN):
 
     def aged(self, latents, classes) -> np.ndarray:
         """uint8 faces (N * K, H, W, C) of z (N, latent_dim): each at all K classes, one after the other."""
-        show = self.cached("show", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         classes = tf.constant(list(classes), tf.int64)
-        return rows.in_chunks(show, tf.repeat(latents, len(classes), axis=0), tf.tile(classes, [latents.shape[0]]))
+        return self.shown(tf.repeat(latents, len(classes), axis=0), tf.tile(classes, [latents.shape[0]]))
 
     # ---- faces: z0 = E(x), then z* by L-BFGS-B; nothing is trained -------------------------------------------------
     def faces_in(self, images) -> tf.Tensor:
@@ -440,14 +438,25 @@ class AgeCGAN(BaseGAN):
         latents = self.search(squares, self.own_classes(squares, start_age), optimise)
         return self.aged(tf.constant(latents), wanted)
 
+    def strip(self, images, ages, start_age=None, optimise=True) -> tuple[np.ndarray, np.ndarray]:
+        """(uint8 (N * (2 + K), H, W, C), classes (N,)): of each face itself, G(z*, y0) and it at K ages; and y0."""
+        wanted = faces.classes_of(ages, None, "age")
+        squares = self.faces_in(images)
+        own = self.own_classes(squares, start_age)
+        latents = tf.constant(self.search(squares, own, optimise))
+        first = [pixels.to_uint8(squares).numpy()[:, None], self.shown(latents, own)[:, None]]
+        aged = self.aged(latents, wanted)
+        cells = np.concatenate([*first, aged.reshape(len(own), len(wanted), *aged.shape[1:])], axis=1)
+        return cells.reshape(-1, *cells.shape[2:]), own
+
     def reconstruct(self, images, *, start_age=None, optimise=True):
         """uint8 (N, image_size, image_size, channels): G(z*, y0), each face at its own age; arguments of `generate`."""
         squares = self.faces_in(images)
         own = self.own_classes(squares, start_age)
         latents = self.search(squares, own, optimise)
-        return self.at_own_age(latents, own)
+        return self.shown(latents, own)
 
-    def at_own_age(self, latents, own) -> np.ndarray:
+    def shown(self, latents, own) -> np.ndarray:
         """uint8 (N, H, W, C) of z (N, latent_dim) and classes (N,)."""
         show = self.cached("show", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         return rows.in_chunks(show, tf.constant(latents, tf.float32), tf.constant(own, tf.int64))
