@@ -164,6 +164,7 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
             rows = sampling.translations(model, held_out(model, ROWS), seed)
             what = "held-out A, as B, back; B, as A, back"
             what = "held-out pictures with a hole, filled, as they are" if model.fills else what
+            what = "held-out faces, as they are made again, at all ages" if model.changes_age else what
         sheet = pair_sheet(*rows)
         pairs = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
         block = tiled(np.stack([picture for pair in pairs for picture in pair]))
@@ -298,7 +299,7 @@ def export_and_compare(name: str, out: Path, seed: int) -> dict[str, Any]:
         inputs, expected = [], np.concatenate([model.generate(1, seed=s) for s in seeds])
     else:
         inputs = list(next(iter(held_out(model, ROWS).values())))  # of the model's first direction
-        expected = np.concatenate([model.generate(x[None], seed=s, **model.example_options) for x, s in zip(inputs, seeds, strict=True)])
+        expected = np.concatenate([model.generate(x[None], seed=s) for x, s in zip(inputs, seeds, strict=True)])
     answer, seconds = call_fresh(path, seeds, inputs)
     sheet = out / "samples" / f"export-{title.replace('/', '-')}.png"
     images.write_png(sheet, pair_sheet(expected, answer))

@@ -554,7 +554,7 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
     Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b. Of a model that fills
-    holes: with the hole in white, filled, as it is.
+    holes: with the hole in white, filled, as it is. Of faces: as they are, made again, and at each age class.
     """
     if model.fills:
         whole = inputs["image"]
@@ -564,6 +564,9 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
             else np.stack([model.default_mask(*whole.shape[1:3])] * len(whole))
         )
         return [np.where(masks[..., None], np.uint8(255), whole), model.generate(whole, mask=masks), whole]
+    if model.changes_age:
+        made, _ = model.strip(inputs["image"], model.class_names)
+        return list(np.moveaxis(made.reshape(len(inputs["image"]), -1, *made.shape[1:]), 1, 0))
     first, second, *_ = inputs.values()
     if not model.directions:
         return [first, model.generate(first, seed=seed), second]
