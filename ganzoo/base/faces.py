@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ganzoo import ages
 from ganzoo.base import pixels
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, missing_extra
 
 
 def squares_in(images, channels: int, size: int) -> tf.Tensor:
@@ -40,8 +40,8 @@ def middle(images, size: int) -> tf.Tensor:
     return tf.ensure_shape(fitted, [None, size, size, images.shape[-1]])
 
 
-def classes_of(age, rows: int | None, what: str, *, each: bool = False) -> np.ndarray:
-    """int64 classes of an age or a list of ages; with `each` one for all `rows`, or one for each.
+def classes_of(age, what: str, rows: int | None = None) -> np.ndarray:
+    """int64 classes of an age or a list of ages; of so many `rows` one for each, from one for all or as many.
 
     Raises:
         GanzooError: no age, an empty list, or another number of them than of rows.
@@ -55,7 +55,7 @@ def classes_of(age, rows: int | None, what: str, *, each: bool = False) -> np.nd
         found = np.array([ages.class_of(one) for one in given], np.int64)
     except GanzooError as error:
         raise GanzooError(f"{what}: {error}") from error
-    if not each:
+    if rows is None:
         return found
     if len(found) not in (1, rows):
         raise GanzooError(f"{what} is one age for all, or one for each of the {rows} faces; received {len(found)}.")
@@ -84,11 +84,8 @@ def minimiser() -> Callable[[Callable, np.ndarray, int], np.ndarray]:
     """
     try:
         from scipy.optimize import minimize
-    except ImportError as error:
-        raise GanzooError(
-            "The search for the z of a face needs SciPy: pip install 'ganzoo[age]'. Without it optimise=False "
-            "(--no-optimise) stops at what the encoder says."
-        ) from error
+    except ImportError:
+        raise missing_extra("scipy", "age") from None
 
     def run(slope: Callable, start: np.ndarray, iterations: int) -> np.ndarray:
         def both(point):

@@ -351,7 +351,7 @@ class AgeCGAN(BaseGAN):
             GanzooError: no such age, another number of them, or none where the model has no reader.
         """
         if start_age is not None:
-            return faces.classes_of(start_age, len(images), "start_age", each=True)
+            return faces.classes_of(start_age, "start_age", len(images))
         if not self.age_reader:
             raise GanzooError(
                 f"{self.full_name} has no reader of ages: give the own age of each face, start_age=34 (--start-age 34)."
@@ -433,14 +433,14 @@ class AgeCGAN(BaseGAN):
         Raises:
             GanzooError: pictures or ages that cannot be read, or what `search` raises.
         """
-        wanted = faces.classes_of(age, None, "age")
+        wanted = faces.classes_of(age, "age")
         squares = self.faces_in(images)
         latents = self.search(squares, self.own_classes(squares, start_age), optimise)
         return self.aged(tf.constant(latents), wanted)
 
     def strip(self, images, ages, start_age=None, optimise=True) -> tuple[np.ndarray, np.ndarray]:
         """(uint8 (N * (2 + K), H, W, C), classes (N,)): of each face itself, G(z*, y0) and it at K ages; and y0."""
-        wanted = faces.classes_of(ages, None, "age")
+        wanted = faces.classes_of(ages, "age")
         squares = self.faces_in(images)
         own = self.own_classes(squares, start_age)
         latents = tf.constant(self.search(squares, own, optimise))
