@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ganzoo.base import age_reader, face_descriptor
+from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
@@ -25,12 +26,22 @@ PAIRS, SHARE = 2000, 0.01  # training faces of the threshold, and how many pairs
 HOW = {"z0": False, "pixels": "pixels", "identity": True}
 
 
+def _chosen(subject: Subject, n: int | None) -> np.ndarray:
+    """Rows of the test split, spread over it."""
+    total = len(subject.test)
+    return np.unique(np.linspace(0, total - 1, min(n or FACES, total)).round().astype(int))
+
+
+def _shown(source, rows: np.ndarray) -> np.ndarray:
+    """uint8 (n, S, S, C): pictures of a source."""
+    place = source.columns.index("image")
+    return np.stack([source.fetch(int(i), source.size)[place] for i in rows])
+
+
 def _faces(subject: Subject, n: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 (n, S, S, C), classes (n,)): faces spread over the test split."""
-    chosen = np.unique(np.linspace(0, len(subject.test) - 1, min(n or FACES, len(subject.test))).round().astype(int))
-    place = subject.test.columns.index("image")
-    shown = np.stack([subject.test.fetch(int(i), subject.config.size)[place] for i in chosen])
-    return shown, subject.test.labels[chosen]
+    """(uint8 (n, S, S, C), classes (n,)): faces of the test split."""
+    rows = _chosen(subject, n)
+    return _shown(subject.test, rows), subject.test.labels[rows]
 
 
 def _latents(subject: Subject, which: str, how: str, n: int | None):
@@ -46,13 +57,12 @@ def _latents(subject: Subject, which: str, how: str, n: int | None):
 
 def threshold(subject: Subject) -> float:
     """The distance below which the descriptor calls two faces one person, by pairs of training faces of one age class."""
-    persons = _persons(subject)
 
     def measured():
-        rows = np.unique(np.linspace(0, len(subject.train) - 1, min(PAIRS, len(subject.train))).round().astype(int))
-        place = subject.train.columns.index("image")
-        faces = np.stack([subject.train.fetch(int(i), subject.config.size)[place] for i in rows])
-        return of_pairs(face_descriptor.descriptors(faces), persons[rows], subject.train.labels[rows], SHARE)
+        total = len(subject.train)
+        rows = np.unique(np.linspace(0, total - 1, min(PAIRS, total)).round().astype(int))
+        described = face_descriptor.descriptors(_shown(subject.train, rows))
+        return of_pairs(described, _persons(subject, subject.config.split)[rows], subject.train.labels[rows], SHARE)
 
     return subject.sets.once(("threshold of persons",), measured)
 
@@ -66,10 +76,8 @@ def of_pairs(rows: np.ndarray, persons: np.ndarray, classes: np.ndarray, share: 
     return float(np.quantile(np.concatenate(apart), share))
 
 
-def _persons(subject: Subject) -> np.ndarray:
-    """Who is on each training picture."""
-    from ganzoo.data import bundled
-
+def _persons(subject: Subject, split: str) -> np.ndarray:
+    """Who is on each picture of a split."""
     known = bundled.canonical(subject.config.source)
     if known != "faces_age_64":
         raise GanzooError(
@@ -77,7 +85,7 @@ def _persons(subject: Subject) -> np.ndarray:
             "not tell; the bundled set faces_age_64 does."
         )
     columns = bundled.columns(known)
-    return columns["identity"][np.isin(columns["split"], subject.config.split.split("+"))]
+    return columns["identity"][np.isin(columns["split"], split.split("+"))]
 
 
 def same_person(how: str) -> Callable:
@@ -95,27 +103,24 @@ def same_person(how: str) -> Callable:
 
 
 def other_person(subject: Subject, which: str, name: str, n: int | None):
-    """Each face beside the next one of its class in the test split that another person has."""
+    """Each face beside the next one of its age class in the test split that is another person's."""
     if which != "fake":
         return None
-    from ganzoo.data import bundled
-
-    limit, (shown, labels) = threshold(subject), _faces(subject, n)
-    columns = bundled.columns("faces_age_64")
-    persons = columns["identity"][subject.rows_of(columns["split"])]
-    chosen = np.unique(np.linspace(0, len(persons) - 1, len(shown)).round().astype(int))
-    persons = persons[chosen]
-    partners = [
-        next(j % len(shown) for j in range(i + 1, i + len(shown)) if _fits(i, j % len(shown), persons, labels))
-        for i in range(len(shown))
-    ]
-    apart = _distances(shown, shown[partners])
+    limit, rows, persons, labels = (
+        threshold(subject),
+        _chosen(subject, n),
+        _persons(subject, subject.split),
+        subject.test.labels,
+    )
+    partners = [_partner(row, persons, labels) for row in rows]
+    apart = _distances(_shown(subject.test, rows), _shown(subject.test, partners))
     note = f"chance: another held-out person of the same age class; mean distance {apart.mean():.3f}"
-    return name, len(shown), Score(float(np.mean(apart < limit)), note=note)
+    return name, len(rows), Score(float(np.mean(apart < limit)), note=note)
 
 
-def _fits(i: int, j: int, persons: np.ndarray, classes: np.ndarray) -> bool:
-    return bool(persons[i] != persons[j] and classes[i] == classes[j])
+def _partner(row: int, persons: np.ndarray, classes: np.ndarray) -> int:
+    others = np.flatnonzero((persons != persons[row]) & (classes == classes[row]))
+    return int(others[np.searchsorted(others, row) % len(others)])
 
 
 def _distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

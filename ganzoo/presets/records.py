@@ -306,10 +306,12 @@ class Result(Record):
 class Preset(Record):
     """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results.
 
-    expects: of a model that takes pictures, which it was made for: "line drawings of characters, about 64 px"."""
+    expects: of a model that takes pictures, which it was made for: "line drawings of characters, about 64 px". not_for: what its
+    weights must not be used for."""
 
     about: str
     expects: str = ""
+    not_for: str = ""
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig
