@@ -186,6 +186,27 @@ class Declared:
         """bool (height, width): the hole that `generate` fills in a picture of this size where no mask is given."""
         raise NotImplementedError
 
+    # ---- of papers that change ages ------------------------------------------------------------------------------
+    def faces_in(self, images) -> tf.Tensor:
+        """float32 (N, S, S, C) in [-1, 1] of pictures of any size: the square in the middle of each."""
+        raise NotImplementedError
+
+    def search(self, images: tf.Tensor, own, optimise=True) -> np.ndarray:
+        """z float32 (N, latent_dim) of faces of `faces_in` and their own classes (N,)."""
+        raise NotImplementedError
+
+    def faces_of(self, latents, own) -> np.ndarray:
+        """uint8 (N, S, S, C) of z (N, latent_dim) and classes (N,)."""
+        raise NotImplementedError
+
+    def aged(self, latents, classes) -> np.ndarray:
+        """uint8 (N * K, S, S, C): each z at all K classes, one after the other."""
+        raise NotImplementedError
+
+    def strip(self, images, ages, start_age=None, optimise=True) -> tuple[np.ndarray, np.ndarray]:
+        """(uint8 (N * (2 + K), S, S, C), classes (N,)): of each face itself, as it is made again and it at K ages; its own age."""
+        raise NotImplementedError
+
     # ---- a web page, which has neither TensorFlow's random numbers nor its strings and PNG -------------------------
     def page_networks(self, size: int) -> dict[str, Endpoint]:
         """The networks that a page runs, of float32 tensors; `size` is the side of its pictures.

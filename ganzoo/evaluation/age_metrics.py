@@ -94,7 +94,7 @@ def same_person(how: str) -> Callable:
             return None
         limit, (shown, labels) = threshold(subject), _faces(subject, n)
         model = subject.model if which == "fake" else subject.untrained
-        made = model.shown(_latents(subject, which, how, n), labels)
+        made = model.faces_of(_latents(subject, which, how, n), labels)
         apart = _distances(shown, made)
         note = f"below {limit:.3f}, where 1 % of two persons are; mean distance {apart.mean():.3f}"
         return name, len(shown), Score(float(np.mean(apart < limit)), note=note)

@@ -34,6 +34,8 @@ searches its line by the rule of Moré and Thuente, where the paper says backtra
 averaged G, which samples. Other sizes follow the same rule: one stride-2 layer for a doubling.
 """
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -48,6 +50,7 @@ from ganzoo.registry import register
 
 CLASSES = len(ages.NAMES)
 PLACES, READERS = ("after", "before"), ("age-cnn", "")
+STRANGE = 0.6  # distance of the descriptor from which on a picture is none that the model can make
 STANDING = (32, 64)  # batches, and rows in each, that standing statistics are taken over
 
 
@@ -333,7 +336,7 @@ class AgeCGAN(BaseGAN):
     def aged(self, latents, classes) -> np.ndarray:
         """uint8 faces (N * K, H, W, C) of z (N, latent_dim): each at all K classes, one after the other."""
         classes = tf.constant(list(classes), tf.int64)
-        return self.shown(tf.repeat(latents, len(classes), axis=0), tf.tile(classes, [latents.shape[0]]))
+        return self.faces_of(tf.repeat(latents, len(classes), axis=0), tf.tile(classes, [latents.shape[0]]))
 
     # ---- faces: z0 = E(x), then z* by L-BFGS-B; nothing is trained -------------------------------------------------
     def faces_in(self, images) -> tf.Tensor:
@@ -387,13 +390,33 @@ class AgeCGAN(BaseGAN):
             found.append(minimise(lambda z, target=target, y=y: slope(z, y, target), z, self.iterations))
         return np.stack(found)
 
+    def found(self, images, start_age=None, optimise=True):
+        """(squares, own classes (N,), z* (N, latent_dim)) of pictures; arguments and errors of `generate`."""
+        squares = self.faces_in(images)
+        own = self.own_classes(squares, start_age)
+        latents = tf.constant(self.search(squares, own, optimise))
+        if optimise is True:
+            self._warn_of_strangers(squares, own, latents)
+        return squares, own, latents
+
+    def _warn_of_strangers(self, squares, own, latents):
+        """Says of which pictures no z makes anything that the descriptor takes for them."""
+        made = face_descriptor.descriptors(self.faces_of(latents, own))
+        apart = face_descriptor.distances(made, face_descriptor.descriptors(pixels.to_uint8(squares).numpy())).numpy()
+        for i in np.flatnonzero(apart > STRANGE):
+            warnings.warn(
+                f"Picture {i}: the model makes no face that is like it (distance {apart[i]:.2f}, of faces that it knows below "
+                f"{STRANGE}). It expects one face in the middle, of the kind that it was trained on.",
+                stacklevel=4,
+            )
+
     def _features(self, optimise):
         """FR, or the pixels themselves."""
         if callable(optimise):
             return optimise
         if optimise == "pixels":
             return lambda images: images
-        if optimise is not True and optimise != "identity":
+        if optimise is not True:
             raise GanzooError(
                 f'optimise is True, False, "pixels" or a function of faces that has a gradient; received {optimise!r:.60}.'
             )
@@ -414,7 +437,7 @@ class AgeCGAN(BaseGAN):
 
         if callable(optimise):
             return tf.function(slope)
-        return self.cached(f"slope {optimise is not True and optimise != 'identity'}", lambda: tf.function(slope))
+        return self.cached(f"slope {optimise}", lambda: tf.function(slope))
 
     def generate(self, images, *, age, start_age=None, optimise=True, seed=0):
         """Faces at other ages: each of `images` at each of `age`, one after the other.
@@ -430,33 +453,31 @@ class AgeCGAN(BaseGAN):
         Returns:
             uint8 (N * K, image_size, image_size, channels): picture i * K + k is face i at age k of K.
 
+        Warns:
+            UserWarning: no z makes a picture that the face descriptor takes for the given one: is it a face?
+
         Raises:
             GanzooError: pictures or ages that cannot be read, or what `search` raises.
         """
         wanted = faces.classes_of(age, "age")
-        squares = self.faces_in(images)
-        latents = self.search(squares, self.own_classes(squares, start_age), optimise)
-        return self.aged(tf.constant(latents), wanted)
+        _, _, latents = self.found(images, start_age, optimise)
+        return self.aged(latents, wanted)
 
     def strip(self, images, ages, start_age=None, optimise=True) -> tuple[np.ndarray, np.ndarray]:
         """(uint8 (N * (2 + K), H, W, C), classes (N,)): of each face itself, G(z*, y0) and it at K ages; and y0."""
         wanted = faces.classes_of(ages, "age")
-        squares = self.faces_in(images)
-        own = self.own_classes(squares, start_age)
-        latents = tf.constant(self.search(squares, own, optimise))
-        first = [pixels.to_uint8(squares).numpy()[:, None], self.shown(latents, own)[:, None]]
+        squares, own, latents = self.found(images, start_age, optimise)
+        first = [pixels.to_uint8(squares).numpy()[:, None], self.faces_of(latents, own)[:, None]]
         aged = self.aged(latents, wanted)
         cells = np.concatenate([*first, aged.reshape(len(own), len(wanted), *aged.shape[1:])], axis=1)
         return cells.reshape(-1, *cells.shape[2:]), own
 
     def reconstruct(self, images, *, start_age=None, optimise=True):
         """uint8 (N, image_size, image_size, channels): G(z*, y0), each face at its own age; arguments of `generate`."""
-        squares = self.faces_in(images)
-        own = self.own_classes(squares, start_age)
-        latents = self.search(squares, own, optimise)
-        return self.shown(latents, own)
+        _, own, latents = self.found(images, start_age, optimise)
+        return self.faces_of(latents, own)
 
-    def shown(self, latents, own) -> np.ndarray:
+    def faces_of(self, latents, own) -> np.ndarray:
         """uint8 (N, H, W, C) of z (N, latent_dim) and classes (N,)."""
         show = self.cached("show", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         return rows.in_chunks(show, tf.constant(latents, tf.float32), tf.constant(own, tf.int64))
