@@ -19,7 +19,7 @@ export function imageView({ model, backend, page }) {
   }, page);
   // pix2pix reads lines; what goes both ways reads coloured pictures.
   const coloured = twoWays || ages;
-  const pad = new Pad(side, { sketch: twoWays ? emoji : face, width: coloured ? 3 : 0.7, onDraw: draw });
+  const pad = new Pad(side, { sketch: coloured ? emoji : face, width: coloured ? 3 : 0.7, onDraw: draw });
   const set = (name) => (value) => { state[name] = value; draw(); };
   const last = backend.seedCount(model) - 1;
 
