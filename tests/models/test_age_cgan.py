@@ -1,6 +1,7 @@
 """age-cgan: where labels enter, the encoder's distance, the parts of a run, the search for the z of a face, strips of ages."""
 
 import builtins
+import json
 import warnings
 
 import keras
@@ -259,6 +260,19 @@ def test_an_age_that_nobody_says_is_read_or_asked_for(photos, monkeypatch):
     monkeypatch.setattr(age_reader, "years", lambda images: np.array([12.4, 71.0], np.float32))
     assert reads.own_classes(reads.faces_in(photos)).tolist() == [0, 5]
     assert reads.own_classes(reads.faces_in(photos), 35).tolist() == [2, 2], "what is said counts"
+
+
+def test_the_reader_reads_held_out_persons_as_well_as_its_sidecar_says():
+    """The bundled part of the test pictures; in the full set there are more, so a little more or less is right."""
+    source = ganzoo.data.open_source(presets.run_config("age-cgan").data, "test")
+    columns = ganzoo.data.bundled.columns("faces_age_64")
+    shown, held_out = source.take(len(source))["image"], columns["split"] == "test"
+    about = json.loads((age_reader.ASSETS / age_reader.SIDECAR).read_text())
+    errors = np.abs(age_reader.years(shown) - columns["age"][held_out])
+    assert errors.mean() == pytest.approx(about["test_error"], abs=1)
+    assert np.mean(age_reader.classes(shown) == source.labels) == pytest.approx(about["test_accuracy"], abs=0.05)
+    floats = shown[:3].astype(np.float32) / 127.5 - 1
+    np.testing.assert_allclose(age_reader.years(floats), age_reader.years(shown[:3]), atol=0.1)
 
 
 @pytest.mark.parametrize(
