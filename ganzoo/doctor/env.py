@@ -52,9 +52,14 @@ def describe() -> dict[str, Any]:
 
 
 def extras() -> dict[str, dict[str, Any]]:
-    """Optional part of ganzoo -> its packages that are missing, and the command that brings them ("" if none is)."""
+    """Optional part of ganzoo -> its packages that are missing, and the command that brings them ("" if none is). None is
+    known of a ganzoo that runs from a clone and was not installed."""
     found: dict[str, list[str]] = {}
-    for requirement in importlib.metadata.requires("ganzoo") or ():
+    try:
+        requirements = importlib.metadata.requires("ganzoo") or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
+    for requirement in requirements:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
         package = re.match(r"[A-Za-z0-9._-]+", requirement)
         if extra and package and extra[1] not in NOT_OF_USERS and _applies(requirement):

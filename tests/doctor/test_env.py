@@ -36,6 +36,14 @@ def test_extras_are_those_of_the_package_and_name_what_they_miss(monkeypatch):
     assert env.extras()["video"] == {"missing": [], "command": ""}
 
 
+def test_a_clone_that_was_not_installed_knows_no_extras(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    assert env.extras() == {}
+
+
 def test_files_of_the_system_are_read(tmp_path):
     cpu, mem = tmp_path / "cpuinfo", tmp_path / "meminfo"
     cpu.write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_tile\nmodel name\t: X\n")
