@@ -100,6 +100,13 @@ class Photos128(BundledBuilder):
     PICTURES: ClassVar = {"image": (128, 128, 3)}
 
 
+class FacesAge64(BundledBuilder):
+    """Rendered heads, 64 x 64: each identity at ten ages, with its age in years, sex, hair and pose."""
+
+    SET = "faces_age_64"
+    PICTURES: ClassVar = {"image": (64, 64, 3)}
+
+
 class FurnitureVoxels32(BundledBuilder):
     """Voxel grids of Sweet Home 3D furniture, 32 x 32 x 32, axes x, y (up), z."""
 
@@ -108,7 +115,16 @@ class FurnitureVoxels32(BundledBuilder):
 
 BUILDERS = {
     cls.SET: cls
-    for cls in (Fashion, Lorelei64, AdventurerPairs64, FluentEdges128, Emoji64, Photos128, FurnitureVoxels32)
+    for cls in (
+        Fashion,
+        Lorelei64,
+        AdventurerPairs64,
+        FluentEdges128,
+        Emoji64,
+        Photos128,
+        FacesAge64,
+        FurnitureVoxels32,
+    )
 }
 # The same builders under our own spelling, with the underscore before the number.
 ALIASES = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo import ages
 from ganzoo.data.attributes import Attributes, attributes_of
 from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
@@ -51,6 +52,7 @@ SETS = {
     "fluent_edges_128": BundledSet("fluent_edges_128", 128, {"paired": ("edges", "photo"), "images": ("photo",)}),
     "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
     "photos_128": BundledSet("photos_128", 128, {"masks": ("images",), "images": ("images",)}),
+    "faces_age_64": BundledSet("faces_age_64", 64, {"ages": ("images",), "images": ("images",)}),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
 }
 
@@ -98,7 +100,8 @@ def class_names() -> list[str]:
 
 
 def bundled_records(name: str, split: str, shape: str) -> Records:
-    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired", "captions" or "attributes")."""
+    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired", "captions", "attributes" or
+    "ages")."""
     head = name.partition("/")[0]
     if shape not in SETS[head].columns:
         fitting = [n for n, s in SETS.items() if shape in s.columns]
@@ -126,12 +129,17 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         read=lambda i, fit: tuple(part.picture(rows[i]) for part in parts),
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
-        labels=columns(name)["label"][rows] if head == "fashion" else None,
-        class_names=tuple(class_names()) if head == "fashion" else (),
+        labels=_labels(name, shape, rows),
+        class_names=tuple(class_names()) if head == "fashion" else ages.NAMES if shape == "ages" else (),
         attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,
     )
+
+
+def _labels(name: str, shape: str, rows: np.ndarray) -> np.ndarray | None:
+    column = "label" if name == "fashion" else "age_bin" if shape == "ages" else None
+    return columns(name)[column][rows].astype(np.int64) if column else None
 
 
 def _described(captions: np.ndarray) -> list[Described]:

@@ -151,7 +151,7 @@ class Subject:
             }
             columns |= {"images": ("image", "image")} if model.fills else {}
             self.given, self.column = columns.get(config.shape, (None, "image"))
-        if model.task == "image":
+        if model.translates:
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:
             assert n is not None, "a model that makes samples makes as many as are asked for"
@@ -242,6 +242,8 @@ class Subject:
         return np.flatnonzero(np.isin(splits, [part.strip() for part in chosen]))
 
     def _samples(self, model: BaseGAN) -> Pictures:
+        if model.changes_age:
+            return made.examples(model, self.n, self.seed)
         if model.task == "latent":
             return made.generated(model, self.n, self.seed, self.train_labels, self.asked)
         if model.task == "text":

@@ -8,6 +8,7 @@ from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
+from ganzoo.layers.quantised import QuantisedConv2D
 from ganzoo.layers.rows import KeptRows
 from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
 from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
@@ -33,6 +34,7 @@ __all__ = [
     "OneHot",
     "Part",
     "PixelShuffle",
+    "QuantisedConv2D",
     "ReflectPad",
     "RowUniform",
     "SpectralConv2D",

@@ -20,7 +20,7 @@ from PIL import Image
 from ganzoo import data, presets
 from ganzoo.data import bundled, pipeline
 from ganzoo.data import pictures as reader
-from ganzoo.data.recipes import bundle, fluent_edges_128
+from ganzoo.data.recipes import bundle, faces_age_64, fluent_edges_128
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
 from ganzoo.presets import DataConfig
@@ -32,6 +32,7 @@ SIZES = {
     "fluent_edges_128": 1445,
     "emoji_64": 6418,
     "photos_128": 1469,
+    "faces_age_64": 3700,
     "fashion": 12000,
 }
 
@@ -88,7 +89,7 @@ def test_bundled_files_are_the_documented_ones():
             assert hashlib.sha256(content).hexdigest() == facts["sha256"], file
             assert len(content) == facts["bytes"]
     total = sum(file.stat().st_size for file in bundled.ASSETS.iterdir())
-    assert total <= 49 * 10**6
+    assert total <= 53 * 10**6
 
 
 def test_every_bundled_set_has_recipe_and_licence():
@@ -155,6 +156,16 @@ def test_photos_hold_nothing_with_share_alike_and_keep_test_photos_apart():
     train, test = (set(columns["photo"][columns["split"] == split]) for split in ("train", "test"))
     assert not train & test
     assert train | test == set(bundled.facts("photos_128")["photos"])
+
+
+def test_faces_are_held_back_by_identity_and_every_age_has_its_class():
+    columns = bundled.columns("faces_age_64")
+    train, test = (set(columns["identity"][columns["split"] == split].tolist()) for split in ("train", "test"))
+    assert not train & test
+    assert (len(train), len(test)) == (330, 40)
+    assert set(np.bincount(columns["identity"])[sorted(train | test)].tolist()) == {10}
+    assert (faces_age_64.age_class(columns["age"]) == columns["age_bin"]).all()
+    assert faces_age_64.age_class(np.array([1, 18, 19, 29, 30, 59, 60, 90])).tolist() == [0, 0, 1, 1, 2, 4, 5, 5]
 
 
 # pictures with masks

@@ -2,7 +2,7 @@
 
 Every cut takes the first rows of each split (of each class for Fashion-MNIST) in the full set's own order; the characters
 were drawn independently of each other, so the first rows are a fair sample. Images are copied as the encoded bytes they
-are, but for the training crops of `photos_128`. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
+are, but for the training pictures of `photos_128` and `faces_age_64`. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ PHOTOGRAPHERS = (
     "Rachel Michetti and SpaceX (CC0), and of OpenCV's samples (Apache-2.0); reduced in size and cut into crops."
 )
 PHOTOS_QUALITY, PHOTOS_TEST = 80, 60  # of WebP; crops of a test photo
+FACES = {"train": 330, "test": 40}  # identities, each at ten ages
+FACES_QUALITY = 85
 DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
 
 
@@ -41,6 +43,7 @@ def main(full: Path, out: Path) -> None:
     edges = np.load(full / "fluent_edges_128.npz")["split"]
     copy(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], count(edges))
     photos(full, out)
+    faces(full, out)
     voxels = np.load(full / "furniture_voxels_32.npz")["split"]
     copy(full, out, "furniture_voxels_32", ["furniture_voxels_32.npz", "CREDITS_furniture.csv"], count(voxels))
 
@@ -96,12 +99,7 @@ def photos(full: Path, out: Path) -> None:
     for photo in np.unique(arrays["photo"][permissive & test]):
         own = np.flatnonzero(permissive & (arrays["photo"] == photo))
         rows += own[np.unique(np.linspace(0, len(own) - 1, PHOTOS_TEST).round().astype(int))].tolist()
-    arrays = take_rows(arrays, np.sort(rows))
-    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
-    files = [blob[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
-    files = [f if s == "test" else smaller(f) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
-    arrays["images_webp"] = np.frombuffer(b"".join(files), np.uint8)
-    arrays["images_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
+    arrays = with_smaller_training(take_rows(arrays, np.sort(rows)), PHOTOS_QUALITY)
     np.savez_compressed(out / "photos_128.npz", **dict[str, Any](arrays))
     part = (
         "the crops without share-alike: of the training photos all, as WebP of quality 80; of each test photo up to 60, "
@@ -110,11 +108,36 @@ def photos(full: Path, out: Path) -> None:
     sidecar(full, out, "photos_128", ["photos_128.npz"], part, count(arrays["split"]))
 
 
-def smaller(webp: bytes) -> bytes:
+def faces(full: Path, out: Path) -> None:
+    """The first identities of each split with all their ages; the training pictures as WebP of a lower quality, the test
+    pictures with the bytes of the full set."""
+    arrays = dict(np.load(full / "faces_age_64.npz"))
+    identity, split = arrays["identity"], arrays["split"]
+    kept = np.concatenate([np.unique(identity[split == name])[:n] for name, n in FACES.items()])
+    arrays = take_rows(arrays, np.flatnonzero(np.isin(identity, kept)))
+    arrays = with_smaller_training(arrays, FACES_QUALITY)
+    np.savez_compressed(out / "faces_age_64.npz", **dict[str, Any](arrays))
+    part = (
+        "the first 330 identities of the training split, as WebP of quality 85, and the first 40 of the test split, with the "
+        "bytes of the full set; all ten ages of each"
+    )
+    sidecar(full, out, "faces_age_64", ["faces_age_64.npz"], part, count(arrays["split"]))
+
+
+def with_smaller_training(arrays: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
+    """The pictures of the training split as WebP files of this quality, all else as it is."""
+    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
+    files = [blob[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
+    files = [f if s == "test" else smaller(f, quality) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
+    pictures = {"images_webp": np.frombuffer(b"".join(files), np.uint8)}
+    return arrays | pictures | {"images_offsets": np.cumsum([0] + [len(f) for f in files]).astype(np.int64)}
+
+
+def smaller(webp: bytes, quality: int) -> bytes:
     """The picture of a WebP file as a WebP file of lower quality."""
     made = io.BytesIO()
     with Image.open(io.BytesIO(webp)) as image:
-        image.convert("RGB").save(made, "WEBP", quality=PHOTOS_QUALITY, method=6)
+        image.convert("RGB").save(made, "WEBP", quality=quality, method=6)
     return made.getvalue()
 
 
@@ -160,6 +183,9 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
         record["photos"] = {
             p: f"{a['attribution']}: {a['package']}, {a['licence'].split(' (')[0]}" for p, a in of.items()
         }
+    if name == "faces_age_64":
+        record["spdx"] = "CC0-1.0"
+        record["split_rule"] = "By identity, with all its ages: identity % 10 == 9 is test, the others train."
     record |= {"bundled": part, "counts": counts, "files": {}}
     for file in files:
         data = (out / file).read_bytes()
