@@ -58,6 +58,7 @@ class Declared:
         has_styles: whether z becomes styles w first, with the methods named below.
         truncates_noise: whether `generate(truncation=, resample=)` cuts z, with the methods named below.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
+        crops: whether `generate(images, crop=)` of an image model takes a box (x, y, width, height) of the pictures.
         fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
         hole: of such a model the side of the square that it fills at once.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
@@ -70,6 +71,7 @@ class Declared:
 
     How it is measured, stored and tried:
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
+        real_class: of a D whose logits are of several classes, the number of the one that says real; None for a D with one logit.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
         feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
@@ -93,6 +95,7 @@ class Declared:
     has_styles: bool = False
     truncates_noise: bool = False
     reads_pictures: bool = False
+    crops: bool = False
     fills: bool = False
     hole: int
     directions: tuple[str, ...] = ()
@@ -104,12 +107,18 @@ class Declared:
 
     evaluation_kwargs: ClassVar[dict] = {}
     own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
+    real_class: int | None = None
     feature_layers: str = ""
     float32_keys: str = ""
     takes_channels: tuple[str, ...] = ()
     makes_channels: tuple[str, ...] = ()
     class_axes: ClassVar[Mapping[str, int]] = {}
     checks: Checks = Checks()
+
+    @property
+    def label_classes(self) -> int:
+        """How many classes the column "label" of a batch has, where there is one: those that are asked for, `classes`."""
+        return self.classes
 
     # ---- of every paper ------------------------------------------------------------------------------------------
     def batch_signature(self) -> dict[str, tf.TensorSpec]:

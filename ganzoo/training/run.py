@@ -237,8 +237,8 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(source, segment.size)
-    if model.classes:
-        data.check_labels(source, model.classes)
+    if "label" in model.batch_signature():
+        data.check_labels(source, model.label_classes)
     if model.attributes:
         data.check_attributes(source, model.attributes)
     if (column := loop.text_column(model)) is not None:
