@@ -31,7 +31,7 @@ import tensorflow as tf
 
 STEP = 1 / 255  # tolerance between equal pictures, of the whole range
 ROWS = 3
-CHOICES = {"label", "label_name"}  # inputs of which a model knows some values only
+CHOICES = {"label", "label_name", "attributes"}  # inputs of which a model knows some values only
 SIZES = ((64, 64), (48, 80), (37, 53))  # height, width of made-up pictures; an image model takes any
 LARGE = tuple((2 * height + 128, width + 128) for height, width in SIZES)  # for models that fill holes
 
@@ -61,13 +61,13 @@ def check(folder: Path, expected: Path | None = None) -> dict:
     """Loads one SavedModel and calls each signature: what was found, as plain values."""
     folder = folder if (folder / "saved_model.pb").is_file() else folder / "1"
     golden = folder / "assets.extra" / "golden.npz"
-    expected = golden if expected is None and golden.is_file() else expected
     result = {"folder": str(folder), "ok": False, "signatures": [], "problems": []}
     try:
         start = time.perf_counter()
         loaded = tf.saved_model.load(str(folder))
         result["load_seconds"] = round(time.perf_counter() - start, 2)
-        answers = dict(np.load(expected, allow_pickle=False)) if expected else {}
+        brought = dict(np.load(golden, allow_pickle=False)) if golden.is_file() else {}
+        answers = dict(np.load(expected, allow_pickle=False)) if expected else brought
     except (OSError, ValueError, tf.errors.OpError) as error:
         result["problems"].append(str(error))
         return result
@@ -76,14 +76,17 @@ def check(folder: Path, expected: Path | None = None) -> dict:
     for key in sorted({key.split("/")[0] for key in answers} - set(loaded.signatures)):
         result["problems"].append(f"there is no signature {key}, which the expected answers name")
     for name, function in loaded.signatures.items():
-        known = {key.removeprefix(f"{name}/"): value for key, value in answers.items() if key.startswith(f"{name}/")}
-        result["signatures"].append(check_signature(name, function, known))
+        known, chosen = (
+            {key.removeprefix(f"{name}/"): value for key, value in found.items() if key.startswith(f"{name}/")}
+            for found in (answers, brought | answers)
+        )
+        result["signatures"].append(check_signature(name, function, known, chosen))
     result["ok"] = not result["problems"] and all(not s["problems"] for s in result["signatures"])
     return result
 
 
-def check_signature(name: str, function, known: dict) -> dict:
-    """Calls one signature and lists its problems."""
+def check_signature(name: str, function, known: dict, chosen: dict) -> dict:
+    """Calls one signature and lists its problems. `known` answers; `chosen` has inputs that the model takes."""
     _, specs = function.structured_input_signature
     problems = []
     found = {
@@ -97,8 +100,10 @@ def check_signature(name: str, function, known: dict) -> dict:
     try:
         inputs = {key: made_up(key, spec, LARGE if "mask_bytes" in specs else SIZES) for key, spec in specs.items()}
         for key in CHOICES & specs.keys():  # not everything is a class
-            if f"inputs/{key}" in known:
-                inputs[key] = tf.constant(np.resize(known[f"inputs/{key}"], ROWS), specs[key].dtype)
+            if f"inputs/{key}" in chosen:
+                inputs[key] = tf.constant(
+                    np.resize(chosen[f"inputs/{key}"], (ROWS, *specs[key].shape[1:])), specs[key].dtype
+                )
         first = function(**inputs)
         start = time.perf_counter()
         second = function(**inputs)

@@ -225,7 +225,8 @@ def load_into(model: BaseGAN, source, folder: Path | None = None, assign=weights
 
 def arguments_of(source, folder: Path | None, config: RunConfig) -> dict | None:
     """The constructor's arguments of the model whose weights `load_into` takes from the same source; None for a file, which
-    does not say them."""
+    does not say them. Raises GanzooError as `load_into` for a preset without weights."""
+    _weights_file(source, folder, config)
     if source == "default":
         kept = presets.run_config(folder / "config.toml" if folder is not None else config.full_name)
     elif Path(source).expanduser().is_dir() and (home := model_folder(Path(source).expanduser().absolute())):

@@ -15,7 +15,7 @@ from ganzoo.doctor import distribute
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
     "anime": {"image_size": 16, "channels": 1, "latent_dim": 6, "attributes": {"hair": ["pink", "blue", "green"], "glasses": ["no", "yes"]}, "ngf": 6, "blocks": 1, "shuffles": 2, "out_kernel": 3, "ndf": 3, "d_blocks": 1, "init": "he", "penalty_weight": 2.0, "ema_decay": 0.5},
-    "biggan": {"image_size": 32, "channels": 1, "classes": 3, "class_names": ("Ankle boot", "T-shirt/top", "Bag"), "latent_dim": 8, "shared_dim": 5, "ngf": 2, "ndf": 2, "attention": 16, "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
+    "biggan": {"image_size": 32, "channels": 1, "classes": 3, "class_names": ("Ankle boot", "T-shirt/top", "Bag"), "latent_dim": 8, "shared_dim": 5, "hierarchical": True, "ngf": 2, "ndf": 2, "attention": 16, "taper": False, "init": "orthogonal", "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
@@ -37,9 +37,9 @@ VARIANTS = {
     "context-encoder": [{"region": "random", "channels": 1}, {"overlap": 0, "l2_weight": 1.0}],
     "3d-gan": [{"encoder_size": 32, "nef": 4, "kl_weight": 2.0, "reconstruction_weight": 0.5, "bn_first": True}],
     "biggan": [
-        # the CIFAR recipe, without names
+        # the CIFAR recipe
         {"shared_dim": 0, "hierarchical": False, "attention": 0, "taper": True, "init": "normal", "d_steps": 2}
-        | {"class_names": (), "ortho_weight": 0.0},
+        | {"class_names": ("Ankle boot", "T-shirt/top", "Bag"), "ortho_weight": 0.0},
         {"deep": True, "image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "ortho_weight": 0.0},
         {"spectral_g": False},
     ],
@@ -106,6 +106,7 @@ SECOND = {
     "anime": {"narrowing": ({"narrowing": 2}, 1), "deep_kernel": ({"deep_kernel": 3}, 4)},
     "biggan": {
         "attention": ({}, 8),  # D has no map of 32
+        "classes": ({"class_names": ()}, 6),
         "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
         # z is divided among 4 places, and among 5; D's map of 16 has 2 * ndf channels, and attention wants 8
         "image_size": ({"latent_dim": 20, "ndf": 4}, 64),

@@ -207,7 +207,7 @@ def unread(tree) -> Iterator[tuple[str, ast.Module]]:
                     and ast.unparse(node) == f"self.{key}"
                 )
 
-            steps = r"\w+_step|updates|forward|batches|fakes|mixed|judge_real|match_loss|noisy|due|recall"
+            steps = r"\w+_step|updates|forward|fakes|mixed|judge_real|match_loss|noisy|due|recall"
             yield from ((key, t) for t in changed(tree, found, lambda node, d=default: d, function=steps, every=True))
 
 

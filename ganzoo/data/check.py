@@ -18,8 +18,9 @@ from ganzoo.data.images import IMAGES
 from ganzoo.data.masks import MASKS
 from ganzoo.data.paired import PAIRED, pair_parts_of
 from ganzoo.data.source import tally
+from ganzoo.data.sources.held_back import TENTH, remark
 from ganzoo.data.sources.idx import is_idx, read_idx
-from ganzoo.data.sources.layouts import Item, Layout, has_sided_splits, split_remark
+from ganzoo.data.sources.layouts import Item, Layout, has_sided_splits, hold_back, split_remark
 from ganzoo.data.sources.trees import Tree, open_tree, shown
 from ganzoo.data.task_shapes import TaskShape, task_shape
 from ganzoo.data.unpaired import UNPAIRED
@@ -128,6 +129,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
             wanted, layout = IMAGES, IMAGES.layout(tree.names)
             parts = wanted.parts
     wanted = wanted or PAIRED
+    held, total = hold_back(layout, TENTH) or (0, 0)  # as a new run does
     _mark_pairs(layout, seen, parts)
     _mark_duplicates(layout, seen)
     _mark_modes(layout, seen)
@@ -144,7 +146,8 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
                 Texts(usable, result.path)
     except GanzooError as error:
         broken = str(error)
-    result.advice += [text for text in (split_remark(tree.names), broken) if text]
+    kept_back = remark(held, total, result.path) if held else ""
+    result.advice += [text for text in (split_remark(tree.names), kept_back, broken) if text]
     return result
 
 

@@ -11,6 +11,7 @@ from ganzoo import data
 from ganzoo.base import BaseGAN, attributes, rows
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
+from ganzoo.exporting import manifest
 from ganzoo.media import images
 
 FILE = Path("assets.extra") / "golden.npz"  # in a SavedModel's folder
@@ -65,10 +66,10 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
         files = [images.read_image(file) for file in _files(model, endpoint)]
         return np.array([images.png_bytes(_hole(model, *file.shape[:2])) for file in files], dtype=object)
     if name == "masks":
-        hole = images.to_float(_hole(model, *[spec.shape[1] or _side(model)] * 2))
+        hole = images.to_float(_hole(model, *[spec.shape[1] or manifest.image_size(model)] * 2))
         return np.stack([hole] * ROWS)
     if name == "images":
-        return floats(model, endpoint, spec.shape[1] or _side(model), spec.shape[-1])
+        return floats(model, endpoint, spec.shape[1] or manifest.image_size(model), spec.shape[-1])
     known = {
         "seed": lambda: np.array(SEEDS, np.int64),
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
@@ -113,10 +114,6 @@ def _embedding(model: BaseGAN, width: int) -> np.ndarray:
     return model.embed(tf.constant(TEXTS)).numpy()
 
 
-def _side(model: BaseGAN) -> int:
-    return model.run_config.data.size if model.run_config else 64
-
-
 def _pictures(model: BaseGAN, endpoint: str, side: int) -> list[np.ndarray]:
     """uint8 (side, side, C): held-back ones of the bundled set that the model was trained on, else soft blobs."""
     config = model.run_config.data if model.run_config else None
@@ -129,12 +126,12 @@ def _pictures(model: BaseGAN, endpoint: str, side: int) -> list[np.ndarray]:
 
 def _files(model: BaseGAN, endpoint: str) -> list[bytes]:
     """PNG files of three sizes: whole, and cut to other shapes than squares."""
-    side = _side(model)
-    whole, wide, tall = _pictures(model, endpoint, side)
+    least = manifest.image_size(model)
+    whole, wide, tall = _pictures(model, endpoint, least)
     if model.fills:  # nothing below its own size
         whole, wide, tall = (
             np.pad(p, ((0, more), (0, more // 2), (0, 0)), "reflect")
-            for p, more in ((whole, 0), (wide, side // 2), (tall, side - 1))
+            for p, more in ((whole, 0), (wide, least // 2), (tall, least - 1))
         )
         return [images.png_bytes(picture) for picture in (whole, wide, tall)]
-    return [images.png_bytes(picture) for picture in (whole, wide[: side - side // 4], tall[:, : side - side // 3])]
+    return [images.png_bytes(picture) for picture in (whole, wide[: least - least // 4], tall[:, : least - least // 3])]

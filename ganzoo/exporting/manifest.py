@@ -15,6 +15,7 @@ from ganzoo.presets import licences
 from ganzoo.presets.licences import Passport
 
 FILE = Path("assets.extra") / "manifest.json"
+UNKNOWN_SIZE = 64  # side of a picture for a model that takes any and has no training data
 
 
 def write(folder: Path, model: BaseGAN, *, whole: bool = True) -> None:
@@ -37,6 +38,11 @@ def read(folder: Path) -> dict | None:
     return found if isinstance(found, dict) and {"ganzoo", "model", "paper"} <= found.keys() else None
 
 
+def image_size(model: BaseGAN) -> int:
+    """The side of the pictures that a model makes or takes: its own, or of one that takes any that of its training data."""
+    return model.image_size or (model.run_config.data.size if model.run_config else UNKNOWN_SIZE)
+
+
 def describe(model: BaseGAN, *, whole: bool = True) -> dict:
     """Model, weights and their hash and licence, what they were trained on, what it can be asked for, endpoints, versions.
 
@@ -52,6 +58,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "title": facts.title,
         "arxiv": facts.arxiv,
         "expects": presets.expects(model.run_config) if model.run_config else "",
+        "image_size": image_size(model),
         "classes": [labels.class_name(model, label) for label in range(model.classes)],
         "weights_source": model.weights_source,
         "weights_sha256": records.weights_of(model)[1],

@@ -17,7 +17,6 @@ from ganzoo.base import BaseGAN
 from ganzoo.exporting import golden, manifest, networks, onnx, portable, runtime
 
 TASKS = {"latent": "generator", "image": "image", "text": "text"}
-PICTURE = 64  # side that image tasks take if the model's preset names none
 
 
 def write(model: BaseGAN, folder: Path) -> None:
@@ -119,8 +118,7 @@ def _about(model: BaseGAN, size: int) -> dict:
 
 def _picture_size(model: BaseGAN) -> int:
     """The side of the pictures that the model was built for or trained on; for any size as a multiple of its stride."""
-    side = model.run_config.data.size if model.run_config else PICTURE
-    return model.image_size or -(-side // model.stride) * model.stride
+    return model.image_size or -(-manifest.image_size(model) // model.stride) * model.stride
 
 
 def _write_page(target: Path) -> None:

@@ -496,7 +496,8 @@ class BigGAN(LatentGAN):
 
     def images_of(self, latents, label):
         """float32 images (N, H, W, C) of latents (N, latent_dim) and labels (N,)."""
-        return self.sampler([latents, label], training=False)
+        count, inputs = rows.or_one_row(latents, label)
+        return self.sampler(inputs, training=False)[:count]
 
     def blended(self, latents, weights):
         """float32 images of latents (N, latent_dim) and weights of the classes (N, classes): between classes, the norms' gains

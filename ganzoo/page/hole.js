@@ -146,7 +146,7 @@ class Sheet {
       context.beginPath();
       context.moveTo(...last);
       last = place(event);
-      context.lineTo(...last);
+      context.lineTo(last[0] + 0.01, last[1]); // a line of no length is not drawn
       context.stroke();
       this.show();
     };

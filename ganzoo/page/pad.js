@@ -96,7 +96,7 @@ export class Pad {
       context.beginPath();
       context.moveTo(...this.last);
       this.last = place(event);
-      context.lineTo(...this.last);
+      context.lineTo(this.last[0] + 0.01, this.last[1]); // a line of no length is not drawn
       context.stroke();
     };
     canvas.addEventListener("pointerdown", (event) => {

@@ -118,7 +118,9 @@ class Servable:
         for spec in tensors.outputs.values() if tensors else ():
             if spec.shape and len(spec.shape) > 1 and spec.shape[1]:
                 return spec.shape[1]
-        paper, _, preset = (self.manifest.get("model") or "").partition("/")
+        if isinstance(said := self.manifest.get("image_size"), int):
+            return said
+        paper, _, preset = (self.manifest.get("model") or "").partition("/")  # older exports do not say it
         if presets.is_paper(paper) and preset in presets.list_presets(paper):
             return presets.run_config(f"{paper}/{preset}").data.size
         return None

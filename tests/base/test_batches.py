@@ -154,3 +154,13 @@ def test_a_player_of_several_updates_comes_to_its_end_sooner():
 def test_a_model_of_the_zoo_keeps_its_rates_in_a_fit(gan):
     model = zoo.build(gan.run_config)
     assert said(model, 3) == []
+
+
+def test_each_update_of_d_has_every_nth_row():
+    """Of replicas and micro-batches, which hold rows that follow each other, each has its part of every update."""
+    model = tiny.build("wgan-gp", n_critic=3)
+    rows, labels = tf.range(6), tf.range(6) * 10
+    shares = [tuple(column.numpy().tolist() for column in share) for share in model.shares(rows, labels)]
+    assert shares == [([0, 3], [0, 30]), ([1, 4], [10, 40]), ([2, 5], [20, 50])]
+    with pytest.raises(GanzooError, match="divided among n_critic = 3 updates of D, .* received 7"):
+        model.shares(tf.range(7))

@@ -1,6 +1,7 @@
 """The attacks of benchmarks/attack on runs and files, a part of each in this process; and that they see what they look for."""
 
 import random
+import re
 import subprocess
 import sys
 
@@ -50,13 +51,30 @@ def test_what_is_wrong_is_seen():
     assert bad_files.fault(raising(GanzooError("x is no picture."))) == ""
     assert bad_files.fault(raising(GanzooError(""))) == "says nothing"
     assert bad_files.fault(raising(GanzooError("line\n" * 40))).startswith("no sentence")
-    assert bad_files.fault(raising(GanzooError("a\ud800"))).startswith("cannot be printed")
     assert bad_files.fault(raising(KeyError("x"))) == "KeyError: 'x'"
     assert bad_files.fault(raising(MemoryError())) == "took gigabytes of memory"
     assert flips.said(lambda: "other numbers") == "other numbers"
     assert flips.said(raising(IndexError("x"))) == "IndexError: x"
     assert flips.said(raising(GanzooError("a sentence"))) == ""
     assert bad_files._refused(["list"]).startswith("code 0")
+
+
+def test_the_table_and_the_exit_code(monkeypatch, capsys):
+    def section(folder, few):
+        assert folder.is_dir()
+        assert few
+        yield table.Row("some", "an attack", 3, [], 1.0, "note")
+        yield table.Row("some", "another", 4, faults, 2.0)
+
+    monkeypatch.setattr(flips, "flips", section)
+    section.__name__, faults = "flips", []
+    assert table.main(["--few", "--only", "flips"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("s, 0 failed")
+    faults = ["it got through"]
+    assert table.main(["--few", "--only", "flips"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "it got through" in lines[-2]
+    assert re.fullmatch(r"7 attempts in \d+ s, 1 failed", lines[-1])
 
 
 def test_a_flip_is_one_bit(tmp_path):

@@ -68,7 +68,10 @@ def test_interpolate(dcgan, tmp_path):
         "loop": False,
         "files": [str(first)],
     }
-    assert texts(first) == {
+    written = texts(first)
+    assert json.loads(written.pop("replay"))["verb"] == "explore interpolate"
+    assert written == {
+        "licence": "LicenseRef-unknown",
         "model": "dcgan/fashion-32",
         "weights": model.weights_source,
         "seed": "0",
@@ -95,7 +98,7 @@ def test_a_film_of_samples(dcgan, tmp_path):
     run(*words, "--loop", "-o", out)
     with Image.open(out) as film:
         assert film.n_frames == 3 * 3
-    assert [file.name for file in out.parent.iterdir()] == ["walk.gif"]
+    assert sorted(file.name for file in out.parent.iterdir()) == ["walk.gif", "walk.gif.replay.json"]
 
 
 def test_mp4(dcgan, tmp_path):
@@ -137,7 +140,7 @@ def test_project_and_go_on_from_there(dcgan, picture, tmp_path):
     assert report["latent"] == found.latent.tolist()
     assert report["losses"] == found.losses
     assert report["distances"] == value["distances"] == found.distances
-    assert (report["model"], report["space"], report["input"]) == ("dcgan/fashion-32", "z", str(picture))
+    assert (report["model"], report["space"], report["input"]) == ("dcgan/fashion-32", "z", picture.name)
     assert images.read_image(first).shape[1] == 4 * 258 + 2
     assert texts(first)["steps"] == "3"
 

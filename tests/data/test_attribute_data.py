@@ -223,7 +223,7 @@ def test_tfds_sets_with_labels_and_booleans(tmp_path, monkeypatch):
     """As celeb_a has them, in a dict beside the image; a value that no picture has is still one of its label's."""
     import tensorflow_datasets as tfds
 
-    class Told(tfds.core.GeneratorBasedBuilder):
+    class Labelled(tfds.core.GeneratorBasedBuilder):
         """A set with attributes."""
 
         VERSION = tfds.core.Version("1.0.0")
@@ -249,8 +249,8 @@ def test_tfds_sets_with_labels_and_booleans(tmp_path, monkeypatch):
                 yield i, {"image": image, "attributes": inner, "hair": 2 * (i % 2), "id": i}
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    Told(data_dir=tmp_path).download_and_prepare()
-    source = data.open_source(config("tfds:told"))
+    Labelled(data_dir=tmp_path).download_and_prepare()
+    source = data.open_source(config("tfds:labelled"))
     order = [int(array[0, 0, 0]) // 20 for array in source.arrays[0]]
     assert dict(source.attributes.values) == {"Smiling": BOOLEAN, "Young": BOOLEAN, "hair": ("red", "green", "blue")}
     assert source.attributes.rows.tolist() == [[int(i > 1), 1, 2 * (i % 2)] for i in order]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ganzoo import data
+from ganzoo.data.check import check
 from ganzoo.data.sources.held_back import held_back
 from ganzoo.errors import GanzooError
 from ganzoo.media import images
@@ -84,6 +85,9 @@ def test_a_flat_folder_of_every_shape_has_a_test_split(tmp_path, shape):
     assert train.summary()["held_back"] == total // 10
     assert [said for said in data.remarks(train) if f"{total // 10} of the {total} items" in said and "sha256" in said]
     assert data.has_split(train.config, "test")
+    checked = check(tmp_path, shape=shape)
+    assert sum(count for split, count in checked.splits.items() if split.startswith("test")) == total // 10
+    assert set(data.remarks(train)) <= set(checked.advice), "`ganzoo data check` says what a training will say"
     before = opened(tmp_path, shape, "train", hold_out=None)
     assert len(before) == 30
     assert not data.has_split(before.config, "test")

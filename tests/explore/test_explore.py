@@ -371,7 +371,7 @@ def test_reports_that_do_not_fit(dcgan, stylegan, tmp_path):
     assert "no report" in refusal(format="other")
     assert "damaged" in refusal(latent=None)
     (tmp_path / "text.json").write_text("hello")
-    with pytest.raises(GanzooError, match="no report"):
+    with pytest.raises(GanzooError, match=r"text\.json is no JSON"):
         explore.walk(dcgan, tmp_path / "text.json")
     with pytest.raises(GanzooError, match="Cannot read"):
         explore.walk(dcgan, "nowhere.json")

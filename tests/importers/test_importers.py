@@ -163,7 +163,7 @@ def test_a_state_of_something_else_than_numbers_is_refused(dcgan_g):
         ("gan.generator", "importer"),
         (
             "zzz",
-            "Accepted: 3d-gan.generator, 3d-gan.discriminator, cyclegan.generator, cyclegan.discriminator, dcgan.generator",
+            "Accepted: 3d-gan.generator, 3d-gan.discriminator, biggan.generator, biggan.discriminator, ",
         ),
     ],
 )

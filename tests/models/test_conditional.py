@@ -148,7 +148,11 @@ def test_sample_shows_the_classes_in_turn_or_the_one_that_is_asked_for(trained, 
 
 def test_options_that_a_model_does_not_take(trained, tmp_path):
     out = tmp_path / "a.png"
-    for word, value, reason in (("psi", 0.5, "truncation"), ("cutoff", 2, "styles"), ("label", 1, "classes")):
+    for word, value, reason in (
+        ("psi", 0.5, "styles to truncate"),
+        ("cutoff", 2, "layers of styles"),
+        ("label", 1, "classes"),
+    ):
         said = refused("sample", "dcgan/fashion-32", "-n", 1, f"--{word}", value, "-o", out)
         assert f"takes no --{word}" in said
         assert reason in said

@@ -34,6 +34,9 @@ def kinds(log=(), samples=()):
 # ---- rules -----------------------------------------------------------------------------------------------------------
 # What is true of shipped runs: D takes 1 % and, while the rates go to zero, 2 % of the fakes for real.
 TRUE_OF = {
+    "context-encoder-photos-128.log.jsonl": [
+        ("d_wins", 550, None)
+    ],  # the L2 loss leads, D tells soft holes from photos
     "dcgan-lorelei-64.log.jsonl": [("d_wins", 550, None)],
     "pix2pix-edges2emoji-128.log.jsonl": [("d_wins", 18_400, None)],
     "stylegan-lite-lorelei-64.log.jsonl": [("d_wins", 16_600, None)],  # 0.2 % at the end, rates falling from 14,000 on

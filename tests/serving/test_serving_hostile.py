@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,23 +272,6 @@ def test_a_half_closed_client_gets_the_answer_that_others_get(target):
 
 
 # ---- the benchmark -----------------------------------------------------------------------------------------------------
-def test_the_table_and_the_exit_code(monkeypatch, capsys):
-    def section(folder: Path):
-        assert folder.is_dir()
-        yield attack.Row("some", "an attack", 3, [], 1.0, "note")
-        yield attack.Row("some", "another", 4, faults, 2.0)
-
-    monkeypatch.setattr(attack, "SECTIONS", [section])
-    faults = []
-    assert attack.main([]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("s, 0 failed")
-    faults = ["it got through"]
-    assert attack.main([]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert "it got through" in lines[-2]
-    assert re.fullmatch(r"7 attempts in \d+ s, 1 failed", lines[-1])
-
-
 def test_what_the_benchmark_calls_a_fault():
     headers = dict.fromkeys(attack.HEADERS, "") | {name.decode(): value.decode() for name, value in SECURITY}
     fine = attack.Answer(400, headers, '{"error":"a sentence"}')
