@@ -470,7 +470,9 @@ def _squared(model: Any, picture: np.ndarray, source: Path) -> list[str]:
             f"Of {shown(str(source))}, {width}x{height} px, the square {where} is read; --crop x,y,width,height says another one."
         )
     if min(height, width) < size // 2:
-        said.append(f"{shown(str(source))} of {width}x{height} px is small for {model.full_name}, which reads {size}x{size} px.")
+        said.append(
+            f"{shown(str(source))} of {width}x{height} px is small for {model.full_name}, which reads {size}x{size} px."
+        )
     return said
 
 

@@ -49,7 +49,9 @@ VARIANTS = {
         {"affine": True, "dropout": 0.25},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
-    "dtn": [{"input_channels": 1, "pooling": "max", "one_by_one": True, "d_activation": "lrelu", "feature_augment": ""}],
+    "dtn": [
+        {"input_channels": 1, "pooling": "max", "one_by_one": True, "d_activation": "lrelu", "feature_augment": ""}
+    ],
     "pix2pix": [
         {"norm": "instance", "dropout": 0.25, "output_channels": 1},
         {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch"},

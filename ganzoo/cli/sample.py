@@ -60,7 +60,9 @@ def sample(
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="For models that read a square of a picture, such as dtn: where the face is."),
+        typer.Option(
+            metavar="X,Y,W,H", help="For models that read a square of a picture, such as dtn: where the face is."
+        ),
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Columns of the grid; about square by default.")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One PNG per sample in the folder --out.")] = False,

@@ -82,7 +82,11 @@ def side_of(config: "DataConfig", split: str, domain: str, folder: str) -> tuple
     if len(parts) > len(DOMAINS):
         raise GanzooError(f'The split of two sources is one name, or two as "extra, train"; received "{split}".')
     source = config.source if folder == "a" else config.source_b
-    return config.model_copy(update={"source": source, "source_b": ""}), parts[folder == "b" and len(parts) > 1], APART[domain]
+    return (
+        config.model_copy(update={"source": source, "source_b": ""}),
+        parts[folder == "b" and len(parts) > 1],
+        APART[domain],
+    )
 
 
 class UnpairedSource(Source):

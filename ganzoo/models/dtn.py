@@ -57,7 +57,7 @@ FROM_SOURCE, FROM_TARGET, REAL = range(3)  # classes of D
 def _conv(filters, name, kernel_size, strides=2, *, layer=layers.Conv2D, normed=True, **options):
     """A convolution with the bias of the layout, which a norm that follows cancels."""
     padding = "valid" if kernel_size == 4 else "same"
-    options |= {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+    options = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)} | options
     constraint = Zeroed() if normed else None
     return layer(filters, kernel_size, strides, padding, bias_constraint=constraint, name=name, **options)
 
@@ -94,7 +94,9 @@ def build_feature(*, f, image_size, input_channels, nf, feature_dim, pooling, co
 
 def _face_feature(image, colour_weight):
     if image.shape[-1] != 3:
-        raise GanzooError(f"The face descriptor reads pictures in colour: input_channels is 3, received {image.shape[-1]}.")
+        raise GanzooError(
+            f"The face descriptor reads pictures in colour: input_channels is 3, received {image.shape[-1]}."
+        )
     whole = face_descriptor.build()
     face_descriptor.fill(whole)
     early = whole.get_layer("pool").output
@@ -144,14 +146,18 @@ def build_generator(*, f, image_size, channels, ngf, feature_dim, colour_weight,
             x = layers.ReLU(name=f"{name}_mix_relu")(x)
     x = _conv(channels, "image_conv", 3, normed=False, dtype="float32", **up)(x)
     if one_by_one:
-        x = _conv(channels, "image_mix_conv", 1, 1, normed=False, dtype="float32")(x)
+        # Of so few numbers N(0, 0.02) would leave nothing, and no norm follows.
+        mix = {"kernel_initializer": "glorot_uniform", "normed": False, "dtype": "float32"}
+        x = _conv(channels, "image_mix_conv", 1, 1, **mix)(x)
     return keras.Model(code, layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
 
 
 def build_discriminator(*, image_size, channels, ndf, d_activation) -> keras.Model:
     """D: pictures (N, image_size, image_size, channels) in [-1, 1] -> logits (N, 3) of G(s), G(t), t."""
     if d_activation not in ACTIVATIONS:
-        raise GanzooError(f'd_activation is "relu" or "lrelu"; received {d_activation!r}.{nearest(str(d_activation), ACTIVATIONS)}')
+        raise GanzooError(
+            f'd_activation is "relu" or "lrelu"; received {d_activation!r}.{nearest(str(d_activation), ACTIVATIONS)}'
+        )
     image = x = keras.Input((image_size, image_size, channels), name="image")
     for level in range(1, _doublings(image_size) + 1):
         x = BatchNorm(name=f"down{level}_norm")(_conv(ndf * 2 ** (level - 1), f"down{level}_conv", 3)(x))

@@ -94,7 +94,9 @@ def test_the_loss_of_g_is_made_of_its_four_parts(model):
     a, b, _ = model.unpack(tiny.batch(model))
     code, fake_a, fake_b, tape = model.forward(a, b)
     np.testing.assert_allclose(code, model.feature(a, training=False), atol=1e-6)
-    const = np.mean(np.square(code - model.feature(np.repeat(fake_a, 3, -1), training=False)))  # gray, for an f of colours
+    const = np.mean(
+        np.square(code - model.feature(np.repeat(fake_a, 3, -1), training=False))
+    )  # gray, for an f of colours
     tid = np.mean(np.square(b - fake_b))
     source, target = (model.discriminator(x, training=True) for x in (fake_a, fake_b))
     variation = ganzoo.losses.tv(tf.concat([fake_a, fake_b], 0))
@@ -218,7 +220,9 @@ def test_the_command_line_crops(tmp_path):
     saved = zoo.save(tiny.build("dtn", ema_decay=0.0), tmp_path / "saved")
     photo = np.random.default_rng(0).integers(0, 256, (60, 40, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "a.png")
-    done = run("sample", saved, "--input", tmp_path / "a.png", "--crop", "4,8,20,20", "-o", tmp_path / "out.png", "--json")
+    done = run(
+        "sample", saved, "--input", tmp_path / "a.png", "--crop", "4,8,20,20", "-o", tmp_path / "out.png", "--json"
+    )
     made = np.asarray(Image.open(tmp_path / "out.png"))
     np.testing.assert_array_equal(made, zoo.load(saved).generate(photo[None, 8:28, 4:24])[0, ..., 0])
     assert Image.open(tmp_path / "out.png").text["crop"] == "4,8,20,20"
@@ -238,7 +242,9 @@ def test_the_command_line_crops(tmp_path):
 
 # ---- data of two sources -----------------------------------------------------------------------------------------------
 def digits(**more):
-    return DataConfig(**{"shape": "unpaired", "source": "mnist_m_32", "source_b": "mnist", "size": 32, "channels": 1} | more)
+    return DataConfig(
+        **{"shape": "unpaired", "source": "mnist_m_32", "source_b": "mnist", "size": 32, "channels": 1} | more
+    )
 
 
 def test_two_sources_bring_their_domains_and_the_classes_of_the_first():

