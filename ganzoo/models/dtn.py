@@ -234,7 +234,7 @@ class DTN(BaseGAN):
         | {"model.channels": 1, "model.nf": 2, "model.feature_dim": 6, "model.ngf": 4, "model.ndf": 4}
         | {"data.source": "mnist_m_32", "data.source_b": "mnist", "data.size": 8, "data.channels": 1}
         | {"data.input_channels": 1, "data.split": "test", "train.encoder_steps": 4}
-        | {"train.e_optimizer.learning_rate": 1e-3},
+        | {"train.e_optimizer": {"learning_rate": 1e-3}},
         state={"model.feature_augment": "translation"},
     )
 

@@ -162,5 +162,5 @@ def test_each_update_of_d_has_every_nth_row():
     rows, labels = tf.range(6), tf.range(6) * 10
     shares = [tuple(column.numpy().tolist() for column in share) for share in model.shares(rows, labels)]
     assert shares == [([0, 3], [0, 30]), ([1, 4], [10, 40]), ([2, 5], [20, 50])]
-    with pytest.raises(GanzooError, match="divided among n_critic = 3 updates of D, .* received 7"):
+    with pytest.raises(GanzooError, match=r"divided among n_critic = 3 updates of D, .* received 7"):
         model.shares(tf.range(7))

@@ -328,6 +328,6 @@ def test_an_evaluation_measures_the_transfer_beside_its_baselines(tmp_path, run_
     assert set(by_name) == {"digit-kept_n60_testB", "digit-kept-copy_n60_testB", "digit-by-f_n60_testB"}
     assert all(0 <= row["value"] <= 1 for row in found)
     assert "the reader's own accuracy" in by_name["digit-kept_n60_testB"]["note"]
-    assert by_name["digit-kept-copy_n60_testB"]["value"] > 0.2  # digits on photos, without any transfer
+    assert by_name["digit-kept-copy_n60_testB"]["value"] < 0.5  # the reader knows plain digits, and none on photos
     with pytest.raises(GanzooError, match="needs the known columns of the bundled set faces_age_64"):
         ganzoo.evaluate(zoo.load(tmp_path / "run"), metrics=["hair-kept"], n=4)
