@@ -6,6 +6,7 @@
     pictures = client.generate("dcgan", seed=[0, 1, 2])                       # a list of uint8 (H, W, C)
     filled = client.generate("context-encoder", images=["photo.png"], masks=["hole.png"])
     coloured = client.generate("pix2pix", images=["drawing.png"])             # paths, bytes, Pillow images or arrays
+    older = client.generate("age-cgan", images=["face.png"], age=60)
     described = client.generate("text-to-image", texts=["long pink hair"])
     asked = client.generate("biggan", label=["Bag", "Sandal"])                # by name, or by number
     characters = client.generate("anime", seed=[0, 1], attributes={"hair": "pink", "glasses": True})
@@ -126,6 +127,7 @@ class Client:
         masks: Sequence | None = None,
         texts: Sequence[str] | None = None,
         label: str | int | Sequence[str] | Sequence[int] | None = None,
+        age: float | Sequence[float] | None = None,
         attributes: Mapping | Sequence[Mapping] | None = None,
         signature: str | None = None,
         **more: float | Sequence[float],
@@ -139,6 +141,7 @@ class Client:
                 models take no seed.
             texts: for text-to-image.
             label: of models with classes, such as biggan: one for all, or one a row; names ask the signature `by_name`.
+            age: years, for models that show faces at other ages, one for all images or one for each; such models take no seed.
             attributes: for models that are asked for them: one mapping for all rows, or one for each.
             signature: another than the default one, such as "b2a" of cyclegan.
             more: other inputs of the signature by name, such as truncation_psi=0.7; one value, or one for each row.
@@ -147,7 +150,9 @@ class Client:
             ServerError: the server refused, or did not answer.
             GanzooError: a picture that cannot be read, or columns of unequal length.
         """
-        columns: dict[str, Any] = more if masks is not None else {"seed": seed, **more}
+        columns: dict[str, Any] = more if masks is not None or age is not None else {"seed": seed, **more}
+        if age is not None:
+            columns["age"] = age
         if images is not None:
             columns["image_bytes"] = [{"b64": base64.b64encode(_bytes(image)).decode()} for image in images]
         if masks is not None:

@@ -164,6 +164,7 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
             rows = sampling.translations(model, held_out(model, ROWS), seed)
             what = "held-out A, as B, back; B, as A, back"
             what = "held-out pictures with a hole, filled, as they are" if model.fills else what
+            what = "held-out faces, as they are made again, at all ages" if model.changes_age else what
         sheet = pair_sheet(*rows)
         pairs = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
         block = tiled(np.stack([picture for pair in pairs for picture in pair]))

@@ -373,6 +373,79 @@ def require_filling(model: Any) -> None:
         raise GanzooError(f"{model.full_name} fills no holes and takes neither --box nor --mask; leave it out.")
 
 
+def require_ages(model: Any) -> None:
+    """Raises GanzooError unless the model shows faces at other ages."""
+    if not model.changes_age:
+        raise GanzooError(
+            f"{model.full_name} changes no ages and takes neither --ages nor --start-age nor --optimise; leave it out."
+        )
+
+
+def write_ages(
+    model: Any,
+    inputs: list[Path],
+    out: Path,
+    wanted: list[str] | None = None,
+    start_age: str | None = None,
+    optimise: str = "identity",
+) -> Written:
+    """A row a face, one PNG for all or one for each as `plan_outputs` says: the face as the model sees it, its reconstruction
+    at its own age, and the face at each of the ages, or at all of the model's classes.
+
+    Inputs that cannot be read are treated as by `translate_files`. `start_age` is that of all inputs; None asks the model's
+    reader. `optimise`: "identity", "pixels" or "none".
+
+    Raises:
+        GanzooError: no input is readable, no such age, or one of `plan_outputs`.
+    """
+    require_ages(model)
+    plan = plan_outputs(inputs, out)
+    wanted = list(wanted or model.class_names)
+    text = png_text(model, 0, ages=",".join(wanted), optimise=optimise)
+    text |= {} if start_age is None else {"start_age": start_age}
+    rows, files, skipped, remarks = [], [], [], []
+    for source in inputs:
+        try:
+            picture = images.at_most(images.read_image(source), LARGEST)
+            remarks += _unlike(model, picture, source)
+            row, said = _at_ages(model, picture, wanted, start_age, optimise)
+        except images.ImageError as error:
+            if len(inputs) == 1:
+                raise
+            skipped.append((str(source), str(error)))
+            continue
+        remarks += [f"{shown(str(source))}: {one}" for one in said]
+        if isinstance(plan, dict):
+            images.write_png(plan[source], images.grid(row, len(row)), text | replay.input_facts(source))
+            files.append(plan[source])
+        else:
+            rows.append(row)
+    if len(skipped) == len(inputs):
+        raise GanzooError(f"None of the {len(inputs)} inputs can be read; the first: {skipped[0][1]}")
+    if rows:
+        images.write_png(out, images.grid(np.concatenate(rows), len(rows[0])), text)
+        files.append(out)
+    return Written(files, skipped, remarks)
+
+
+def _at_ages(model: Any, picture: np.ndarray, wanted: list[str], start_age, optimise: str):
+    """(uint8 (2 + K, H, W, C): the face, its reconstruction, and it at K ages; remarks)."""
+    how = {"identity": True, "pixels": "pixels", "none": False}[optimise]
+    said = []
+    if picture.shape[0] != picture.shape[1]:
+        side = min(picture.shape[:2])
+        said.append(f"of {picture.shape[1]}x{picture.shape[0]} px, the square of {side} px in its middle was taken.")
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", UserWarning)
+        row, own = model.strip(images.to_channels(picture, input_channels(model))[None], wanted, start_age, how)
+    said += (
+        [f"its own age was read as {model.class_names[int(own[0])]}; --start-age says another."]
+        if start_age is None
+        else []
+    )
+    return row, said + [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
+
+
 def translate_files(
     model: Any,
     inputs: list[Path],
@@ -506,7 +579,7 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
     Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b. Of a model that fills
-    holes: with the hole in white, filled, as it is.
+    holes: with the hole in white, filled, as it is. Of faces: as they are, made again, and at each age class.
     """
     if model.fills:
         whole = inputs["image"]
@@ -516,6 +589,9 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
             else np.stack([model.default_mask(*whole.shape[1:3])] * len(whole))
         )
         return [np.where(masks[..., None], np.uint8(255), whole), model.generate(whole, mask=masks), whole]
+    if model.changes_age:
+        made, _ = model.strip(inputs["image"], model.class_names)
+        return list(np.moveaxis(made.reshape(len(inputs["image"]), -1, *made.shape[1:]), 1, 0))
     first, second, *_ = inputs.values()
     if not model.directions:
         return [first, model.generate(first, seed=seed), second]

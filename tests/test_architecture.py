@@ -21,7 +21,7 @@ PACKAGE = Path(ganzoo.__file__).parent
 REPO = PACKAGE.parent
 # design: lower never imports higher. A new module or folder of the package enters here, once.
 ROWS = {
-    1: "errors files page registry replay losses penalties augment schedules presets weights devices layers media",
+    1: "ages errors files page registry replay losses penalties augment schedules presets weights devices layers media",
     2: "base",
     3: "models data metrics runs sampling client hub",
     4: "zoo explore report",

@@ -14,6 +14,7 @@ from ganzoo.doctor import distribute
 
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
+    "age-cgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "nef": 3, "encoder_units": 7, "label_place": "before", "label_off": -1.0, "age_reader": "", "iterations": 3, "norm_weight": 0.5, "ema_decay": 0.5},
     "anime": {"image_size": 16, "channels": 1, "latent_dim": 6, "attributes": {"hair": ["pink", "blue", "green"], "glasses": ["no", "yes"]}, "ngf": 6, "blocks": 1, "shuffles": 2, "out_kernel": 3, "ndf": 3, "d_blocks": 1, "init": "he", "penalty_weight": 2.0, "ema_decay": 0.5},
     "biggan": {"image_size": 32, "channels": 1, "classes": 3, "class_names": ("Ankle boot", "T-shirt/top", "Bag"), "latent_dim": 8, "shared_dim": 5, "hierarchical": True, "ngf": 2, "ndf": 2, "attention": 16, "taper": False, "init": "orthogonal", "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
@@ -121,6 +122,11 @@ SECOND = {
 
 # Arguments whose second value a few steps do not show, and where they are tested instead.
 ELSEWHERE = {
+    "age-cgan": {
+        "age_reader": "of a face without an age alone: tests/models/test_age_cgan.py",
+        "iterations": "of the search for a face alone: tests/models/test_age_cgan.py",
+        "norm_weight": "of the search for a face alone: tests/models/test_age_cgan.py",
+    },
     "biggan": {
         "class_names": "of labels by name alone: tests/models/test_biggan.py",
         "ema_start": "the test builds no averages: tests/models/test_biggan.py",

@@ -1,13 +1,14 @@
 """Trains the small networks that pictures are measured by: `GANZOO_DATA=DIR python -m tools.train_extractor NAME [-o DIR]`.
 
 NAME is a recipe of `RECIPES`: fashion-cnn, the features for pictures of clothes; lorelei-cnn, the reader of the drawn
-characters' attributes; digits-cnn, the reader of plain digits. A recipe trains on the train pictures of its set in DIR (without GANZOO_DATA on the bundled part), tests
+characters' attributes; age-cnn, the reader of the ages of rendered heads; digits-cnn, the reader of plain digits. A recipe trains on the train pictures of its set in DIR (without GANZOO_DATA on the bundled part), tests
 the written file on the other splits once, at the end, and writes weights and sidecar. One thread, one seed: the same machine
 gives the same numbers. Nothing was selected on the test pictures: the last step's weights are kept.
 """
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -24,7 +25,8 @@ import tensorflow as tf
 from PIL import Image
 
 import ganzoo
-from ganzoo import files, weights
+from ganzoo import ages, files, weights
+from ganzoo.base import age_reader
 from ganzoo.errors import GanzooError
 from ganzoo.media.images import fit_image
 from ganzoo.metrics.features import digits_cnn, fashion_cnn, lorelei_cnn
@@ -32,6 +34,7 @@ from ganzoo.metrics.features.network import ASSETS
 
 RATE, DECAY = 2e-3, 5e-3  # of AdamW; the rate falls to 0 along a cosine
 SHIFT = 2  # pixels
+CROSS_ENTROPY = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
 
 Split = tuple[np.ndarray, dict[str, np.ndarray]]  # uint8 pictures (N, S, S, C); head -> int64 class numbers (N,)
 
@@ -49,6 +52,9 @@ class Recipe:
         pad: how a shifted picture is filled up (a mode of `numpy.pad`).
         mirrored: whether half of the pictures are mirrored; a digit is not.
         about: what its sidecar says of it beside the numbers.
+        loss: of each head.
+        right: (what a head says, labels) -> bool of each picture.
+        error: the same -> one number more, written as `<split>_error`; None for none.
     """
 
     network: ModuleType
@@ -61,6 +67,9 @@ class Recipe:
     pad: str
     about: dict
     mirrored: bool = True
+    loss: Callable = CROSS_ENTROPY
+    right: Callable = lambda said, labels: np.argmax(said, axis=1) == labels
+    error: Callable | None = None
 
 
 def clothes(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
@@ -71,18 +80,38 @@ def clothes(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
     }
 
 
+def faces(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
+    """faces_age_64: WebP files in one blob, and the ages in units of the network's output. Test faces are other persons."""
+
+    def split(name):
+        rows = np.flatnonzero(arrays["split"] == name)
+        labels = arrays["age"][rows].astype(np.float32)[:, None] / age_reader.SCALE
+        return np.stack([_picture(arrays, i) for i in rows]), {"age": labels}
+
+    return {name: split(name) for name in ("train", "test")}
+
+
+def _picture(arrays: dict[str, np.ndarray], i: int) -> np.ndarray:
+    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
+    return np.asarray(Image.open(io.BytesIO(blob[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
+
+
+def _age_classes(ages_said: np.ndarray) -> np.ndarray:
+    return np.array([ages.class_of(float(one)) for one in _years(ages_said)])
+
+
+def _years(said: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(np.asarray(said)[:, 0] * age_reader.SCALE), 0, ages.OLDEST)
+
+
 def characters(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
     """lorelei_64: WebP files in one blob, and the names of their attributes. "novel" are the pairs that train never shows."""
-    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
-
-    def picture(i):
-        return np.asarray(Image.open(io.BytesIO(blob[offsets[i] : offsets[i + 1]].tobytes())).convert("RGB"))
 
     def split(name):
         rows = np.flatnonzero(arrays["split"] == name)
         names = {column: arrays[column][rows].astype(str) for column in lorelei_cnn.HEADS}
         codes = {c: np.array([lorelei_cnn.HEADS[c].index(n) for n in names[c]], np.int64) for c in names}
-        return np.stack([picture(i) for i in rows]), codes
+        return np.stack([_picture(arrays, i) for i in rows]), codes
 
     return {name: split(name) for name in ("train", "test", "novel")}
 
@@ -147,6 +176,25 @@ RECIPES = {
         },
         mirrored=False,
     ),
+    "age-cnn": Recipe(
+        network=age_reader,
+        file="faces_age_64.npz",
+        arrays=("images_webp", "images_offsets", "split", "age"),
+        splits=faces,
+        heads=lambda outputs: outputs,
+        epochs=6,
+        batch=64,
+        pad="edge",
+        about={
+            "name": "age-cnn, a reader of the ages of the rendered heads of faces_age_64",
+            "licence": "Apache-2.0; trained on heads rendered from MakeHuman / MPFB2 community assets, CC0 1.0",
+            "preprocessing": "RGB at 64x64, x / 255",
+            "output": "age in units of 100 years; accuracy is that of the six classes of ganzoo.ages, error the mean in years",
+        },
+        loss=keras.losses.MeanAbsoluteError,
+        right=lambda said, labels: _age_classes(said) == _age_classes(labels),
+        error=lambda said, labels: np.abs(_years(said) - _years(labels)),
+    ),
 }
 
 
@@ -170,7 +218,7 @@ def train(
     model = keras.Model(network.input, recipe.heads(network.output))
     model.compile(
         keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(RATE, steps * epochs), weight_decay=DECAY),
-        {head: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for head in labels},
+        {head: recipe.loss() for head in labels},
     )
     batches = _batches(recipe, images, labels, seed)
     model.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=verbose)
@@ -178,7 +226,9 @@ def train(
 
     path = Path(out) / recipe.network.FILE
     sha256 = weights.write(path, folded(network), dtype="float16")
-    accuracies = {split: accuracy(recipe, path, *splits[split]) for split in splits if split != "train"}
+    tested = [split for split in splits if split != "train"]
+    said = {split: _said(recipe, path, splits[split][0]) for split in tested}
+    accuracies = {split: accuracy(recipe, said[split], splits[split][1]) for split in tested}
     about = recipe.about | {
         "made_by": f"ganzoo {ganzoo.__version__}, GANZOO_DATA=DIR python -m tools.train_extractor {name} "
         f"--epochs {epochs} --seed {seed}",
@@ -191,20 +241,30 @@ def train(
         "cpu_minutes": round(cpu_seconds / 60, 1),
         "files": {path.name: {"bytes": path.stat().st_size, "sha256": sha256}},
     }
-    about |= {f"{split}_accuracy": right.get("label", right) for split, right in accuracies.items()}
+    about |= {
+        f"{split}_accuracy": next(iter(right.values())) if len(right) == 1 else right
+        for split, right in accuracies.items()
+    }
+    for split in tested if recipe.error else ():
+        errors = [recipe.error(said[split][head], codes) for head, codes in splits[split][1].items()]
+        about[f"{split}_error"] = round(float(np.mean(errors)), 2)
     files.write_bytes(Path(out) / recipe.network.SIDECAR, (json.dumps(about, indent=1) + "\n").encode())
     return about
 
 
-def accuracy(recipe: Recipe, path: Path, images: np.ndarray, labels: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of the pictures that the weights of a file classify right, by head, to 4 digits."""
-    network, right = recipe.network.build(), dict.fromkeys(labels, 0)
+def _said(recipe: Recipe, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """What the heads of the network say of the pictures, by the weights of a file."""
+    network, found = recipe.network.build(), []
     weights.assign({v.path: v for v in network.weights}, weights.read(path)[0], str(path))
     for start in range(0, len(images), 500):
-        logits = recipe.heads(network(images[start : start + 500].astype(np.float32) / 255, training=False))
-        for head, codes in labels.items():
-            right[head] += int(np.sum(np.argmax(logits[head], axis=1) == codes[start : start + 500]))
-    return {head: round(count / len(images), 4) for head, count in right.items()}
+        outputs = recipe.heads(network(images[start : start + 500].astype(np.float32) / 255, training=False))
+        found.append({head: np.asarray(said) for head, said in outputs.items()})
+    return {head: np.concatenate([part[head] for part in found]) for head in found[0]}
+
+
+def accuracy(recipe: Recipe, said: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> dict[str, float]:
+    """Share of the pictures of which a head says what is right, by head, to 4 digits."""
+    return {head: round(float(np.mean(recipe.right(said[head], codes))), 4) for head, codes in labels.items()}
 
 
 def folded(network: keras.Model) -> dict[str, np.ndarray]:
@@ -236,7 +296,10 @@ def _batches(recipe: Recipe, images: np.ndarray, labels: dict[str, np.ndarray], 
                 )
 
     picture = tf.TensorSpec((batch, *images.shape[1:]), tf.float32)
-    signature = (picture, {head: tf.TensorSpec((batch,), tf.int64) for head in labels})
+    signature = (
+        picture,
+        {head: tf.TensorSpec((batch, *codes.shape[1:]), codes.dtype) for head, codes in labels.items()},
+    )
     return tf.data.Dataset.from_generator(rows, output_signature=signature).prefetch(2)
 
 

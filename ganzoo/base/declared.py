@@ -57,12 +57,16 @@ class Declared:
             columns (`ganzoo.base.attributes`).
         has_styles: whether z becomes styles w first, with the methods named below.
         truncates_noise: whether `generate(truncation=, resample=)` cuts z, with the methods named below.
+        example_columns: of a grid of `examples`, where neighbours in it belong together.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
         crops: whether `generate(images, crop=)` of an image model takes a box (x, y, width, height) of the pictures.
         fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
+        changes_age: whether `generate(images, age=, start_age=, optimise=)` of an image model shows faces at other ages, and its
+            classes are those of ages.
         hole: of such a model the side of the square that it fills at once.
         directions: in which `generate(direction=)` of an image model translates; () for one direction without a name.
         stride: the pictures of an image model are best of sides that are a multiple of it.
+        keeps_encoder: whether a fine-tuning keeps the encoder that the weights bring (`train.encoder_steps` becomes 0).
         train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
         augments_by: constructor argument that names how what D sees is augmented (`ganzoo.augment`); "" for none.
         averages_by: constructor argument that takes the place of `ema_decay` where it is not 0; "" for none.
@@ -70,6 +74,7 @@ class Declared:
             rows are a multiple of it; "" for none.
 
     How it is measured, stored and tried:
+        example_options: arguments that `generate` cannot do without, beside the pictures, as tests and checks give them.
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
         real_class: of a D whose logits are of several classes, the number of the one that says real; None for a D with one logit.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
@@ -94,17 +99,21 @@ class Declared:
     attributes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     has_styles: bool = False
     truncates_noise: bool = False
+    example_columns: int = 8
     reads_pictures: bool = False
     crops: bool = False
     fills: bool = False
+    changes_age: bool = False
     hole: int
     directions: tuple[str, ...] = ()
     stride: int = 1
+    keeps_encoder: bool = True
     train_options: tuple[str, ...] = ()
     augments_by: str = ""
     averages_by: str = ""
     batch_unit: str = ""
 
+    example_options: ClassVar[dict] = {}
     evaluation_kwargs: ClassVar[dict] = {}
     own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
     real_class: int | None = None
@@ -119,6 +128,16 @@ class Declared:
     def label_classes(self) -> int:
         """How many classes the column "label" of a batch has, where there is one: those that are asked for, `classes`."""
         return self.classes
+
+    @property
+    def from_noise(self) -> bool:
+        """Whether the grids and monitors of a run look at `examples`, which are made of noise, and not at what becomes of inputs."""
+        return self.task == "latent"
+
+    @property
+    def translates(self) -> bool:
+        """Whether it is measured by what becomes of inputs."""
+        return self.task == "image" and not self.from_noise
 
     # ---- of every paper ------------------------------------------------------------------------------------------
     def batch_signature(self) -> dict[str, tf.TensorSpec]:
@@ -174,6 +193,27 @@ class Declared:
     # ---- of papers that fill holes -------------------------------------------------------------------------------
     def default_mask(self, height: int, width: int) -> np.ndarray:
         """bool (height, width): the hole that `generate` fills in a picture of this size where no mask is given."""
+        raise NotImplementedError
+
+    # ---- of papers that change ages ------------------------------------------------------------------------------
+    def faces_in(self, images) -> tf.Tensor:
+        """float32 (N, S, S, C) in [-1, 1] of pictures of any size: the square in the middle of each."""
+        raise NotImplementedError
+
+    def search(self, images: tf.Tensor, own, optimise=True) -> np.ndarray:
+        """z float32 (N, latent_dim) of faces of `faces_in` and their own classes (N,)."""
+        raise NotImplementedError
+
+    def faces_of(self, latents, own) -> np.ndarray:
+        """uint8 (N, S, S, C) of z (N, latent_dim) and classes (N,)."""
+        raise NotImplementedError
+
+    def aged(self, latents, classes) -> np.ndarray:
+        """uint8 (N * K, S, S, C): each z at all K classes, one after the other."""
+        raise NotImplementedError
+
+    def strip(self, images, ages, start_age=None, optimise=True) -> tuple[np.ndarray, np.ndarray]:
+        """(uint8 (N * (2 + K), S, S, C), classes (N,)): of each face itself, as it is made again and it at K ages; its own age."""
         raise NotImplementedError
 
     # ---- a web page, which has neither TensorFlow's random numbers nor its strings and PNG -------------------------

@@ -28,7 +28,9 @@ def check(
     html: Annotated[Path | None, typer.Option(help="Write a page with thumbnails to this file.")] = None,
     shape: Annotated[
         str | None,
-        typer.Option(help='"images", "paired", "unpaired", "captions", "attributes" or "masks"; found out by default.'),
+        typer.Option(
+            help='"images", "paired", "unpaired", "captions", "attributes", "masks" or "ages"; found out by default.'
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(min=1, max=65536, help="The size you will train at: smaller files are reported.")

@@ -8,9 +8,10 @@ import typer
 
 from ganzoo.cli.output import report, say, writable_file, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, nearest
 from ganzoo.replay import recorded
 
+SEARCHES = ("identity", "pixels", "none")  # of models of ages
 Name = Annotated[
     str,
     typer.Argument(
@@ -64,6 +65,17 @@ def sample(
             metavar="X,Y,W,H", help="For models that read a square of a picture, such as dtn: where the face is."
         ),
     ] = None,
+    ages: Annotated[
+        str | None,
+        typer.Option(help='For models of ages: years or classes, as "10,30,60" or "0-18,60+"; all classes by default.'),
+    ] = None,
+    start_age: Annotated[
+        str | None, typer.Option(help="For models of ages: the own age of the faces; read off them by default.")
+    ] = None,
+    optimise: Annotated[
+        str | None,
+        typer.Option(help='For models of ages: what the search keeps, "identity" (as without it), "pixels" or "none".'),
+    ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Columns of the grid; about square by default.")] = None,
     separate: Annotated[bool, typer.Option("--separate", help="One PNG per sample in the folder --out.")] = False,
     psi: Annotated[
@@ -104,7 +116,8 @@ def sample(
 ) -> None:
     """Write pictures: a grid of samples, what a sentence says, or the translation of input pictures.
 
-    One input gives its translation at the input's own size; several give one PNG each in the folder --out, or a grid if --out
+    One input gives its translation at the input's own size (of a model of ages a row: the face, as it is made again, and at
+    each age); several give one PNG each in the folder --out, or a grid if --out
     ends in .png. Each PNG says in its text chunks which model, weights and seed made it. Shapes are shown as shaded pictures.
     """
     from ganzoo import sampling
@@ -115,6 +128,7 @@ def sample(
     n = n or (4 if text else 8 if label or asked else 64)
     corners = _box(box, mask, input)
     part = _crop(crop, input)
+    wanted = _ages(ages, start_age, optimise, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
     given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
     given |= {"resample": True} if resample else {}
@@ -146,7 +160,11 @@ def sample(
         found = sampling.read_labels(model, label)
         given["label"] = found if len(found) > 1 else found[0]
     shapes = sampling.shapes_of(model, n, seed, inputs) if gif or mesh else None
-    if inputs:
+    if any(value is not None for value in (ages, start_age, optimise)):
+        sampling.require_ages(model)
+    if inputs and model.changes_age:
+        written = sampling.write_ages(model, inputs, out, wanted, start_age, optimise or "identity")
+    elif inputs:
         written = sampling.translate_files(model, inputs, out, seed, direction, corners, mask, part)
     elif text:
         written = sampling.write_texts(model, out, text, n, seed, columns, separate)
@@ -179,6 +197,7 @@ def sample(
     value |= {"box": list(corners)} if corners else {}
     value |= {"mask": str(mask)} if mask else {}
     value |= {"crop": list(part)} if part else {}
+    value |= {name: said for name, said in (("ages", wanted), ("start_age", start_age), ("optimise", optimise)) if said}
     pictures = len(files) - bool(gif) - bool(mesh)
     where = files[0] if pictures == 1 else f"{pictures} pictures in {out}"
     where = ", ".join([where, *files[pictures:]])
@@ -211,6 +230,24 @@ def _corners(text: str, option: str) -> tuple[int, int, int, int]:
         raise GanzooError(f'{option} is four whole numbers x,y,width,height, such as 120,80,60,40; received "{text}".')
     x, y, width, height = (int(number) for number in found.groups())
     return x, y, width, height
+
+
+def _ages(ages: str | None, start_age: str | None, optimise: str | None, input: str | None) -> list[str] | None:
+    """The ages of --ages. Refuses what is no age, another --optimise, and any of the three without --input."""
+    from ganzoo import ages as known
+
+    if ages is None and start_age is None and optimise is None:
+        return None
+    if input is None:
+        raise GanzooError(
+            "--ages, --start-age and --optimise say what becomes of a face: name its picture with --input."
+        )
+    if start_age is not None:
+        known.read_list(start_age, "--start-age")
+        known.class_of(start_age)
+    if optimise not in (None, *SEARCHES):
+        raise GanzooError(f'There is no --optimise "{optimise}".{nearest(optimise, SEARCHES)}')
+    return None if ages is None else known.read_list(ages, "--ages")
 
 
 def _shape_outputs(gif: Path | None, mesh: Path | None) -> None:

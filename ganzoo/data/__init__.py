@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from ganzoo.data import attributes, builders, bundled, captions, images, masks, paired  # noqa: F401  (imported for their registrations)
+from ganzoo.data import ages, attributes, builders, bundled, captions, images, masks, paired  # noqa: F401  (imported for their registrations)
 from ganzoo.data.bundled import bundled_names
 from ganzoo.data.licence import passport
 from ganzoo.data.pictures import PictureSource
@@ -59,8 +59,9 @@ def build(
 
     The shape "images" gives {"image": (B, size, size, channels)}, "paired" gives {"input": ..., "target": ...} and
     "unpaired" gives {"a": ..., "b": ...}. "voxels" gives {"voxels": (B, size, size, size, 1)} of 0 and 1, "captions" gives
-    {"image": ..., "text": ..., "wrong": ...}, "attributes" {"image": ..., "attributes": (B, A)} of 0 and 1, and "masks"
-    {"image": ..., "mask": (B, size, size, 1)}, 1 in the hole and -1 elsewhere.
+    {"image": ..., "text": ..., "wrong": ...}, "attributes" {"image": ..., "attributes": (B, A)} of 0 and 1, "masks"
+    {"image": ..., "mask": (B, size, size, 1)}, 1 in the hole and -1 elsewhere, and "ages" {"image": ...} with the class of the
+    age as label.
 
     Args:
         config: what to read and how to fit it.

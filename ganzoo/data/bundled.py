@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo import ages
 from ganzoo.data.attributes import Attributes, attributes_of
 from ganzoo.data.captions import Described
 from ganzoo.data.sources.idx import idx_arrays
@@ -58,7 +59,7 @@ SETS = {
     "fluent_edges_128": BundledSet("fluent_edges_128", 128, {"paired": ("edges", "photo"), "images": ("photo",)}),
     "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
     "photos_128": BundledSet("photos_128", 128, {"masks": ("images",), "images": ("images",)}),
-    "faces_age_64": BundledSet("faces_age_64", 64, {"images": ("images",)}),
+    "faces_age_64": BundledSet("faces_age_64", 64, {"ages": ("images",), "images": ("images",)}),
     "mnist_m_32": BundledSet("mnist_m_32", 32, {"images": ("images",)}, labels="labels", half="A"),
     "mnist": BundledSet("mnist_5k", 28, {"images": ("images",)}, labels="labels", half="B"),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
@@ -117,7 +118,8 @@ def class_names() -> list[str]:
 
 
 def bundled_records(name: str, split: str, shape: str) -> Records:
-    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired", "captions" or "attributes")."""
+    """Open a bundled set (a canonical name) for a task shape ("images", "paired", "unpaired", "captions", "attributes" or
+    "ages")."""
     head = name.partition("/")[0]
     if shape not in SETS[head].columns:
         fitting = [n for n, s in SETS.items() if shape in s.columns]
@@ -149,18 +151,24 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         read=lambda i, fit: tuple(part.picture(rows[i]) for part in parts),
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
-        labels=_labels(head, rows),
-        class_names=tuple(class_names()) if head == "fashion" else tuple(DIGITS) if SETS[head].labels else (),
+        labels=_labels(head, shape, rows),
+        class_names=_class_names(head, shape),
         attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,
     )
 
 
-def _labels(head: str, rows: np.ndarray) -> np.ndarray | None:
-    """int64 classes of rows of a set, where it has classes."""
-    column = "label" if head == "fashion" else SETS[head].labels
+def _labels(head: str, shape: str, rows: np.ndarray) -> np.ndarray | None:
+    """int64 classes of rows of a set, where it has classes in this shape."""
+    column = {"fashion": "label"}.get(head, "age_bin" if shape == "ages" else SETS[head].labels)
     return columns(head)[column][rows].astype(np.int64) if column else None
+
+
+def _class_names(head: str, shape: str) -> tuple[str, ...]:
+    if head == "fashion":
+        return tuple(class_names())
+    return ages.NAMES if shape == "ages" else tuple(DIGITS) if SETS[head].labels else ()
 
 
 def _described(captions: np.ndarray) -> list[Described]:

@@ -97,7 +97,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
 
     Args:
         path: folder or zip file.
-        shape: "images", "paired", "unpaired", "captions", "attributes" or "masks"; found out from the files by default.
+        shape: "images", "paired", "unpaired", "captions", "attributes", "masks" or "ages"; found out from the files by default.
         size: the size that training will use; pictures with a side below half of it are called tiny.
 
     Raises:
@@ -113,7 +113,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     wanted = wanted or _told_by_names(tree)
     layout = (wanted or PAIRED).layout(tree.names)
     described, broken = {}, ""
-    tell = wanted and (wanted.describe or wanted.attribute)
+    tell = wanted and (wanted.describe or wanted.attribute or wanted.ages)
     if tell:
         try:
             described = tell(tree, layout)

@@ -33,6 +33,7 @@ class TaskShape:
         parts_of: (layout, file -> picture) -> `parts` for a set whose pictures say what they are; by default `parts` itself.
         describe: (folder or zip file, layout) -> sentences by picture file, of the shape "captions".
         attribute: (folder or zip file, layout) -> attributes by picture file, of the shape "attributes".
+        ages: (folder or zip file, layout) -> class of the age by picture file, of the shape "ages".
     """
 
     name: str
@@ -49,6 +50,7 @@ class TaskShape:
     )
     describe: Callable | None = None
     attribute: Callable | None = None
+    ages: Callable | None = None
 
 
 def pipeline(shape: TaskShape) -> TaskShape:

@@ -167,14 +167,14 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     other = data is not None and str(data) != run.data.source
     config = (presets.run_config(run, {"data.source": str(data), "data.hold_out": None}) if other else run).data
     asked = selection.asked_for(selection.defaults(model, config) if metrics is None else metrics)
-    named = [p.n for p in asked if model.task == "image" or p.metric in FEATURE_METRICS]
+    named = [p.n for p in asked if model.translates or p.metric in FEATURE_METRICS]
     items = _count(n)
     n = _count(selection.one_of("sample count", named, n))
     split, remark = selection.one_of("split", [p.split for p in asked], split), ""
     if not split:
         split, remark = _reference(config, other)
     asked = selection.for_model(asked, model, config)
-    if model.task != "image":
+    if not model.translates:
         n = n or selection.preset_of(model).eval.n
     directions = (None,)
     if config.shape == "unpaired":

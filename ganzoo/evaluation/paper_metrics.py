@@ -6,6 +6,7 @@
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 images, held out (`data.val_split`) or of training |
 | dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
 | holes | `hole-l1`, `hole-l2`, `hole-psnr`, beside baselines | see `ganzoo.evaluation.hole_metrics` |
+| ages | `same-person-identity`, `same-person-pixels`, `same-person-z0`, `asked-age` | see `ganzoo.evaluation.age_metrics` |
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
@@ -30,7 +31,7 @@ from ganzoo import data as data_layer
 from ganzoo import metrics
 from ganzoo.base import pixels
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import hole_metrics, pictures, transfer_metrics, voxel_metrics
+from ganzoo.evaluation import age_metrics, hole_metrics, pictures, transfer_metrics, voxel_metrics
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
 from ganzoo.media import images
@@ -239,6 +240,7 @@ PROTOCOLS: dict[str, Callable] = {
 def of(model, config) -> dict[str, Callable]:
     """The metrics without an extractor that fit a model and its data, by the name without counts."""
     of_data = voxel_metrics.METRICS if config.shape == "voxels" else PAIRED if data_layer.has_pairs(config) else {}
+    of_data = age_metrics.METRICS if model.changes_age and config.shape == "ages" else of_data
     of_data = hole_metrics.METRICS if model.fills and config.shape in ("masks", "images") else of_data
     return of_data | {name: PROTOCOLS.get(found, found) for name, found in model.own_metrics.items()}
 

@@ -95,6 +95,17 @@ def generated(
     return Pictures(n, make)
 
 
+def examples(model, n: int, seed: int) -> Pictures:
+    """`model.examples(n, seed)`: what it makes of noise, of its classes in turn."""
+
+    def make(_):
+        made = model.examples(n, seed)
+        for start in range(0, n, CHUNK):
+            yield made[start : start + CHUNK]
+
+    return Pictures(n, make)
+
+
 def described(model, texts, seed: int) -> Pictures:
     """`model.generate(texts, seed=seed)` of a text model, one sample a sentence (or embedding), chunk by chunk."""
 

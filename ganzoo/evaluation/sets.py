@@ -144,7 +144,7 @@ class Subject:
             columns = {"paired": ("input", "target"), "voxels": (None, "voxels"), "masks": ("image", "image")}
             columns |= {"images": ("image", "image")} if model.fills else {}
             self.given, self.column = columns.get(config.shape, (None, "image"))
-        if model.task == "image":
+        if model.translates:
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:
             self.n = n
@@ -234,6 +234,8 @@ class Subject:
         return np.flatnonzero(np.isin(splits, [part.strip() for part in chosen]))
 
     def _samples(self, model: BaseGAN) -> Pictures:
+        if model.changes_age:
+            return made.examples(model, self.n, self.seed)
         if model.task == "latent":
             return made.generated(model, self.n, self.seed, self.train_labels, self.asked)
         if model.task == "text":

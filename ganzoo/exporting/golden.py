@@ -23,6 +23,7 @@ TEXTS = (
     "an anime character with a bushy beard",
 )
 PSI = (0.7, 1.0, 0.5)
+YEARS = (10.0, 35.0, 70.0)
 Answers = dict[str, dict[str, np.ndarray]]  # {"inputs": by name, "outputs": by name}
 
 
@@ -72,6 +73,7 @@ def rows_for(model: BaseGAN, endpoint: str, name: str, spec: tf.TensorSpec) -> n
         return floats(model, endpoint, spec.shape[1] or manifest.image_size(model), spec.shape[-1])
     known = {
         "seed": lambda: np.array(SEEDS, np.int64),
+        "age": lambda: np.array(YEARS, np.float32),
         "label": lambda: np.arange(ROWS, dtype=np.int64) % max(model.classes, 1),
         "label_name": lambda: np.array([name.encode() for name in _names(model)], dtype=object),
         "class_weights": lambda: np.eye(model.classes, dtype=np.float32)[np.arange(ROWS) % model.classes],

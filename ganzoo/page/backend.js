@@ -27,10 +27,10 @@ export async function pictures(model, { seeds, psi, label, text, attributes }) {
 }
 
 // The canvas that a picture becomes.
-export async function translate(model, canvas, { direction, seed }) {
+export async function translate(model, canvas, { direction, seed, age }) {
   const bytes = canvas.toDataURL("image/png").split(",")[1];
   const signature = direction === "b2a" ? "b2a" : "serving_default";
-  const [answer] = await predict(model, signature, [{ image_bytes: { b64: bytes }, seed }]);
+  const [answer] = await predict(model, signature, [{ image_bytes: { b64: bytes }, ...(age === undefined ? { seed } : { age }) }]);
   return canvasOfPng(answer.b64);
 }
 

@@ -11,30 +11,33 @@ const NAMES = { "#000000": "Black", "#ffc83d": "Yellow", "#e8413c": "Red", "#2f7
 export function imageView({ model, backend, page }) {
   const side = model.image_size || 256;
   const twoWays = "b2a" in model.signatures;
-  const state = { direction: "a2b", seed: 0 };
+  const ages = "age" in model.signatures.serving_default.inputs;
+  const state = { direction: "a2b", seed: 0, ...(ages ? { age: 40 } : {}) };
   const output = element("canvas", { class: "output", width: side, height: side, role: "img", ariaLabel: "Result" });
   const draw = latest(async () => {
     show(output, await backend.translate(model, pad.picture(), state));
   }, page);
   // pix2pix reads lines; what goes both ways reads coloured pictures.
-  const pad = new Pad(side, { sketch: twoWays ? emoji : face, width: twoWays ? 3 : 0.7, onDraw: draw });
+  const coloured = twoWays || ages;
+  const pad = new Pad(side, { sketch: coloured ? emoji : face, width: coloured ? 3 : 0.7, onDraw: draw });
   const set = (name) => (value) => { state[name] = value; draw(); };
   const last = backend.seedCount(model) - 1;
 
   const stage = [
     element("div", { class: "pair" },
-      element("figure", {}, element("figcaption", { textContent: twoWays ? "Paint or upload" : "Draw or upload" }), pad.canvas),
+      element("figure", {}, element("figcaption", { textContent: ages ? "Upload a face" : twoWays ? "Paint or upload" : "Draw or upload" }), pad.canvas),
       element("span", { class: "arrow", textContent: "→", ariaHidden: "true" }),
       element("figure", {}, element("figcaption", { textContent: "Result" }), output)),
-    tools(pad, twoWays ? PAINT : INK, page),
+    tools(pad, coloured ? PAINT : INK, page),
   ];
   const controls = [
     twoWays && choice({ label: "Direction", options: [["a2b", "A to B"], ["b2a", "B to A"]], value: "a2b", onInput: set("direction") }).node,
-    !twoWays && slider({
+    ages && slider({ label: "Age in years", min: 0, max: 100, value: state.age, exact: true, onInput: set("age") }).node,
+    !coloured && slider({
       label: "Seed", min: 0, max: Math.min(last, 99), value: 0, exact: backend.seedLimit ? last : true, onInput: set("seed"),
       hint: "Another seed drops out other units: a slightly different answer.",
     }).node,
-    element("p", { class: "hint", textContent: `The model sees the drawing at ${side} × ${side} pixels.` }),
+    element("p", { class: "hint", textContent: `The model sees the ${ages ? "square in the middle" : "drawing"} at ${side} × ${side} pixels.` }),
     element("div", { class: "buttons" }, button("Save PNG", () => downloadPng(output, model.name), { class: "main" })),
   ];
   draw();

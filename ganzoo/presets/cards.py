@@ -76,6 +76,8 @@ def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: boo
     lines = [f"## {paper}/{name}" + (" (default)" if default else ""), "", f"{preset.about}.", ""]
     if preset.expects:
         lines.append(f"- Expects: {preset.expects}")
+    if preset.not_for:
+        lines.append(f"- Not for: {preset.not_for}")
     data, train = preset.data, preset.train
     other = f" and `{data.source_b}`" if data.source_b else ""
     lines.append(f"- Data: `{data.source}`{other} ({data.split}), {_size(data)}, shape {data.shape}")

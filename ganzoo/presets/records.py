@@ -31,7 +31,7 @@ class Paper(Record):
 class DataConfig(Record):
     """What to train on, `[data]`.
 
-    shape: "images", "paired", "unpaired", "voxels", "captions", "attributes" or "masks". source: bundled name, folder, zip or
+    shape: "images", "paired", "unpaired", "voxels", "captions", "attributes", "masks" or "ages". source: bundled name, folder, zip or
     "tfds:NAME". source_b: of unpaired data where domain B is, if it is no part of `source`, which then is domain A alone.
     split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]"; of two sources with a
     comma where their splits have other names, "extra, train". val_split:
@@ -50,7 +50,7 @@ class DataConfig(Record):
     that points up; "auto" is z for STL and OFF, y for OBJ and GLB. render_size: also a shaded picture of so many pixels.
     """
 
-    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes", "masks"]
+    shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes", "masks", "ages"]
     source: str
     source_b: str = ""
     split: str = "train"
@@ -94,8 +94,8 @@ class DataConfig(Record):
 
     @pydantic.model_validator(mode="after")
     def _classes_are_balanced(self):
-        if self.balance and self.shape != "images":
-            raise ValueError('balance shows classes alike, and is for shape = "images"')
+        if self.balance and self.shape not in ("images", "ages"):
+            raise ValueError('balance shows classes alike, and is for shape = "images" and "ages"')
         return self
 
     @pydantic.model_validator(mode="after")
@@ -191,7 +191,7 @@ class GrowthConfig(Record):
 
 
 # Options of `[train]` that a paper must declare (`train_options`), and what is true of a paper that does not.
-OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no encoder to train first"}
+OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no encoder to train by itself"}
 
 
 class TrainConfig(Record):
@@ -199,8 +199,8 @@ class TrainConfig(Record):
 
     health_every: samples are checked for collapse (`ganzoo.training.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
-    growth: for papers that grow; without it all steps are of one size. encoder_steps: for text-to-image and dtn, the first steps of
-    a run, which train its encoder alone; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
+    growth: for papers that grow; without it all steps are of one size. encoder_steps: steps of a run that train an encoder
+    alone, the first ones of text-to-image and dtn, the last ones of age-cgan; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
     replicas, which then train as one device does (BigGAN's large batches).
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
@@ -315,10 +315,12 @@ class Result(Record):
 class Preset(Record):
     """One `[presets.<name>]`: the constructor's arguments, data, training, evaluation, weights, results.
 
-    expects: of a model that takes pictures, which it was made for: "line drawings of characters, about 64 px"."""
+    expects: of a model that takes pictures, which it was made for: "line drawings of characters, about 64 px". not_for: what its
+    weights must not be used for."""
 
     about: str
     expects: str = ""
+    not_for: str = ""
     model: dict[str, Any]
     data: DataConfig
     train: TrainConfig

@@ -124,7 +124,9 @@ class SampleGrid(keras.callbacks.Callback):
             # touched: the next step copies the running statistics over again.
             model.finalize()
         if self.inputs is None:
-            picture = images.grid(model.pictures(model.examples(64, self.seed)), columns=8)
+            columns = model.example_columns
+            made = model.examples(64 // columns * columns, self.seed)
+            picture = images.grid(model.pictures(made), columns=columns)
         elif "text" in self.inputs:
             picture = images.grid(model.generate(self.inputs["text"], seed=self.seed, n_per_text=8), columns=8)
         else:

@@ -180,7 +180,7 @@ def text_column(model: BaseGAN) -> str | None:
 
 def _shown(model: BaseGAN, held_out, n: int):
     """What the sample grids are made from: nothing, pictures, or held-back sentences (or their embeddings)."""
-    if model.task == "latent":
+    if model.from_noise:
         return None
     return {"text": _texts(model, held_out, n)} if model.task == "text" else held_out.take(n)
 
@@ -211,14 +211,14 @@ def _watches(model: BaseGAN, train, held_out, out: Path, start: int, log) -> lis
     shared = {"start_step": start, "log": log, "stop": train.stop}
     watches = []
     if 0 < train.health_every <= train.steps:
-        count = monitors.SAMPLES if model.task == "latent" else monitors.SAMPLES // 2  # made one at a time
+        count = monitors.SAMPLES if model.from_noise else monitors.SAMPLES // 2  # made one at a time
         real = monitors.spread(held_out, 5 * count)
-        inputs = None if model.task == "latent" else real[held_out.columns[0]][::5]
+        inputs = None if model.from_noise else real[held_out.columns[0]][::5]
         inputs = _texts(model, held_out, count) if model.task == "text" else inputs
         options = shared | {"every": train.health_every, "seed": train.seed, "inputs": inputs}
         watches.append(monitors.HealthMonitor(out / "health.jsonl", real=real[held_out.columns[-1]], **options))
     if 0 < train.metric_every <= train.steps:
-        inputs = None if model.task == "latent" else held_out.take(train.metric_n)[held_out.columns[0]]
+        inputs = None if model.from_noise else held_out.take(train.metric_n)[held_out.columns[0]]
         inputs = _texts(model, held_out, train.metric_n) if model.task == "text" else inputs
         # Other noise than the sample grids': the best state is not chosen by what is looked at.
         options = shared | {"every": train.metric_every, "seed": train.seed + 1, "inputs": inputs}

@@ -14,6 +14,7 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.batches import shape_text
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.segments import Segment, images_seen
+from ganzoo.data.task_shapes import task_shape
 from ganzoo.devices import machine, precision, strategies, workers
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig, licences
@@ -237,6 +238,11 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
     segments = model.segments(config.train)
     for segment in segments:
         data.check_size(source, segment.size)
+    if model.changes_age and source.config.shape != "ages":
+        raise GanzooError(
+            f'{model.paper} trains on faces with ages, and these are read as {source.config.shape}: set data.shape = "ages". '
+            f"Accepted: {task_shape('ages').layouts}."
+        )
     if "label" in model.batch_signature():
         data.check_labels(source, model.label_classes)
     if model.attributes:
@@ -258,6 +264,24 @@ def _batch_fits(model: BaseGAN, config: RunConfig) -> None:
         )
 
 
+def _same_parts(run: Run, start: int) -> None:
+    """Refuses another number of steps that moves where a part of the run began which lies behind it already."""
+    asked = checkpoint.steps(run.out / "checkpoints") if start else None
+    if asked is None or asked == run.config.train.steps:
+        return
+    train = run.config.train.model_copy(update={"steps": asked})
+    before, now = (
+        [(segment.part, segment.first_step) for segment in segments if segment.first_step < start]
+        for segments in (run.model.segments(train), run.segments)
+    )
+    if before != now:
+        part, step = next(pair for pair in before if pair not in now) if set(before) - set(now) else before[-1]
+        raise GanzooError(
+            f"{run.out} was to have {asked:,} steps, and its part {part} began at step {step:,}, which "
+            f"{run.config.train.steps:,} steps would move: resume it with train.steps = {asked}, or begin a new run."
+        )
+
+
 def _begin(run: Run) -> int:
     """Gives the model its first weights, or those of the newest checkpoint, and writes what the run began with.
 
@@ -272,6 +296,7 @@ def _begin(run: Run) -> int:
     if first and run.resume and chief:
         _check_unbegun(run)
     start = start or 0
+    _same_parts(run, start)
     loop.check_executions(run.segments, start, config.train.steps_per_execution)
     _check_rates(run, start)
     moved, jit = None, None

@@ -93,7 +93,8 @@ def settle(
     found |= _from_data(config, source, options)
     if before is not None and isinstance(config.train.freeze_d, float):  # a share, which was so many layers
         found["train.freeze_d"] = before.train.freeze_d
-    if fine_tuned and config.train.encoder_steps:
+    cls = registry.models().get(config.name)
+    if fine_tuned and config.train.encoder_steps and (cls is None or cls.keeps_encoder):
         # The weights bring a trained text encoder; another one would not be that of the generator.
         found["train.encoder_steps"] = 0
     number = config.train.precision

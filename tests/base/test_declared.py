@@ -230,7 +230,7 @@ def test_the_doctor_tries_a_paper_as_it_says(zoo_of_two, monkeypatch):
     ("option", "value", "sentence"),
     [
         ("growth", {"start_size": 4, "stable": 8, "fade": 8}, "dots trains at one size: leave train.growth out."),
-        ("encoder_steps", 3, "dots has no encoder to train first: leave train.encoder_steps out."),
+        ("encoder_steps", 3, "dots has no encoder to train by itself: leave train.encoder_steps out."),
     ],
 )
 def test_options_of_some_papers_are_taken_where_they_are_declared(dots, monkeypatch, option, value, sentence):

@@ -99,6 +99,13 @@ def expected_answers(model) -> dict[str, np.ndarray]:
         answers = {"serving_default/inputs/image_bytes": np.array([images.png_bytes(x) for x in whole])}
         holes = [images.png_bytes(np.where(mask, np.uint8(255), np.uint8(0))[..., None]) for mask in masks]
         answers["serving_default/inputs/mask_bytes"] = np.array(holes)
+    elif model.changes_age:
+        years = [10.0, 34.5, 60.0, 120.0]
+        inputs = [images.read_image(data, model.channels) for data in REQUEST]
+        options = model.example_options
+        made = [model.generate(x[None], **options | {"age": age})[0] for x, age in zip(inputs, years, strict=True)]
+        answers = {"serving_default/inputs/image_bytes": np.array(REQUEST)}
+        answers["serving_default/inputs/age"] = np.array(years, np.float32)
     else:
         channels = next(iter(model.batch_signature().values())).shape[-1]
         inputs = [images.read_image(data, channels) for data in REQUEST]

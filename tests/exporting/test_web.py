@@ -26,6 +26,7 @@ from ganzoo.page import FOLDER as PAGE
 from ganzoo.page import files as page_files
 
 IN_BROWSER = (
+    "age-cgan",
     "anime",
     "biggan",
     "context-encoder",
@@ -220,6 +221,18 @@ def test_pix2pix_answers_an_upload_and_a_drawing(browser, site, models, tmp_path
         np.testing.assert_array_equal(shown(page), before)
 
 
+def test_a_face_is_shown_at_an_age(browser, site, models, tmp_path):
+    model = models["age-cgan"]
+    picture = images.to_channels(picture_file(model.image_size, tmp_path / "a.png"), model.channels)
+    with page_of(browser, site["age-cgan"]) as page:
+        page.get_by_label("Upload a picture").set_input_files(tmp_path / "a.png")
+        for age in (10, 64):
+            choose(page, "Age in years", age)
+            wanted = model.generate(picture[None], **model.example_options | {"age": age})[0]
+            assert_same(shown(page), wanted)
+        assert not page.get_by_label("Seed").count()
+
+
 def test_cyclegan_goes_both_ways(browser, site, models, tmp_path):
     model = models["cyclegan"]
     with page_of(browser, site["cyclegan"]) as page:
@@ -285,7 +298,7 @@ def test_a_picture_is_kept_as_png(browser, site, models, tmp_path):
 
 
 # ---- for everybody ----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["anime", "dcgan", "pix2pix", "cyclegan", "3d-gan", "stylegan-lite"])
+@pytest.mark.parametrize("name", ["age-cgan", "anime", "dcgan", "pix2pix", "cyclegan", "3d-gan", "stylegan-lite"])
 def test_it_fits_a_phone_and_every_control_has_a_name(browser, site, name):
     with page_of(browser, site[name], viewport=PHONE, has_touch=True, is_mobile=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

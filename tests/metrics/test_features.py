@@ -284,13 +284,13 @@ def few_clothes(path, clothes, train, test):
     return path
 
 
-def few_characters(path, rows):
-    """A lorelei_64 of the first `rows` pictures of each split."""
-    with np.load(FASHION.with_name("lorelei_64.npz")) as file:
+def few_pictures(path, file, names, rows):
+    """A bundled set, such as lorelei_64, of the first `rows` pictures of each split and the columns `names`."""
+    with np.load(FASHION.with_name(file)) as file:
         chosen = np.concatenate([np.flatnonzero(file["split"] == split)[:n] for split, n in rows.items()])
         blob, offsets = file["images_webp"], file["images_offsets"]
         pictures = [blob[offsets[i] : offsets[i + 1]] for i in chosen]
-        columns = {name: file[name][chosen] for name in ("split", *lorelei_cnn.HEADS)}
+        columns = {name: file[name][chosen] for name in ("split", *names)}
     ends = np.cumsum([0, *map(len, pictures)])
     np.savez(path, images_webp=np.concatenate(pictures), images_offsets=ends, **columns)
     return path
@@ -301,9 +301,11 @@ def test_a_recipe_writes_what_it_states_and_repeats_itself(name, tmp_path, cloth
     network, counts = train_extractor.RECIPES[name].network, {"train": 192, "test": 20}
     if name == "fashion-cnn":
         data = few_clothes(tmp_path / "few.npz", clothes, 192, 20)
+    elif name == "age-cnn":
+        data = few_pictures(tmp_path / "few.npz", "faces_age_64.npz", ["age"], counts)
     else:
         counts["novel"] = 10
-        data = few_characters(tmp_path / "few.npz", counts)
+        data = few_pictures(tmp_path / "few.npz", "lorelei_64.npz", lorelei_cnn.HEADS, counts)
     first, again = (train_extractor.train(name, data, tmp_path / out, epochs=1, seed=3, verbose=0) for out in "ab")
     assert json.loads((tmp_path / "a" / network.SIDECAR).read_text()) == json.loads(json.dumps(first))
     a, sha256 = weights.read(tmp_path / "a" / network.FILE)
@@ -318,9 +320,8 @@ def test_a_recipe_writes_what_it_states_and_repeats_itself(name, tmp_path, cloth
     )
     for split in counts.keys() - {"train"}:
         heads = first[f"{split}_accuracy"]
-        assert all(
-            0 <= share <= 1 for share in ([heads] if name == "fashion-cnn" else [heads[c] for c in network.HEADS])
-        )
+        shares = [heads[c] for c in network.HEADS] if name == "lorelei-cnn" else [heads]
+        assert all(0 <= share <= 1 for share in shares)
     b = weights.read(tmp_path / "b" / network.FILE)[0]
     assert a.keys() == {v.path for v in network.build().weights}
     assert all(np.allclose(a[key], b[key], atol=1e-2) for key in a)  # threads may add in another order

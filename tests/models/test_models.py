@@ -269,6 +269,7 @@ def test_half_precision_on_disk_changes_little(name, model, tmp_path):
     assert (tmp_path / "half/weights.safetensors").stat().st_size < whole
     given = {"latent": {"n": 4}, "text": {"texts": ["a", "b"]}}.get(model(name).task)
     given = given or {"images": pictures(model(name), 2)}
+    given |= model(name).example_options
     made = model(name).generate(**given)
     difference = again.generate(**given).astype(float) - made.astype(float)
     assert np.abs(difference).max() / (127.5 if made.dtype == np.uint8 else 1) < 1e-2

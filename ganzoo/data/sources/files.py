@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ganzoo import ages
 from ganzoo.data.attributes import attributes_of
 from ganzoo.data.sources.held_back import remark
 from ganzoo.data.sources.idx import idx_records, is_idx
@@ -26,6 +27,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
         )
     described = shape.describe(tree, layout) if shape.describe else None
     said = shape.attribute(tree, layout) if shape.attribute else None
+    aged = shape.ages(tree, layout) if shape.ages else None
     if not layout.items:
         raise GanzooError(f"{source} has no {shape.what}: the first, {_first(layout)}. Needed: {shape.layouts}.")
     held = hold_back(layout, hold_out) if hold_out is not None else None
@@ -47,16 +49,19 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
 
     remarks = [split_remark(tree.names), remark(*held, shown(source)) if held and hold_out else None]
     note = " ".join(filter(None, remarks))
-    groups = layout.groups if all(item.group for item in items) else []
-    classes = {"classes": groups} if groups else {}
+    groups = layout.groups if all(item.group for item in items) and aged is None else []
+    names, labels = groups, [groups.index(item.group) for item in items if groups]
+    if aged is not None:
+        names, labels = list(ages.NAMES), [aged[item.files[0]] for item in items]
+    classes = {"classes": names} if names else {}
     return Records(
         source=source,
         split=split,
         ids=[shown(item.files[0]) for item in items],
         read=read,
         content=lambda i: (tree.read(name) for name in items[i].files),
-        labels=np.array([groups.index(item.group) for item in items], np.int64) if groups else None,
-        class_names=tuple(map(shown, groups)),
+        labels=np.array(labels, np.int64) if names else None,
+        class_names=tuple(map(shown, names)),
         described=[described[item.files[0]] for item in items] if described is not None else None,
         attributes=attributes,
         skipped=[(shown(name), reason) for name, _, reason in layout.problems],

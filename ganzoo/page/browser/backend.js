@@ -38,11 +38,12 @@ export async function morph(model, { seed, to, part, psi, label, text, attribute
   return (await draw(model, [between], psi, label, text, asked))[0];
 }
 
-export async function translate(model, canvas, { direction, seed }) {
+export async function translate(model, canvas, { direction, seed, age }) {
   const name = model.web.networks[direction] ? direction : "network";
   const { inputs } = model.web.networks[name];
   const feeds = { images: tensor(floatsOfCanvas(canvas, inputs.images.at(-1)), inputs.images) };
-  const masks = Object.entries(inputs).filter(([input]) => input !== "images");
+  if (inputs.age) feeds.age = tensor(Float32Array.of(age), [1]);
+  const masks = Object.entries(inputs).filter(([input]) => input !== "images" && input !== "age");
   if (masks.length) {
     const table = new Uint8Array(await read("masks.bin"));
     let start = (seed * table.length) / model.web.seeds;
