@@ -41,7 +41,7 @@ def _of_text(text: str) -> int:
     try:
         return class_of(float(said))
     except ValueError:
-        raise GanzooError(f'"{text:.60}" is no age.{nearest(text, NAMES)} {SAID[0].upper()}{SAID[1:]}.') from None
+        raise GanzooError(f'"{text:.60}" is not an age.{nearest(text, NAMES)} {SAID[0].upper()}{SAID[1:]}.') from None
 
 
 def _of_range(text: str, first: int, last: int) -> int:

@@ -264,7 +264,7 @@ def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list
         if hidden:
             others.append((str(file), "is hidden"))
         elif made and made in file.resolve().parents:
-            others.append((str(file), "lies in the folder of the outputs"))
+            others.append((str(file), "is in the folder of the outputs"))
         elif file.suffix.lower() not in images.SUFFIXES:
             others.append((str(file), "is not a picture by its name"))
         else:

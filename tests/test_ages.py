@@ -39,7 +39,7 @@ def test_classes_of_ages(age, number):
         (float("nan"), "received nan"),
         (True, "received True"),
         (None, "received None"),
-        ("old", '"old" is no age'),
+        ("old", '"old" is not an age'),
         ("19-30", "reaches from class 19-29 into 30-39"),
         ("18-3", "ends before it begins"),
         ("50+", "reaches from class 50-59 into 60\\+"),
@@ -53,7 +53,7 @@ def test_what_is_no_age_is_refused_with_a_sentence(age, sentence):
 
 def test_lists_of_ages():
     assert ages.read_list("10, 30-39,60+", "--ages") == ["10", "30-39", "60+"]
-    for text, sentence in (("10,,20", "is a list of ages"), ("", "is a list of ages"), ("10,x", '"x" is no age')):
+    for text, sentence in (("10,,20", "is a list of ages"), ("", "is a list of ages"), ("10,x", '"x" is not an age')):
         with pytest.raises(GanzooError, match=sentence):
             ages.read_list(text, "--ages")
 
@@ -81,7 +81,7 @@ def test_folders_are_ages_or_ranges_of_ages(tmp_path):
     assert sorted(batch["label"].numpy().tolist()) == [0, 0, 1, 1, 3, 3, 5, 5]
     assert check(tmp_path, shape="ages").usable == 8
     write(tmp_path / "unknown" / "a.png")
-    with pytest.raises(GanzooError, match=r'The folder unknown: "unknown" is no age'):
+    with pytest.raises(GanzooError, match=r'The folder unknown: "unknown" is not an age'):
         data.open_source(config(tmp_path))
 
 

@@ -74,7 +74,7 @@ class Declared:
             rows are a multiple of it; "" for none.
 
     How it is measured, stored and tried:
-        example_options: arguments that `generate` cannot do without, beside the pictures, as tests and checks give them.
+        example_options: arguments that `generate` cannot do without, besides the pictures, as tests and checks give them.
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
         real_class: of a D whose logits are of several classes, the number of the one that says real; None for a D with one logit.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.

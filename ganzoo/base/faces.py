@@ -69,7 +69,7 @@ def classes_in_graph(age: tf.Tensor) -> tf.Tensor:
 
 
 def checked_in_graph(age: tf.Tensor) -> tf.Tensor:
-    """The years (N,), inside a graph that stops with a sentence at one that is no age."""
+    """The years (N,), inside a graph that stops with a sentence at one that is not an age."""
     fits = tf.reduce_all((age >= 0) & (age <= ages.OLDEST))
     with tf.control_dependencies([tf.debugging.Assert(fits, [f"age is 0 to {ages.OLDEST} years; received", age])]):
         return tf.identity(age)

@@ -99,7 +99,7 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
 def square(images: tf.Tensor, size: int) -> tf.Tensor:
     """float32 images (N, H, W, C) of any size -> (N, size, size, C): the largest square, bilinear with antialiasing.
 
-    Of a wide picture it lies in the middle; of a tall one a quarter of what is left lies above it. A picture of this size stays as it is.
+    Of a wide picture it is in the middle; of a tall one a quarter of what is left is above it. A picture of this size stays as it is.
     """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     side = tf.minimum(height, width)

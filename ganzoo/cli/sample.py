@@ -233,7 +233,7 @@ def _corners(text: str, option: str) -> tuple[int, int, int, int]:
 
 
 def _ages(ages: str | None, start_age: str | None, optimise: str | None, input: str | None) -> list[str] | None:
-    """The ages of --ages. Refuses what is no age, another --optimise, and any of the three without --input."""
+    """The ages of --ages. Refuses what is not an age, another --optimise, and any of the three without --input."""
     from ganzoo import ages as known
 
     if ages is None and start_age is None and optimise is None:

@@ -3,10 +3,10 @@
     folders   a sub-folder for each age or range of ages: `23/`, `age_23/`, `19-29/`, `60+/`; a range lies within one class
     metadata  `metadata.jsonl` or `metadata.csv` in the folder or its split folders, with `file_name` (as of captions) and
               `age`, years or the name of a class
-    TFDS      a set with a number or a string "age" beside its image
+    TFDS      a set with a number or a string "age" next to its image
     bundled   `faces_age_64`
 
-A folder whose name is no age is refused: its pictures would be of no class.
+A folder whose name is not an age is refused: its pictures would be of no class.
 """
 
 from dataclasses import replace
@@ -25,13 +25,13 @@ def classes_of(tree: Tree, layout: Layout) -> dict[str, int]:
     that name no file.
 
     Raises:
-        GanzooError: a folder or a value that is no age, a metadata file that cannot be read or names no picture, or nothing
+        GanzooError: a folder or a value that is not an age, a metadata file that cannot be read or names no picture, or nothing
             that says an age.
     """
     listed = metadata_of(tree.names)
     found, lost = _from_metadata(tree, listed) if listed else (_from_folders(layout), {})
     kept = [item for item in layout.items if item.files[0] in found]
-    why = f"is not in {shown(listed[0])}" if listed else "lies in no folder of an age"
+    why = f"is not in {shown(listed[0])}" if listed else "is in no folder of an age"
     layout.problems += [(item.files[0], "unmatched", why) for item in layout.items if item.files[0] not in found]
     layout.problems += [
         (name, "unmatched", f"is named in {shown(file)}, but is not there") for name, file in lost.items()

@@ -103,7 +103,7 @@ def same_person(how: str) -> Callable:
 
 
 def other_person(subject: Subject, which: str, name: str, n: int | None):
-    """Each face beside the next one of its age class in the test split that is another person's."""
+    """Each face compared with the next one of its age class in the test split that is another person's."""
     if which != "fake":
         return None
     limit, rows, persons, labels = (

@@ -43,7 +43,7 @@ DARK = 0.5  # of the mix of a head: more of the African shape has the dark skin 
 
 
 def _chance(fits: Callable, sources: np.ndarray, found: np.ndarray) -> float:
-    """Share that would fit if each were read beside another one's source: over all pairs."""
+    """Share that would fit if each were compared with another one's source: over all pairs."""
     kinds, counts = np.unique(sources, return_counts=True)
     each = [float(np.mean([fits(kind, one) for one in found])) for kind in kinds]
     return float(np.average(each, weights=counts))

@@ -22,7 +22,7 @@ Training: 1. G and D for 100 epochs of 110,000 faces of IMDB-Wiki_cleaned at 64 
 100,000 pairs of z and G(z, y), z normal, y uniform, while G stays: the last `train.encoder_steps` steps of a run.
 3. Nothing is trained: L-BFGS-B on z for each face, by inference statistics alone, while no weight moves. Rates, batches
 and initial values are DCGAN's (1511.06434): 2e-4, beta_1 0.5, 128, N(0, 0.02), gains N(1, 0.02). Preset `imdb-wiki-64` has these
-numbers; `faces-64` has smaller nets, a shorter run, an averaged G, and rendered heads in the place of photos.
+numbers; `faces-64` has smaller nets, a shorter run, an averaged G, and rendered heads instead of photos.
 
 Deviations: none in the objectives. Of what the paper leaves open: G and D are the PyTorch topology of DCGAN (kernel 4); the maps join
 behind the leaky ReLU of the first convolution (`label_place`), and labels are 0 and 1 (`label_off`); E has a k5 stride 2
@@ -206,7 +206,7 @@ class AgeCGAN(BaseGAN):
         if label_place not in PLACES:
             raise GanzooError(f'label_place is "after" or "before"; received {label_place!r}.')
         if label_off not in (0, -1):
-            raise GanzooError(f"label_off is 0 or -1, beside the 1 of a face's own class; received {label_off!r}.")
+            raise GanzooError(f"label_off is 0 or -1, next to the 1 of a face's own class; received {label_off!r}.")
         if age_reader not in READERS:
             raise GanzooError(f'age_reader is "age-cnn", or "" for none; received {age_reader!r}.')
         if norm_weight < 0:
@@ -483,7 +483,7 @@ class AgeCGAN(BaseGAN):
         show = self.cached("show", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         return rows.in_chunks(show, tf.constant(latents, tf.float32), tf.constant(own, tf.int64))
 
-    # ---- serving: z0 alone, since a search is no graph --------------------------------------------------------------
+    # ---- serving: z0 alone, since a search is not a graph --------------------------------------------------------------
     def at_age(self, images, age):
         """float32 faces in [-1, 1] at `age` (float32 (N,), years), G(E(x), y): inside a graph."""
         return self.images_of(self._encoded(images), faces.classes_in_graph(age))

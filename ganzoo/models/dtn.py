@@ -23,7 +23,7 @@ Training: the paper gives no rates that we know of. Digits: f is a classifier of
 256, 128 filters, each with max pooling and ReLU (`pooling="max"`), cut at its 128 numbers; alpha = beta = 15, gamma = 0. Faces to
 emoji: f is a face descriptor of 256 numbers, g has five blocks, each with a 1x1 convolution behind it, alpha = 100, beta = 1,
 gamma = 0.05, D's slope is 0.2. Kernels are those that others' code has for SVHN to MNIST, which preset `svhn2mnist-32` is: strides
-in the place of pooling and a batch norm behind every convolution of f and D. Rates are ours: Adam, 2e-4, beta_1 0.5, batches of
+instead of pooling and a batch norm behind every convolution of f and D. Rates are ours: Adam, 2e-4, beta_1 0.5, batches of
 128, D then G.
 
 Deviations: g sees sources and targets as one batch, so that its batch norm has one set of statistics, with which it samples, too. f
@@ -31,7 +31,7 @@ reads color (SVHN, others' code); `input_channels=1` is the paper's gray. Where 
 channels than f reads, it is converted. d is a mean, as is d_2, and D's activation in the digits' experiment is not known: ReLU.
 The paper's face descriptor (DeepFace) is not public: "face-descriptor" is dlib's, 128 numbers, times the root of 128, so that the mean square
 is the squared distance by which it tells persons apart. It forgets the colour of hair and skin, which DTN is to keep, so that the
-means of its first 32 maps over the quarters of the picture stand beside it, times `colour_weight`. Biases before a batch norm,
+means of its first 32 maps over the quarters of the picture stand next to it, times `colour_weight`. Biases before a batch norm,
 which cancels them, stay zero.
 """
 
@@ -202,7 +202,7 @@ class DTN(BaseGAN):
         pooling: in the classifier, "stride" (others' code) or "max" (the paper).
         feature_augment: how the classifier's pictures are augmented while it trains ("color,translation", see `ganzoo.augment`); ""
             for not at all.
-        colour_weight: factor of the colours beside the face descriptor; 0 for the descriptor alone.
+        colour_weight: factor of the colours next to the face descriptor; 0 for the descriptor alone.
         ngf, ndf: base widths of g and D: of the widest picture in g, of the first layer of D.
         one_by_one: whether 1x1 convolutions follow the blocks of g (faces).
         d_activation: of D, "relu" or "lrelu" with the slope 0.2 (faces).

@@ -32,7 +32,7 @@ class DataConfig(Record):
     """What to train on, `[data]`.
 
     shape: "images", "paired", "unpaired", "voxels", "captions", "attributes", "masks" or "ages". source: bundled name, folder, zip or
-    "tfds:NAME". source_b: of unpaired data where domain B is, if it is no part of `source`, which then is domain A alone.
+    "tfds:NAME". source_b: of unpaired data where domain B is, if it is not a part of `source`, which then is domain A alone.
     split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]"; of two sources with a
     comma where their splits have other names, "extra, train". val_split:
     held-out rows on which an evaluation chooses what it needs, "" for training rows. hold_out: share of the items of a folder

@@ -280,7 +280,7 @@ def test_the_reader_reads_held_out_persons_as_well_as_its_sidecar_says():
     [
         ({"age": 300}, r"age: An age is 0 to 120 years.*received 300"),
         ({"age": []}, "received an empty list"),
-        ({"age": "elderly"}, '"elderly" is no age'),
+        ({"age": "elderly"}, '"elderly" is not an age'),
         ({"age": 30, "start_age": [3, 4, 5]}, "one for each of the 2 faces; received 3"),
         ({"age": 30, "start_age": -2}, "start_age: An age is 0 to 120"),
         ({"age": 30, "optimise": "pixel"}, 'optimise is True, False, "pixels" or a function'),
@@ -365,7 +365,7 @@ def test_the_command_line_writes_a_row_a_face(finished, photos, tmp_path):
     [
         (["--ages", "10,300"], "received 300"),
         (["--ages", "10,,30"], "is a list of ages"),
-        (["--start-age", "x"], "is no age"),
+        (["--start-age", "x"], "is not an age"),
         (["--optimise", "pixel"], 'Did you mean "pixels"'),
     ],
 )
