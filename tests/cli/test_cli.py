@@ -583,7 +583,7 @@ def test_inputs_of_sub_folders_keep_their_places_and_all_others_are_named(pix2pi
         assert named.items() >= {"notes.txt": "is not a picture by its name", "sub/.hidden.png": "is hidden"}.items()
         for name in ("notes.txt", "bad.png", ".hidden.png"):
             assert name in result.stderr
-    assert named["out/sub/a.png"] == "lies in the folder of the outputs"
+    assert named["out/sub/a.png"] == "is in the folder of the outputs"
 
 
 def test_inputs_that_are_no_files(pix2pix, tmp_path):
