@@ -94,7 +94,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(damage, file):
 @pytest.mark.parametrize("keep", [0, 4, 8, 20, -1])
 def test_a_truncated_file_is_refused_without_a_hash_too(keep, file):
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(GanzooError, match="no whole safetensors file"):
+    with pytest.raises(GanzooError, match="not a whole safetensors file"):
         weights.read(file)
 
 
@@ -102,7 +102,7 @@ def test_other_formats_are_refused(tmp_path):
     path = tmp_path / "w.safetensors"
     for data in (pickle.dumps({"a": 1}), b"PK\x03\x04" + b"\0" * 40, b"\xff" * 64):
         path.write_bytes(data)
-        with pytest.raises(GanzooError, match="no whole safetensors file"):
+        with pytest.raises(GanzooError, match="not a whole safetensors file"):
             weights.read(path)
 
 

@@ -256,6 +256,15 @@ class Declared:
         """float32 images (N, H, W, C) in [-1, 1] of z and weights of the classes (N, classes), 1 for a class alone."""
         raise NotImplementedError
 
+    # ---- of papers whose frozen f was trained on classes ---------------------------------------------------------
+    def source_logits(self, images: np.ndarray) -> np.ndarray:
+        """float32 (N, classes) of uint8 pictures (N, H, W, C) of the source, by f and the head that it was trained by.
+
+        Raises:
+            GanzooError: f was not trained on classes.
+        """
+        raise NotImplementedError
+
     # ---- of papers that truncate their noise ---------------------------------------------------------------------
     def truncated_latents(self, seeds: tf.Tensor, truncation: float, resample: bool = False) -> tf.Tensor:
         """float32 (N, latent_dim): rows of truncated z for int32 seeds (N, 2)."""

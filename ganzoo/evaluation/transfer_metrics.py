@@ -16,7 +16,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ganzoo import data as data_layer
-from ganzoo.base import pixels
 from ganzoo.errors import GanzooError
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
@@ -92,13 +91,11 @@ def by_f(subject: Subject, which: str, name: str, n: int | None):
         return None
     model = subject.model if which == "fake" else subject.untrained
     labels = subject.inputs.labels
-    if labels is None or "classifier" not in model.networks():
-        raise GanzooError(f"{name} needs the classes of the source, and a model whose f was trained on them.")
-    shown, found = subject.sets.pictures("input").array()[:n], []
-    for start in range(0, len(shown), 250):
-        x = pixels.images_in(shown[start : start + 250], model.input_channels)
-        found.append(np.argmax(model.classifier(model.features(x), training=False), axis=1))
-    right = np.concatenate(found) == labels[: len(shown)]
+    if labels is None:
+        raise GanzooError(f"{name} needs the classes of the source.")
+    shown = subject.sets.pictures("input").array()[:n]
+    found = [model.source_logits(shown[start : start + 250]) for start in range(0, len(shown), 250)]
+    right = np.argmax(np.concatenate(found), axis=1) == labels[: len(shown)]
     return name, len(right), Score(float(right.mean()), note="source pictures, before the transfer")
 
 

@@ -1,6 +1,6 @@
 """Unsupervised Cross-Domain Image Generation.
 
-Yaniv Taigman, Adam Polyak, Lior Wolf, 2016. arXiv 1611.02200. There is no official code. The authors' name for it is the
+Yaniv Taigman, Adam Polyak, Lior Wolf, 2016. arXiv 1611.02200. Official code: none. The authors' name for it is the
 domain transfer network, DTN.
 
 Objective (equations 3 to 8), of sources s and targets t without pairs, G = g(f(x)) and f fixed:
@@ -314,6 +314,12 @@ class DTN(BaseGAN):
     def features(self, images):
         """f of pictures in [-1, 1] of either domain, in inference mode whatever trains."""
         return self.feature(pixels.to_channels(images, self.input_channels), training=False)
+
+    def source_logits(self, images):
+        if "classifier" not in self.networks():
+            raise GanzooError(f"The f of {self.full_name} was not trained on classes, so that it reads none.")
+        x = self.features(pixels.images_in(images, self.input_channels))
+        return self.classifier(x, training=False).numpy()
 
     def encoder_step(self, images, label):
         """f and its head learn the classes of the source."""

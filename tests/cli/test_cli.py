@@ -588,7 +588,9 @@ def test_inputs_of_sub_folders_keep_their_places_and_all_others_are_named(pix2pi
 
 def test_inputs_that_are_no_files(pix2pix, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    assert "no regular file" in refused("sample", pix2pix, "--input", tmp_path / "pipe.png", "-o", tmp_path / "x.png")
+    assert "not a regular file" in refused(
+        "sample", pix2pix, "--input", tmp_path / "pipe.png", "-o", tmp_path / "x.png"
+    )
     for name in ("~nobody_of_this_name/x", "n" * 5000):
         assert refused("sample", pix2pix, "--input", name, "-o", tmp_path / "x.png")
 

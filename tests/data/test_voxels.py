@@ -62,7 +62,7 @@ def test_binvox_and_npz_come_back(seed, side):
     ("name", "content", "word"),
     [
         ("x.binvox", b"", "empty"),
-        ("x.binvox", b"#binvox 2\n", "no binvox"),
+        ("x.binvox", b"#binvox 2\n", "not a binvox"),
         ("x.binvox", b"#binvox 1\ndim 4 4 8\ndata\n\x00\x01", "grid of 4 x 4 x 8"),
         ("x.binvox", b"#binvox 1\ndim 4 4 4\ndata\n\x01\x05", "hold 5 of 64"),
         ("x.binvox", binvox(np.ones((6, 6, 6), bool)), "6 voxels a side, and data.size is 4"),
@@ -332,11 +332,11 @@ def test_binvox_headers_as_the_format_allows_them(kind):
     ("header", "sentence"),
     [
         (b"#binvox 1\ndata\n", 'without a line "dim"'),
-        (b"#binvox 1\ndim 4 4 4\n", "no binvox file"),
+        (b"#binvox 1\ndim 4 4 4\n", "not a binvox file"),
         (b"#binvox 1\ndim " + b"9" * 5000 + b" 4 4\ndata\n", 'without a line "dim"'),
         (b"#binvox 1\ndim 999999999 999999999 999999999\ndata\n", "cubes of 2 to 512"),
-        (b"binvox 1\ndim 4 4 4\ndata\n", "no binvox file"),
-        (b"#binvox 1\n" + b"# \n" * 50_000 + b"dim 4 4 4\ndata\n", "no binvox file"),
+        (b"binvox 1\ndim 4 4 4\ndata\n", "not a binvox file"),
+        (b"#binvox 1\n" + b"# \n" * 50_000 + b"dim 4 4 4\ndata\n", "not a binvox file"),
     ],
 )
 def test_headers_that_are_none(header, sentence):
@@ -426,7 +426,7 @@ def scene_of(points=9, faces=9, **more):
         (glb(scene_of(accessors=[])), "damaged"),
         (glb(scene_of(meshes=3)), "damaged"),
         (glb([1]), "damaged"),
-        (b"glTF" + bytes(20), "no binary glTF"),
+        (b"glTF" + bytes(20), "not a binary glTF"),
         (glb({})[:20] + b"[" * 5000, "nests more|no JSON"),
     ],
 )  # fmt: skip

@@ -368,7 +368,7 @@ def test_reports_that_do_not_fit(dcgan, stylegan, tmp_path):
     assert "point of w" in refusal(space="w")
     assert "damaged" in refusal(latent=[[0.0]])
     assert "damaged" in refusal(latent=[float("nan")] * 6)
-    assert "no report" in refusal(format="other")
+    assert "not a report" in refusal(format="other")
     assert "damaged" in refusal(latent=None)
     (tmp_path / "text.json").write_text("hello")
     with pytest.raises(GanzooError, match=r"text\.json is not JSON"):

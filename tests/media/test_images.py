@@ -96,7 +96,7 @@ def test_refusals(tmp_path):
     with pytest.raises(ImageError, match=r"Cannot read .*nothing\.png: No such file") as caught:
         images.read_image(tmp_path / "nothing.png")
     assert caught.value.kind == "missing"
-    with pytest.raises(ImageError, match="no regular file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         images.read_image(tmp_path)
     broken = bytearray(encode(PICTURE))
     broken[20:24] = b"\0\0\0\0"  # height 0 in the header
@@ -110,7 +110,7 @@ def test_refusals(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(ImageError, match="no regular file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         images.read_image(tmp_path / "pipe.png")
 
 

@@ -65,7 +65,7 @@ def test_a_count_has_one_spelling():
     "name", ["fid", "fid_test", "fid5k", "fid0_a_b_test", "fid5k_a_b", "fid5k__b_test", "l1_", "", "_"]
 )
 def test_what_is_no_protocol_is_refused(name):
-    with pytest.raises(GanzooError, match="no protocol name"):
+    with pytest.raises(GanzooError, match="not a protocol name"):
         parse(name)
 
 
@@ -197,7 +197,7 @@ def test_lines_are_appended_whole_by_many_writers(tmp_path):
         ("1" * 5000, "is not JSON"),
         (f'{{"metric": "l1", "value": {10**30}}}', "64 bits"),
         ('{"metric": "l1_n8_test", "value": NaN}', "no results"),
-        ('{"metric": "l1_n8_test", "value": 1, "std": "x"}', "no finite number"),
+        ('{"metric": "l1_n8_test", "value": 1, "std": "x"}', "not a finite number"),
         ('{"a": 1}\n', "no results"),
     ],
 )

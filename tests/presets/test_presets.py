@@ -167,7 +167,7 @@ def test_an_own_file_may_name_the_paper_and_everything_else(tmp_path):
         ({"train.d_optimizer.constant_steps": 5}, "train.d_optimizer: constant_steps needs decay_steps, or decay."),
         ({"train.d_optimizer.decay_steps": 5, "train.d_optimizer.decay": 1.1}, "train.d_optimizer: decay, decay_steps and halve_every are three schedules"),
         ({"train.d_optimizer.name": "sgd", "train.d_optimizer.momentum_end": 0.7}, "belong together"),
-        ({"data.shape": "video"}, "'images', 'paired', 'unpaired', 'voxels', 'captions', 'attributes' or 'masks'"),
+        ({"data.shape": "video"}, "'images', 'paired', 'unpaired', 'voxels', 'captions', 'attributes', 'masks' or 'ages'"),
         ({"data.load_size": 8}, "data: load_size 8 is smaller than size 32: nothing to crop."),
         ({"data.channels": 2}, "data.channels"),
         ({"train": 3}, 'nknown option "train"'),

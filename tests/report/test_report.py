@@ -149,7 +149,7 @@ def test_run_that_logged_nothing(tmp_path):
 
 
 def test_folder_that_is_no_run(tmp_path):
-    with pytest.raises(GanzooError, match="no run folder"):
+    with pytest.raises(GanzooError, match="not a run folder"):
         report.write_run_report(tmp_path)
 
 
