@@ -102,7 +102,7 @@ STILL = {
 }
 
 # Arguments of a size at which the rounding of a batch norm is not passed on, besides those that a paper declares.
-CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
+CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}, "cyclegan": {"dropout": 0.25}}
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
 SECOND = {
@@ -141,7 +141,7 @@ ELSEWHERE = {
 }
 
 # Factor of initial weights that are so small that rounding hides the slope of a loss.
-WIDER = {"gan": 50.0}
+WIDER = {"gan": 50.0, "cyclegan": 10.0}
 
 # What no gradient moves besides batch statistics, by the end of its key.
 FIXED = {"anime": "training_set/rows", "biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}

@@ -86,12 +86,13 @@ def test_the_discriminator_s_loss_tells_real_from_fake(name, replay):
             continue
         calls = zip(step.at(number)[1], step.at(number, step.shaken("g_optimizer"))[1], strict=True)
         pairs = [(judged, judged.logits != other.logits) for judged, other in calls if judged.slope is not None]
-        fakes = np.concatenate([judged.slope[fake] for judged, fake in pairs])
-        others = np.concatenate([judged.slope[~fake] for judged, fake in pairs])
-        assert len(fakes), "D sees no fake, or its loss does not depend on one"
-        assert len(others), "D sees nothing real"
-        assert others.sum() < 0, "the sign of D's loss: it rises where D's logits of real samples do"
-        assert others.sum() < fakes.sum(), "D's loss does not tell fakes from real samples"
+        for network in {judged.network for judged, _ in pairs}:
+            own = [(judged.slope, fake) for judged, fake in pairs if judged.network == network]
+            fakes, others = (np.concatenate([slope[fake == side] for slope, fake in own]) for side in (True, False))
+            assert len(fakes), "D sees no fake, or its loss does not depend on one"
+            assert len(others), "D sees nothing real"
+            assert others.sum() < 0, "the sign of D's loss: it rises where D's logits of real samples do"
+            assert others.sum() < fakes.sum(), "D's loss does not tell fakes from real samples"
     logs, slopes = (
         step.watch.logs,
         [(judged.logits[fake], judged.logits[~fake & (judged.slope <= 0)]) for judged, fake in pairs],

@@ -55,8 +55,10 @@ class Watch:
 
 @dataclasses.dataclass
 class Judged:
-    """One call of a discriminator before an update: what it said, and the slope of the update's loss in each number."""
+    """One call of a discriminator before an update: which one it was, what it said, and the slope of the update's loss in
+    each number."""
 
+    network: int
     logits: np.ndarray
     slope: np.ndarray | None
 
@@ -98,8 +100,11 @@ class Replay:
 
         def heard(layer, *args, **kwargs):
             answer = call(layer, *args, **kwargs)
-            if any(layer is network for network in discriminators):
-                said.append(tf.nest.flatten(answer)[0])  # of several heads the first says whether it is real
+            for place, network in enumerate(discriminators):
+                if layer is network:
+                    said.append(
+                        (place, tf.nest.flatten(answer)[0])
+                    )  # of several heads the first says whether it is real
             return answer
 
         def real(logits):
@@ -110,10 +115,10 @@ class Replay:
         def minimize(tape, loss, player, *turn):
             nonlocal done
             if done == number:
-                slopes = tape.gradient(loss, said)
+                slopes = tape.gradient(loss, [logits for _, logits in said])
                 found.extend(
-                    Judged(real(logits.numpy()), real(None if slope is None else slope.numpy()))
-                    for logits, slope in zip(said, slopes, strict=True)
+                    Judged(place, real(logits.numpy()), real(None if slope is None else slope.numpy()))
+                    for (place, logits), slope in zip(said, slopes, strict=True)
                 )
                 raise _Reached(float(loss))
             _, _, after, gradients = self.watch.updates[done]
