@@ -1,14 +1,15 @@
 """Metrics of models that show faces at other ages, by the protocol of their paper (section 3), on held-out faces.
 
 `same-person-identity`, `same-person-pixels`, `same-person-z0`: the share of reconstructions G(z*, y0) that the face descriptor
-takes for the person of the face, with z* of both searches and z0 = E(x). Its ceiling is that of an untrained model, and
-`same-person-other` that of another person's face of the same age class, which is chance. The threshold is measured on the
-training pictures: of pairs of two persons of one age class it takes one in a hundred for one person.
+takes for the person of the face, with z* of both searches and z0 = E(x). (An untrained model is measured by z0 alone: its
+pictures are grey wherever a search goes.) `same-person-other` is that of another person's face of the same age class, which
+is chance. The threshold is measured on the training pictures: of pairs of two persons of one age class it takes one in a
+hundred for one person.
 
 `asked-age`: the share of faces at each age class, made by the search for identity, whose age age-cnn reads as the class that was
 asked for. Its floor is that of the real test faces, which is the reader's own accuracy; chance is 1/6.
 
-The own age of a face is given, by its label. Faces are spread over the split; 100 by default, since each is searched for.
+The own age of a face is given, by its label. Faces are spread over the split; 40 by default, since each is searched for.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
 
-FACES = 100  # held-out ones of a measurement, unless another number is asked for
+FACES = 40  # held-out ones of a measurement, unless another number is asked for
 PAIRS, SHARE = 2000, 0.01  # training faces of the threshold, and how many pairs of persons it takes for one
 HOW = {"z0": False, "pixels": "pixels", "identity": True}
 
@@ -90,7 +91,7 @@ def _persons(subject: Subject, split: str) -> np.ndarray:
 
 def same_person(how: str) -> Callable:
     def run(subject: Subject, which: str, name: str, n: int | None):
-        if which == "floor":  # the face itself
+        if which == "floor" or (which == "ceiling" and HOW[how]):  # the face itself; a search in what is grey
             return None
         limit, (shown, labels) = threshold(subject), _faces(subject, n)
         model = subject.model if which == "fake" else subject.untrained
@@ -133,8 +134,9 @@ def asked_age(subject: Subject, which: str, name: str, n: int | None):
         shown, labels = _faces(subject, len(subject.test))
         note = "real test faces: the accuracy of the reader"
         return name, len(shown), Score(float(np.mean(age_reader.classes(shown) == labels)), note=note)
-    model = subject.model if which == "fake" else subject.untrained
-    latents = _latents(subject, which, "identity", n)
+    if which == "ceiling":
+        return None
+    model, latents = subject.model, _latents(subject, which, "identity", n)
     made = model.aged(latents, range(model.classes))
     asked = np.tile(np.arange(model.classes), len(latents))
     said = age_reader.classes(made)

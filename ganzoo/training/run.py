@@ -279,9 +279,10 @@ def _batch_fits(model: BaseGAN, config: RunConfig) -> None:
 def _same_parts(run: Run, start: int) -> None:
     """Refuses another number of steps that moves where a part of the run began which lies behind it already."""
     asked = checkpoint.steps(run.out / "checkpoints") if start else None
-    if asked is None or asked == run.config.train.steps:
+    if asked is None:
         return
-    train = run.config.train.model_copy(update={"steps": asked})
+    trained = settings.from_text(checkpoint.settings(run.out / "checkpoints"), run.config) or run.config
+    train = trained.train.model_copy(update={"steps": asked})
     before, now = (
         [(segment.part, segment.first_step) for segment in segments if segment.first_step < start]
         for segments in (run.model.segments(train), run.segments)
