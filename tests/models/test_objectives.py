@@ -74,6 +74,7 @@ def test_the_generator_s_loss_falls_where_its_samples_are_taken_for_real(name, r
             slopes = [float(judged.slope.sum()) for judged in step.at(number)[1] if judged.slope is not None]
             assert slopes, "G's loss does not depend on what D says of its samples, or was made outside of G's tape"
             assert max(slopes) < 0, f"the sign of G's loss: it rises where D's logits of fakes do ({slopes})"
+            assert not step.unmoved(number), "what D is shown in G's update does not depend on G: is it a constant?"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -91,36 +91,54 @@ class Replay:
         Args:
             shift: key -> what is added to the weights of a network during the whole step.
         """
-        state, shift = self.model.training_state(), shift or {}
-        for key, value in self.start.items():
-            state[key].assign(value + shift[key] if key in shift else value)
-        discriminators = [getattr(self.model, name) for name in self.model.players["d_optimizer"]]
-        done, said, found = 0, [], []
-        call, weights = keras.layers.Layer.__call__, self.model.state()
-
-        def heard(layer, *args, **kwargs):
-            answer = call(layer, *args, **kwargs)
-            for place, network in enumerate(discriminators):
-                if layer is network:
-                    said.append(
-                        (place, tf.nest.flatten(answer)[0])
-                    )  # of several heads the first says whether it is real
-            return answer
 
         def real(logits):
             """The numbers that say real: all, or those of one class."""
             chosen = self.model.real_class
             return logits if chosen is None or logits is None else logits[..., chosen : chosen + 1]
 
+        def look(tape, loss, said):
+            slopes = tape.gradient(loss, [logits for _, logits in said])
+            return float(loss), [
+                Judged(place, real(logits.numpy()), real(None if slope is None else slope.numpy()))
+                for (place, logits), slope in zip(said, slopes, strict=True)
+            ]
+
+        return self.until(number, look, shift)
+
+    def unmoved(self, number) -> list[str]:
+        """The discriminators that were asked before an update, and whose answers do not depend on the weights that it moves."""
+        names, weights = self.model.players["d_optimizer"], self.model.trainable_of(self.players[number])
+
+        def look(place):
+            def gradient(tape, _, said):
+                logits = [answer for asked, answer in said if asked == place]
+                return not logits or any(g is not None for g in tape.gradient(logits, weights))
+
+            return gradient
+
+        return [name for place, name in enumerate(names) if not self.until(number, look(place))]
+
+    def until(self, number, look, shift=None):
+        """Runs the step again up to an update: what `look` says of (its tape, its loss, [(which discriminator, its answer)])."""
+        state, shift = self.model.training_state(), shift or {}
+        for key, value in self.start.items():
+            state[key].assign(value + shift[key] if key in shift else value)
+        discriminators = [getattr(self.model, name) for name in self.model.players["d_optimizer"]]
+        done, said = 0, []
+        call, weights = keras.layers.Layer.__call__, self.model.state()
+
+        def heard(layer, *args, **kwargs):
+            answer = call(layer, *args, **kwargs)
+            for place, network in enumerate(discriminators):
+                if layer is network:
+                    said.append((place, tf.nest.flatten(answer)[0]))  # the first head says whether it is real
+            return answer
+
         def minimize(tape, loss, player, *turn):
             nonlocal done
             if done == number:
-                slopes = tape.gradient(loss, [logits for _, logits in said])
-                found.extend(
-                    Judged(place, real(logits.numpy()), real(None if slope is None else slope.numpy()))
-                    for (place, logits), slope in zip(said, slopes, strict=True)
-                )
-                raise _Reached(float(loss))
+                raise _Reached(look(tape, loss, said))
             _, _, after, gradients = self.watch.updates[done]
             for key in gradients:
                 weights[key].assign(after[key] + shift.get(key, 0))
@@ -133,7 +151,7 @@ class Replay:
             try:
                 self.model.train_step(self.data)
             except _Reached as reached:
-                return reached.args[0], found
+                return reached.args[0]
         raise AssertionError(f"The step of {self.model.paper} has no update {number} when it is run again.")
 
     def slope(self, number, width=1e-4) -> float:
