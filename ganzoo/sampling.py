@@ -20,7 +20,7 @@ import numpy as np
 
 from ganzoo import __version__, presets, replay
 from ganzoo.base import BaseGAN, labels
-from ganzoo.base.pixels import LARGEST
+from ganzoo.base.pixels import LARGEST, cropped
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, is_hidden, kind_of, names_below, parse_json, shown
 from ganzoo.media import animation, images, shapes3d
@@ -454,10 +454,12 @@ def translate_files(
     direction: str | None = None,
     box: tuple[int, int, int, int] | None = None,
     mask: Path | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> Written:
     """Every picture of `inputs` through an image model, written as `plan_outputs` says.
 
-    Of a model that fills holes, `box` (x, y, width, height) or the picture `mask`, white in the hole, says where.
+    Of a model that fills holes, `box` (x, y, width, height) or the picture `mask`, white in the hole, says where. Of a model with
+    `crops`, `crop` says what of each picture is read.
 
     A single unreadable input is refused; among several it is left out and named in the result. One of more than LARGEST
     pixels is made smaller, and remarked on, as is one much larger than the pictures that the model was trained on.
@@ -468,6 +470,8 @@ def translate_files(
     require_direction(model, direction)
     if box is not None or mask is not None:
         require_filling(model)
+    if crop is not None and not model.crops:
+        raise GanzooError(f"{model.full_name} takes pictures whole and no --crop; leave it out.")
     plan = plan_outputs(inputs, out) if mask is None else _beside(inputs, mask, out)
     holes = None if mask is None else images.read_image(mask, 1)
     text, skipped, files, cells, remarks = png_text(model, seed), [], [], [], []
@@ -475,6 +479,8 @@ def translate_files(
         text["direction"] = direction
     if box is not None:
         text["box"] = ",".join(map(str, box))
+    if crop is not None:
+        text["crop"] = ",".join(map(str, crop))
     if mask is not None:
         text |= {key.replace("input", "mask"): value for key, value in replay.input_facts(mask).items()}
     for source in inputs:
@@ -487,6 +493,9 @@ def translate_files(
             continue
         if model.fills:
             remarks += _unlike(model, picture, source)
+        elif model.crops:
+            picture = images.at_most(cropped(picture[None], crop)[0], LARGEST)
+            remarks += _squared(model, picture, source)
         else:
             picture, remark = _sized(model, picture, source)
             remarks += [remark] if remark else []
@@ -521,6 +530,22 @@ def _unlike(model: Any, picture: np.ndarray, source: Path) -> list[str]:
     found = images.image_size(images.read_file(source))
     if found and (found[2] in ("RGBA", "LA", "PA") or found[2].endswith("a")):
         said.append(f"{shown(str(source))} has transparency, which is put on white; the result has none.")
+    return said
+
+
+def _squared(model: Any, picture: np.ndarray, source: Path) -> list[str]:
+    """Remarks on a picture of which a model reads a square: what is left out, and whether it is small."""
+    (height, width), size = picture.shape[:2], model.image_size
+    said = _unlike(model, picture, source)
+    if max(height, width) > 1.25 * min(height, width):
+        where = "in the middle" if width > height else "with a quarter of what is left above it"
+        said.append(
+            f"Of {shown(str(source))}, {width}x{height} px, the square {where} is read; --crop x,y,width,height says another one."
+        )
+    if min(height, width) < size // 2:
+        said.append(
+            f"{shown(str(source))} of {width}x{height} px is small for {model.full_name}, which reads {size}x{size} px."
+        )
     return said
 
 

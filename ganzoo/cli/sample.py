@@ -59,6 +59,12 @@ def sample(
         Path | None,
         typer.Option(help="For models that fill holes: a picture as large as the input, white in the hole."),
     ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,W,H", help="For models that read a square of a picture, such as dtn: where the face is."
+        ),
+    ] = None,
     ages: Annotated[
         str | None,
         typer.Option(help='For models of ages: years or classes, as "10,30,60" or "0-18,60+"; all classes by default.'),
@@ -121,6 +127,7 @@ def sample(
     asked = [sampling.attributes_of(one) for one in attributes or ()]
     n = n or (4 if text else 8 if label or asked else 64)
     corners = _box(box, mask, input)
+    part = _crop(crop, input)
     wanted = _ages(ages, start_age, optimise, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
     given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
@@ -158,7 +165,7 @@ def sample(
     if inputs and model.changes_age:
         written = sampling.write_ages(model, inputs, out, wanted, start_age, optimise or "identity")
     elif inputs:
-        written = sampling.translate_files(model, inputs, out, seed, direction, corners, mask)
+        written = sampling.translate_files(model, inputs, out, seed, direction, corners, mask, part)
     elif text:
         written = sampling.write_texts(model, out, text, n, seed, columns, separate)
     elif separate:
@@ -189,6 +196,7 @@ def sample(
     value |= {"text": text} if text else {}
     value |= {"box": list(corners)} if corners else {}
     value |= {"mask": str(mask)} if mask else {}
+    value |= {"crop": list(part)} if part else {}
     value |= {name: said for name, said in (("ages", wanted), ("start_age", start_age), ("optimise", optimise)) if said}
     pictures = len(files) - bool(gif) - bool(mesh)
     where = files[0] if pictures == 1 else f"{pictures} pictures in {out}"
@@ -204,12 +212,24 @@ def _box(box: str | None, mask: Path | None, input: str | None) -> tuple[int, in
         raise GanzooError("Give either --box or --mask: both say where the hole is.")
     if input is None:
         raise GanzooError("--box and --mask say what of a picture is filled: name it with --input.")
-    if box is None:
+    return None if box is None else _corners(box, "--box")
+
+
+def _crop(crop: str | None, input: str | None) -> tuple[int, int, int, int] | None:
+    """The four numbers of --crop. Refuses others, and --crop without --input."""
+    if crop is None:
         return None
-    found = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", box)
+    if input is None:
+        raise GanzooError("--crop says what of a picture is read: name it with --input.")
+    return _corners(crop, "--crop")
+
+
+def _corners(text: str, option: str) -> tuple[int, int, int, int]:
+    found = re.fullmatch(r"\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*,\s*(-?\d{1,9})\s*", text)
     if not found:
-        raise GanzooError(f'--box is four whole numbers x,y,width,height, such as 120,80,60,40; received "{box}".')
-    return tuple(int(number) for number in found.groups())
+        raise GanzooError(f'{option} is four whole numbers x,y,width,height, such as 120,80,60,40; received "{text}".')
+    x, y, width, height = (int(number) for number in found.groups())
+    return x, y, width, height
 
 
 def _ages(ages: str | None, start_age: str | None, optimise: str | None, input: str | None) -> list[str] | None:

@@ -19,7 +19,7 @@ from ganzoo.data.sources.opening import open_records
 from ganzoo.data.sources.records import NoSplit
 from ganzoo.data.synthetic import synthetic
 from ganzoo.data.task_shapes import task_shape
-from ganzoo.data.unpaired import SIDES, UnpairedSource, side_split
+from ganzoo.data.unpaired import DOMAINS, UnpairedSource, side_of
 from ganzoo.data.voxels import VoxelSource
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def may_hold_back(config: "DataConfig") -> bool:
     """Whether a run of these data holds a part back if they have no test split: of folders and zip files, unless it names
     splits of its own."""
     named = (config.split, config.test_split) != ("train", "test") or config.source.startswith("tfds:")
-    return not (named or bundled.canonical(config.source) or config.source.lower().endswith(".npz"))
+    named = named or config.source_b.startswith("tfds:")
+    sources = [config.source, *filter(None, [config.source_b])]
+    bundles = [bundled.canonical(source) or source.lower().endswith(".npz") for source in sources]
+    return not (named or any(bundles))
 
 
 def has_split(config: "DataConfig", split: str) -> bool:
@@ -106,8 +109,9 @@ def has_split(config: "DataConfig", split: str) -> bool:
         if config.shape == "voxels":
             VoxelSource(config, split)
         elif config.shape == "unpaired":
-            for side, shape in SIDES.items():
-                open_records(config.source, side_split(split, side), shape, config.hold_out)
+            for domain in DOMAINS:
+                own, part, shape = side_of(config, split, domain, domain)
+                open_records(own.source, part, shape, config.hold_out)
         else:
             open_records(config.source, split, task_shape(config.shape), config.hold_out)
     except NoSplit:

@@ -107,14 +107,29 @@ class FacesAge64(BundledBuilder):
     PICTURES: ClassVar = {"image": (64, 64, 3)}
 
 
+class MnistM32(BundledBuilder):
+    """Handwritten digits blended into crops of photos, 32 x 32 (MNIST-M), half of the training digits."""
+
+    SET = "mnist_m_32"
+    PICTURES: ClassVar = {"image": (32, 32, 3)}
+
+
+class Mnist5k(BundledBuilder):
+    """Handwritten digits, 28 x 28 gray, the other half of the training digits; TFDS has a set called "mnist" of its own."""
+
+    SET = "mnist"
+    PICTURES: ClassVar = {"image": (28, 28, 1)}
+
+
 class FurnitureVoxels32(BundledBuilder):
     """Voxel grids of Sweet Home 3D furniture, 32 x 32 x 32, axes x, y (up), z."""
 
     SET = "furniture_voxels_32"
 
 
+NAMES = {"mnist": "mnist_5k"}  # where TFDS has a set of a bundled one's name
 BUILDERS = {
-    cls.SET: cls
+    NAMES.get(cls.SET, cls.SET): cls
     for cls in (
         Fashion,
         Lorelei64,
@@ -123,6 +138,8 @@ BUILDERS = {
         Emoji64,
         Photos128,
         FacesAge64,
+        MnistM32,
+        Mnist5k,
         FurnitureVoxels32,
     )
 }
@@ -137,7 +154,7 @@ ALIASES = {
 def builder_name(name: str) -> str | None:
     """The TFDS name of a bundled set in any spelling ("Lorelei-64" -> "lorelei64"); None for other names."""
     bundled = canonical(name)
-    return BUILDERS[bundled].name if bundled in BUILDERS else None
+    return BUILDERS[bundled].name if bundled in BUILDERS else None  # "mnist" is TFDS's own
 
 
 def _feature(name: str, values: np.ndarray):

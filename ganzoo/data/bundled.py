@@ -29,16 +29,23 @@ SYSTEM_FASHION = Path(
 )  # where the Debian package dataset-fashion-mnist puts its files
 VENDORS = ("fluent3d", "noto")
 GRAY = ("lines", "edges")
+DIGITS = "0123456789"
 NAMES = {"hair_color": "hair"}  # column -> attribute
 
 
 @dataclass(frozen=True)
 class BundledSet:
-    """`stem` of its files; the columns that serve each task shape (one for images; A, B for paired)."""
+    """`stem` of its files; the columns that serve each task shape (one for images; A, B for paired).
+
+    `labels`: column of the classes, where they are digits. `half`: which half of the training rows is taken, so that two sets
+    of the same digits have none in common.
+    """
 
     stem: str
     size: int
     columns: dict[str, tuple[str, ...]]
+    labels: str = ""
+    half: str = ""
 
 
 SETS = {
@@ -53,6 +60,8 @@ SETS = {
     "emoji_64": BundledSet("emoji_64", 64, {"images": ("images",), "unpaired": VENDORS}),
     "photos_128": BundledSet("photos_128", 128, {"masks": ("images",), "images": ("images",)}),
     "faces_age_64": BundledSet("faces_age_64", 64, {"ages": ("images",), "images": ("images",)}),
+    "mnist_m_32": BundledSet("mnist_m_32", 32, {"images": ("images",)}, labels="labels", half="A"),
+    "mnist": BundledSet("mnist_5k", 28, {"images": ("images",)}, labels="labels", half="B"),
     "furniture_voxels_32": BundledSet("furniture_voxels_32", 32, {}),
 }
 
@@ -91,7 +100,16 @@ def columns(name: str) -> dict[str, np.ndarray]:
     if "voxels" in plain:
         side = round((plain["voxels"].shape[1] * 8) ** (1 / 3))
         plain["voxels"] = np.unpackbits(plain["voxels"], axis=1).reshape(-1, side, side, side).astype(bool)
+    if SETS[name].half:
+        plain |= {"split": _own_half(name, arrays)}
+        plain.pop("images", None)
     return plain
+
+
+def _own_half(name: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The column `split`, "" (no split) in rows of the half that is another set's."""
+    other = ~np.isin(arrays["half"], [SETS[name].half, "-"])
+    return np.where(other, "", arrays["split"])
 
 
 def class_names() -> list[str]:
@@ -116,8 +134,12 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         parts, splits, ids, origin, _ = _emoji_parts(name)
     else:
         arrays = _load(SETS[head].stem)
-        parts = [Webp(arrays[f"{c}_webp"], arrays[f"{c}_offsets"], c in GRAY) for c in SETS[head].columns[shape]]
-        splits, origin = arrays["split"], _origin(SETS[head].stem)
+        parts = [
+            Webp(arrays[f"{c}_webp"], arrays[f"{c}_offsets"], c in GRAY) if f"{c}_webp" in arrays else Plain(arrays[c])
+            for c in SETS[head].columns[shape]
+        ]
+        splits = _own_half(head, arrays) if SETS[head].half else arrays["split"]
+        origin = _origin(SETS[head].stem)
         ids = [f"{s}/{i:05d}" for i, s in enumerate(splits)]
     chosen = choose_splits(dict.fromkeys(s for s in splits.tolist() if s), split, f"The bundled set {name}")
     rows = np.flatnonzero(np.isin(splits, chosen))
@@ -129,17 +151,24 @@ def bundled_records(name: str, split: str, shape: str) -> Records:
         read=lambda i, fit: tuple(part.picture(rows[i]) for part in parts),
         content=lambda i: (part.content(rows[i]) for part in parts),
         trusted=True,
-        labels=_labels(name, shape, rows),
-        class_names=tuple(class_names()) if head == "fashion" else ages.NAMES if shape == "ages" else (),
+        labels=_labels(head, shape, rows),
+        class_names=_class_names(head, shape),
         attributes=_attributes(columns(name), name).of(rows) if shape == "attributes" else None,
         described=_described(columns(name)["captions"][rows]) if shape == "captions" else None,
         about=about,
     )
 
 
-def _labels(name: str, shape: str, rows: np.ndarray) -> np.ndarray | None:
-    column = "label" if name == "fashion" else "age_bin" if shape == "ages" else None
-    return columns(name)[column][rows].astype(np.int64) if column else None
+def _labels(head: str, shape: str, rows: np.ndarray) -> np.ndarray | None:
+    """int64 classes of rows of a set, where it has classes in this shape."""
+    column = {"fashion": "label"}.get(head, "age_bin" if shape == "ages" else SETS[head].labels)
+    return columns(head)[column][rows].astype(np.int64) if column else None
+
+
+def _class_names(head: str, shape: str) -> tuple[str, ...]:
+    if head == "fashion":
+        return tuple(class_names())
+    return ages.NAMES if shape == "ages" else tuple(DIGITS) if SETS[head].labels else ()
 
 
 def _described(captions: np.ndarray) -> list[Described]:

@@ -15,6 +15,8 @@ def passport(source: "Source") -> Passport:
     """Licence and attribution of opened data: `data.licence`, that of a bundled set, a LICENCE file at the top of a folder,
     what TensorFlow Datasets states; else unknown."""
     config = source.config
+    if config.source_b and not config.licence:
+        return licences.together(*(passport(side) for side in source.sides.values()))
     if config.licence:
         return Passport(licences.spdx(config.licence))
     name = bundled.canonical(config.source)

@@ -5,17 +5,20 @@ epoch of one domain does not end with the other's. Both have a split of their ow
 
     folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/`, `A/train/` or `A/trainA/`; sub-folders are walked
     TFDS      `tfds:cycle_gan/horse2zebra`: the splits trainA, trainB, testA, testB
+    apart     `source` is domain A and `source_b` domain B, each of them anything that the shape "images" takes; "extra, train" is the
+              split of A and that of B. Classes of A are labels
     bundled   `emoji_64`: A is Fluent 3D and B is Noto. No glyph is in both of trainA and trainB; testA and testB hold the
               same glyphs in one order, pairs that training never sees, so that a translation can be measured
 """
 
+import dataclasses
 import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.data.images import image_key
+from ganzoo.data.images import IMAGES, image_key
 from ganzoo.data.pictures import PictureSource
 from ganzoo.data.pipeline import seed_of_second_domain
 from ganzoo.data.source import Source
@@ -64,6 +67,28 @@ SIDES = {
 }
 
 
+# Each domain by itself, of two sources.
+APART = {
+    "a": dataclasses.replace(IMAGES, columns=("a",), channels=lambda config: (config.input_channels,)),
+    "b": dataclasses.replace(IMAGES, columns=("b",), channels=lambda config: (config.channels,)),
+}
+
+
+def side_of(config: "DataConfig", split: str, domain: str, folder: str) -> tuple["DataConfig", str, TaskShape]:
+    """(config, split, shape) by which a domain is opened, of data whose folder or source `folder` ("a" or "b") holds it."""
+    if not config.source_b:
+        return config, side_split(split, folder), SIDES[domain]
+    parts = [part.strip() for part in split.split(",")]
+    if len(parts) > len(DOMAINS):
+        raise GanzooError(f'The split of two sources is one name, or two as "extra, train"; received "{split}".')
+    source = config.source if folder == "a" else config.source_b
+    return (
+        config.model_copy(update={"source": source, "source_b": ""}),
+        parts[folder == "b" and len(parts) > 1],
+        APART[domain],
+    )
+
+
 class UnpairedSource(Source):
     """One split of two domains: `sides` holds a `PictureSource` for each; see `Source`.
 
@@ -77,7 +102,7 @@ class UnpairedSource(Source):
         self.size, self.load_size = config.size, config.load_size or config.size
         folders = DOMAINS if config.direction == "a2b" else DOMAINS[::-1]
         self.sides = {
-            domain: PictureSource(config, side_split(self.split, folder), SIDES[domain])
+            domain: PictureSource(*side_of(config, self.split, domain, folder))
             for domain, folder in zip(DOMAINS, folders, strict=True)
         }
 
@@ -99,12 +124,25 @@ class UnpairedSource(Source):
         self, batch_size: int, *, seed: int, size: int, labels, texts, foils, attributes, **place
     ) -> tf.data.Dataset:
         seeds = {"a": seed, "b": seed_of_second_domain(seed)}
-        plain = {"size": size, "labels": False, "texts": None, "foils": False, "attributes": False}
+        plain = {"size": size, "texts": None, "foils": False, "attributes": False}
         parts = {
-            domain: side.batches(batch_size, seed=seeds[domain], **plain, **place)
+            domain: side.batches(batch_size, seed=seeds[domain], labels=labels and domain == "a", **plain, **place)
             for domain, side in self.sides.items()
         }
-        return tf.data.Dataset.zip(parts).map(lambda both: {name: both[name][name] for name in both})
+
+        def together(both):
+            return {name: both[name][name] for name in both} | ({"label": both["a"]["label"]} if labels else {})
+
+        return tf.data.Dataset.zip(parts).map(together)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 class of each picture of domain A, if its source knows them."""
+        return self.sides["a"].labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.sides["a"].class_names
 
     def take(self, n: int) -> dict[str, np.ndarray]:
         """The first `n` of each domain (as many as the smaller one has at most), without augmentation."""
@@ -127,6 +165,10 @@ class UnpairedSource(Source):
         counts = {"count": len(self), "counts": {"a": a["count"], "b": b["count"]}}
         files = [list(entry) for entry in self.skipped[:100]]
         found = {"split": self.split, "skipped": len(self.skipped), "skipped_files": files}
+        if self.config.source_b:
+            found |= {"source_b": b["source"]}
+            for key in ("licence", "attribution"):
+                found |= {key: "; ".join(str(side[key]) for side in (a, b) if key in side)} if key in a | b else {}
         return a | counts | found | {"channels": list(self.channels), "fingerprint": self.fingerprint}
 
 

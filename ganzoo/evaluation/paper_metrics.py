@@ -12,6 +12,7 @@
 | | | their held-back sentence asked; the floor is that of the real pictures of these sentences |
 | biggan | `asked-class`, `fid-in-class` | share of samples that fashion-cnn reads as the class asked; FID by its features of the |
 | | | samples of each class against the test pictures of it, the mean over the classes |
+| dtn | `digit-kept`, `hair-kept`, ... | see `ganzoo.evaluation.transfer_metrics` |
 | anime | `asked-hair-colour`, `asked-hair-style`, `asked-glasses`, `asked-mouth` | the same of attributes: each sample is asked for |
 | | | those of a held-back picture |
 
@@ -30,7 +31,7 @@ from ganzoo import data as data_layer
 from ganzoo import metrics
 from ganzoo.base import pixels
 from ganzoo.errors import GanzooError
-from ganzoo.evaluation import age_metrics, hole_metrics, pictures, voxel_metrics
+from ganzoo.evaluation import age_metrics, hole_metrics, pictures, transfer_metrics, voxel_metrics
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
 from ganzoo.media import images
@@ -232,6 +233,7 @@ PROTOCOLS: dict[str, Callable] = {
     "hair style as asked": as_asked("hair_style"),
     "glasses as asked": as_asked("glasses"),
     "mouth as asked": as_asked("mouth"),
+    **transfer_metrics.PROTOCOLS,
 }
 
 

@@ -44,7 +44,7 @@ from keras import layers
 
 from ganzoo import losses, penalties
 from ganzoo.base import BaseGAN, Checks, pixels, rows, sentences
-from ganzoo.base.segments import Segment
+from ganzoo.base.segments import encoder_first
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed, normalization
 from ganzoo.models import _text_encoder
@@ -269,23 +269,7 @@ class TextToImage(BaseGAN):
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
         steps = train.encoder_steps if "e_optimizer" in self.players else 0  # other encoders are not trained
-        whole = super().segments(train)
-        if not steps:
-            return whole
-        if steps >= train.steps:
-            raise GanzooError(
-                f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
-                "the text encoder alone: give more steps, or fewer encoder steps."
-            )
-        rest = Segment(
-            steps,
-            train.steps - steps,
-            steps * train.batch_size,
-            train.batch_size,
-            part="gan",
-            players=("d_optimizer", "g_optimizer"),
-        )
-        return [Segment(0, steps, 0, train.batch_size, part="encoder", players=("e_optimizer",)), rest]
+        return encoder_first(super().segments(train), train, steps, "the text encoder")
 
     def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"

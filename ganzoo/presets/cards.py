@@ -79,7 +79,8 @@ def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: boo
     if preset.not_for:
         lines.append(f"- Not for: {preset.not_for}")
     data, train = preset.data, preset.train
-    lines.append(f"- Data: `{data.source}` ({data.split}), {_size(data)}, shape {data.shape}")
+    other = f" and `{data.source_b}`" if data.source_b else ""
+    lines.append(f"- Data: `{data.source}`{other} ({data.split}), {_size(data)}, shape {data.shape}")
     rates = " and ".join(
         f"{t} {o.name} {o.learning_rate:g}" for t, o in (("G", train.g_optimizer), ("D", train.d_optimizer))
     )

@@ -69,6 +69,11 @@ OTHER_METRICS = {
     "asked-hair-style": "higher",
     "asked-glasses": "higher",
     "asked-mouth": "higher",
+    "digit-kept": "higher",
+    "digit-kept-copy": "",
+    "digit-by-f": "higher",
+    "hair-kept": "higher",
+    "skin-kept": "higher",
     "fooled": "",
 }
 SHAPE = (

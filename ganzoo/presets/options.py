@@ -66,12 +66,14 @@ def _from_file(path: Path) -> dict:
 
 
 def _forget_splits(tables: dict, source: Any) -> None:
-    """Another source has its own splits: the preset's ("train+novel") go back to "train" and "test"."""
+    """Another source has its own splits: the preset's ("train+novel") go back to "train" and "test". Of unpaired data it holds
+    both domains, unless `source_b` is given too."""
     data = tables.get("data", {})
     if source is not None and source != data.get("source"):
         data.pop("split", None)
         data.pop("test_split", None)
         data.pop("val_split", None)
+        data.pop("source_b", None)
 
 
 def _merge(base: dict, own: dict) -> dict:

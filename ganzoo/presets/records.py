@@ -32,7 +32,9 @@ class DataConfig(Record):
     """What to train on, `[data]`.
 
     shape: "images", "paired", "unpaired", "voxels", "captions", "attributes", "masks" or "ages". source: bundled name, folder, zip or
-    "tfds:NAME". split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]". val_split:
+    "tfds:NAME". source_b: of unpaired data where domain B is, if it is no part of `source`, which then is domain A alone.
+    split, test_split: of the source: a name, several joined by "+", or rows of one, "train[:50000]"; of two sources with a
+    comma where their splits have other names, "extra, train". val_split:
     held-out rows on which an evaluation chooses what it needs, "" for training rows. hold_out: share of the items of a folder
     or zip file that has no val or test split of its own; they become its "test" and are not trained on
     (`ganzoo.data.sources.held_back`). A new run of such data takes a tenth; 0 for none. size: side in pixels. channels: of the image (the target
@@ -50,6 +52,7 @@ class DataConfig(Record):
 
     shape: Literal["images", "paired", "unpaired", "voxels", "captions", "attributes", "masks", "ages"]
     source: str
+    source_b: str = ""
     split: str = "train"
     test_split: str = "test"
     val_split: str = ""
@@ -81,6 +84,12 @@ class DataConfig(Record):
     def _crop_fits(self):
         if self.load_size is not None and self.load_size < self.size:
             raise ValueError(f"load_size {self.load_size} is smaller than size {self.size}: nothing to crop")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _two_sources(self):
+        if self.source_b and self.shape != "unpaired":
+            raise ValueError('source_b is where domain B is, and is for shape = "unpaired"')
         return self
 
     @pydantic.model_validator(mode="after")
@@ -191,7 +200,7 @@ class TrainConfig(Record):
     health_every: samples are checked for collapse (`ganzoo.training.monitors.HealthMonitor`). metric_every: `metric`, a kid or
     fid by name without count and split, is measured on `metric_n` samples and the best state is kept (`MetricEvery`).
     growth: for papers that grow; without it all steps are of one size. encoder_steps: steps of a run that train an encoder
-    alone, the first ones of text-to-image and the last ones of age-cgan; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
+    alone, the first ones of text-to-image and dtn, the last ones of age-cgan; e_optimizer is for them. sync_batch_norm: batch statistics are those of all
     replicas, which then train as one device does (BigGAN's large batches).
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch

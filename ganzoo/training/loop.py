@@ -162,7 +162,7 @@ def batches(model: BaseGAN, pictures, segment: Segment, seed: int, done: int):
     """The data set of a segment from its step `done` on; of several workers the own rows of each batch."""
     make = functools.partial(
         data.batches, pictures, segment.batch_size, seed=seed, start_step=done, offset=segment.first_image,
-        size=segment.size, labels=bool(model.classes), texts=text_column(model),
+        size=segment.size, labels="label" in model.batch_signature(), texts=text_column(model),
         foils="foil" in model.batch_signature(), attributes=bool(model.attributes),
     )  # fmt: skip
     return workers.batches(model.distribute_strategy, segment.batch_size, lambda rows: make(rows=rows))

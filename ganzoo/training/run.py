@@ -243,8 +243,8 @@ def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
             f'{model.paper} trains on faces with ages, and these are read as {source.config.shape}: set data.shape = "ages". '
             f"Accepted: {task_shape('ages').layouts}."
         )
-    if model.classes:
-        data.check_labels(source, model.classes)
+    if "label" in model.batch_signature():
+        data.check_labels(source, model.label_classes)
     if model.attributes:
         data.check_attributes(source, model.attributes)
     if (column := loop.text_column(model)) is not None:

@@ -102,12 +102,17 @@ class Replay:
                 said.append(tf.nest.flatten(answer)[0])  # of several heads the first says whether it is real
             return answer
 
+        def real(logits):
+            """The numbers that say real: all, or those of one class."""
+            chosen = self.model.real_class
+            return logits if chosen is None or logits is None else logits[..., chosen : chosen + 1]
+
         def minimize(tape, loss, player, *turn):
             nonlocal done
             if done == number:
                 slopes = tape.gradient(loss, said)
                 found.extend(
-                    Judged(logits.numpy(), None if slope is None else slope.numpy())
+                    Judged(real(logits.numpy()), real(None if slope is None else slope.numpy()))
                     for logits, slope in zip(said, slopes, strict=True)
                 )
                 raise _Reached(float(loss))

