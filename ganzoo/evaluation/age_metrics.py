@@ -9,7 +9,7 @@ hundred for one person.
 `asked-age`: the share of faces at each age class, made by the search for identity, whose age age-cnn reads as the class that was
 asked for. Its floor is that of the real test faces, which is the reader's own accuracy; chance is 1/6.
 
-The own age of a face is given, by its label. Faces are spread over the split; 40 by default, since each is searched for.
+The own age of a face is given, by its label. Faces are spread over the split; 16 by default, since each is searched for.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from ganzoo.errors import GanzooError
 from ganzoo.evaluation.scores import Score
 from ganzoo.evaluation.sets import Subject
 
-FACES = 40  # held-out ones of a measurement, unless another number is asked for
-PAIRS, SHARE = 2000, 0.01  # training faces of the threshold, and how many pairs of persons it takes for one
+FACES = 16  # held-out ones of a measurement, unless another number is asked for
+PAIRS, SHARE = 1000, 0.01  # training faces of the threshold, and how many pairs of persons it takes for one
 HOW = {"z0": False, "pixels": "pixels", "identity": True}
 
 

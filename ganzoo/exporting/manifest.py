@@ -66,6 +66,7 @@ def describe(model: BaseGAN, *, whole: bool = True) -> dict:
         "licence": passport.licence if passport else None,
         "attribution": passport.attribution if passport else None,
         **({"attributes": {k: list(v) for k, v in model.attributes.items()}} if model.attributes else {}),
+        **({"crops": True} if model.crops else {}),
         "parameters": model.sampler.count_params(),
         "endpoints": {
             name: {key: f"{spec.dtype.name}{spec.shape.as_list()}".replace("None", "?") for key, spec in inputs.items()}

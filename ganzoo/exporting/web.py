@@ -113,6 +113,7 @@ def _about(model: BaseGAN, size: int) -> dict:
         "attribution": facts["attribution"],
         "image_size": size,
         **({"attributes": facts["attributes"]} if model.attributes else {}),
+        **({"crops": True} if model.crops else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """Unsupervised Cross-Domain Image Generation.
 
-Yaniv Taigman, Adam Polyak, Lior Wolf, 2016. arXiv 1611.02200. Official code: none. The authors' name for it is the
-domain transfer network, DTN.
+Yaniv Taigman, Adam Polyak, Lior Wolf, 2016. arXiv 1611.02200. Official code: none. The authors
+call it the domain transfer network, DTN.
 
 Objective (equations 3 to 8), of sources s and targets t without pairs, G = g(f(x)) and f fixed:
 

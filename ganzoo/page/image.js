@@ -18,14 +18,15 @@ export function imageView({ model, backend, page }) {
     show(output, await backend.translate(model, pad.picture(), state));
   }, page);
   // pix2pix reads lines; what goes both ways reads coloured pictures.
-  const coloured = twoWays || ages;
+  const photos = ages || model.crops; // of which it reads a square; no seed changes them
+  const coloured = twoWays || photos;
   const pad = new Pad(side, { sketch: coloured ? emoji : face, width: coloured ? 3 : 0.7, onDraw: draw });
   const set = (name) => (value) => { state[name] = value; draw(); };
   const last = backend.seedCount(model) - 1;
 
   const stage = [
     element("div", { class: "pair" },
-      element("figure", {}, element("figcaption", { textContent: ages ? "Upload a face" : twoWays ? "Paint or upload" : "Draw or upload" }), pad.canvas),
+      element("figure", {}, element("figcaption", { textContent: ages ? "Upload a face" : photos ? "Upload a picture" : twoWays ? "Paint or upload" : "Draw or upload" }), pad.canvas),
       element("span", { class: "arrow", textContent: "→", ariaHidden: "true" }),
       element("figure", {}, element("figcaption", { textContent: "Result" }), output)),
     tools(pad, coloured ? PAINT : INK, page),
@@ -37,7 +38,7 @@ export function imageView({ model, backend, page }) {
       label: "Seed", min: 0, max: Math.min(last, 99), value: 0, exact: backend.seedLimit ? last : true, onInput: set("seed"),
       hint: "Another seed drops out other units: a slightly different answer.",
     }).node,
-    element("p", { class: "hint", textContent: `The model sees the ${ages ? "square in the middle" : "drawing"} at ${side} × ${side} pixels.` }),
+    element("p", { class: "hint", textContent: `The model sees the ${photos ? "square in the middle" : "drawing"} at ${side} × ${side} pixels.` }),
     element("div", { class: "buttons" }, button("Save PNG", () => downloadPng(output, model.name), { class: "main" })),
   ];
   draw();

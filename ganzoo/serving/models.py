@@ -87,7 +87,7 @@ class Servable:
             "licence": self.manifest.get("licence"),
             "attribution": self.manifest.get("attribution"),
             "image_size": self.image_size(),
-            **({"attributes": self.manifest["attributes"]} if "attributes" in self.manifest else {}),
+            **{key: self.manifest[key] for key in ("attributes", "crops") if key in self.manifest},
         }
 
     def read(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -75,21 +75,32 @@ def test_every_shipped_preset_has_anchors_and_says_whether_it_copied(name, key, 
     """`python -m tools.publish --remeasure PAPER/PRESET` writes what this asks for."""
     found = {metric_names.parse(r.metric): r for r in preset.results}
     shapes = preset.data.shape == "voxels"  # have an overlap with the nearest shape instead
+    faces = preset.data.shape == "ages"  # are measured by persons and ages
     holes = preset.data.shape == "masks"  # have a sheet of held-out pictures; most of each is a copy by nature
     with_sheet = "voxel-iou" if shapes else "hole-l1" if holes else "near-copies"
     copies = [r for p, r in found.items() if p.metric == with_sheet]
-    assert copies, "no share of near-copies"
-    assert (ASSETS / copies[0].sheet).is_file(), "no nearest-neighbour sheet"
-    scores = ("voxel-coverage",) if shapes else ("hole-l1", "hole-l2") if holes else ("fid", "kid")
+    assert copies or faces, "no share of near-copies"
+    assert all((ASSETS / one.sheet).is_file() for one in copies), "no nearest-neighbour sheet"
+    scores = (
+        ("same-person-z0",)
+        if faces
+        else ("voxel-coverage",)
+        if shapes
+        else ("hole-l1", "hole-l2")
+        if holes
+        else ("fid", "kid")
+    )
     scored = [r for p, r in found.items() if p.metric in scores]
     assert scored, "no distance between sets"
-    assert all((r.floor is not None or holes) and r.ceiling is not None for r in scored), "no anchors"
-    assert all((r.value > r.ceiling) if shapes else (r.value < r.ceiling) for r in scored), "not better than untrained"
+    assert all((r.floor is not None or holes or faces) and r.ceiling is not None for r in scored), "no anchors"
+    assert all((r.value > r.ceiling) if shapes else (r.value < r.ceiling) for r in scored if not faces), (
+        "not better than untrained"
+    )
     wanted = {metric_names.parse_stem(m).metric for m in preset.eval.metrics}
     assert wanted <= {p.metric.rstrip("0123456789k") if p.metric.startswith("ms-ssim") else p.metric for p in found}
     text = ganzoo.card(f"{name}/{key}")
-    assert f"`ganzoo/assets/{copies[0].sheet}`" in text
-    assert all(f"| {'' if holes else f'{r.floor:g}'} | {r.ceiling:g} |" in text for r in scored)
+    assert all(f"`ganzoo/assets/{one.sheet}`" in text for one in copies)
+    assert all(f"| {'' if holes or faces else f'{r.floor:g}'} | {r.ceiling:g} |" in text for r in scored)
 
 
 def test_every_card_ends_with_the_citation():
