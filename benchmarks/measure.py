@@ -91,7 +91,7 @@ def step(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
 def fit(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
     """`model.fit` against the bare step, in turns in one process: milliseconds a step of both.
 
-    Inside `fit` the time between the ends of two batches counts, so that starting `fit` is no part of it: a training
+    Inside `fit` the time between the ends of two batches counts, so that starting `fit` is not a part of it: a training
     starts it once.
     """
     import keras

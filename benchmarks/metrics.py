@@ -1,4 +1,4 @@
-"""Time, memory and values of the metrics beside scipy, torch-fidelity and clean-fid, and the loader's share.
+"""Time, memory and values of the metrics compared with scipy, torch-fidelity and clean-fid, and the loader's share.
 
     python -m benchmarks.metrics [--only root kid neighbours memory loader] [--json FILE]
 

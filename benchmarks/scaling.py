@@ -85,7 +85,7 @@ def predicted(measured: dict, workers: int) -> float:
 
 
 def table(measured: dict, batch: int) -> list[str]:
-    """What to print: the measurement, the model beside it, and the rows of more workers or why there are none."""
+    """What to print: the measurement, the model next to it, and the rows of more workers or why there are none."""
     alone, both = measured["alone"], measured["seconds"]
     share = efficiency(alone, both)
     bandwidth = measured["bytes"] / max(measured["all_reduce"] - measured["latency"], 1e-9) / 2**20

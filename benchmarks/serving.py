@@ -1,4 +1,4 @@
-"""`ganzoo serve` under load beside the bare SavedModel: throughput, CPU a request, p99, errors, memory.
+"""`ganzoo serve` under load next to the bare SavedModel: throughput, CPU a request, p99, errors, memory.
 
     python -m benchmarks.serving [--seconds 60] [--requests 10000] [--rounds 2] [--json FILE]
 

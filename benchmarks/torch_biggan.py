@@ -1,6 +1,6 @@
 """The networks of BigGAN (Brock et al. 2018) at 32 px in PyTorch, for `torch_models`, under the names of the official code.
 
-Doubling and averaging stand beside the convolutions, as a PyTorch user writes them.
+Doubling and averaging stand next to the convolutions, as a PyTorch user writes them.
 """
 
 import itertools

@@ -7,7 +7,7 @@ DIR is what `ganzoo export -o DIR` wrote, or DIR/1. Every signature is called wi
 * the same request twice gives the same bytes;
 * no variable changes between requests;
 * several rows in one request give what each row gives alone, within 1/255 of the range;
-* pictures decode, floats are finite, and those of images lie in [-1, 1];
+* pictures decode, floats are finite, and those of images are in [-1, 1];
 * the golden inputs that the export brought along (`1/assets.extra/golden.npz`) give what Keras gave when it was written.
 
 `--expected` compares with other known answers instead, one file for each DIR in their order. Its arrays are called

@@ -63,9 +63,9 @@ def parse(body: bytes) -> dict:
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise InvalidInput(f"The body is no JSON: {error}") from error
+        raise InvalidInput(f"The body is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise InvalidInput("The body is no JSON object.")
+        raise InvalidInput("The body is not a JSON object.")
     return document
 
 

@@ -2,7 +2,7 @@
 
 DiffAugment: Zhao, Liu, Lin, Zhu, Han 2020, arXiv 2006.10738; code github.com/mit-han-lab/data-efficient-gans. Reals and
 fakes go to D through the same random transformations T, in D's step and in G's; T is differentiable, so that G learns
-through it and draws pictures without T. Images lie in [-1, 1], and what a transformation uncovers is 0.
+through it and draws pictures without T. Images are in [-1, 1], and what a transformation uncovers is 0.
 
 | policy | transformations, one draw an image |
 |---|---|
@@ -69,7 +69,7 @@ def _whole(number, bound):
     return tf.cast(tf.floor(tf.cast(number, tf.float32) * bound), tf.int32)
 
 
-# policy -> (transformation, random numbers that it takes beside the one that switches it on)
+# policy -> (transformation, random numbers that it takes besides the one that switches it on)
 POLICIES = {
     "color": ((_brightness, 1), (_saturation, 1), (_contrast, 1)),
     "translation": ((_translation, 2),),
@@ -83,7 +83,7 @@ def steps_of(policy: str) -> list:
     Raises:
         GanzooError: an unknown name.
     """
-    steps = []
+    steps: list[tuple[Callable, int]] = []
     for name in filter(None, (part.strip() for part in policy.split(","))):
         if name not in POLICIES:
             raise GanzooError(

@@ -56,7 +56,7 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.url = url.rstrip("/")
         if not self.url.startswith(("http://", "https://")):
-            raise GanzooError(f'"{url}" is no URL of a server, such as http://127.0.0.1:8501.')
+            raise GanzooError(f'"{url}" is not the URL of a server, such as http://127.0.0.1:8501.')
         self.http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
 
     def __enter__(self):
@@ -199,12 +199,12 @@ class Client:
 
 def _path(model: str, version: int | None = None) -> str:
     if not model or set(model) & set("/:?#% "):
-        raise GanzooError(f'"{model}" is no name of a served model; a preset such as a/b is served as a-b.')
+        raise GanzooError(f'"{model}" is not a name of a served model; a preset such as a/b is served as a-b.')
     return f"/v1/models/{model}" + (f"/versions/{version}" if version is not None else "")
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict]:
-    """One object a row; a column that is one value stands in every row."""
+    """One object a row; a column that is one value is in every row."""
     lists = {
         name: list(values)
         for name, values in columns.items()

@@ -89,7 +89,8 @@ def run_demo(
         raise GanzooError("This installation has no trained weights to show; install ganzoo with its assets.")
     out = _prepare(Path(out))
     started = time.perf_counter()
-    parts, blocks = {"samples": [], "exports": []}, []
+    parts: dict[str, Any] = {"samples": [], "exports": []}
+    blocks = []
     for name in models:
         tell(f"Load {name} and make pictures")
         found, block = show(name, out, seed)
@@ -166,8 +167,8 @@ def show(name: str, out: Path, seed: int) -> tuple[dict[str, Any], np.ndarray]:
             what = "held-out pictures with a hole, filled, as they are" if model.fills else what
             what = "held-out faces, as they are made again, at all ages" if model.changes_age else what
         sheet = pair_sheet(*rows)
-        pairs = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
-        block = tiled(np.stack([picture for pair in pairs for picture in pair]))
+        both = zip(*(images.to_channels(row, 3) for row in rows[:2]), strict=True)
+        block = tiled(np.stack([picture for pair in both for picture in pair]))
     title = model.full_name
     file = out / "samples" / f"{title.replace('/', '-')}.png"
     images.write_png(file, sheet, sampling.png_text(model, seed))

@@ -45,7 +45,7 @@ class FileError(GanzooError):
 
 
 class Malformed(GanzooError):
-    """A text that is no JSON or TOML at all; not one that is, beyond the bounds."""
+    """A text that is not JSON or TOML at all; not one that is, beyond the bounds."""
 
 
 def shown(name: str | os.PathLike) -> str:
@@ -79,7 +79,7 @@ def names_below(folder: str | os.PathLike) -> list[str]:
         GanzooError: more files, or more folders reached again by links, than anybody's data have.
     """
     names, seen, repeats = [], set(), 0
-    todo = [("", frozenset())]
+    todo: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while todo:
         base, around = todo.pop()
         inner, found, here = _listed(Path(folder) / base)
@@ -104,7 +104,8 @@ def is_hidden(name: str) -> bool:
 
 def _listed(folder: Path) -> tuple[list[str], list[str], tuple[int, int] | None]:
     """(names of its folders, names of its files, what tells it from other folders), or nothing of one that is closed."""
-    inner, found = [], []
+    inner: list[str] = []
+    found: list[str] = []
     try:
         about = os.stat(folder)
         with os.scandir(folder) as entries:
@@ -132,7 +133,7 @@ def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, *, name: str | N
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):
-            raise FileError(f"{name} is no regular file.", "missing")
+            raise FileError(f"{name} is not a regular file.", "missing")
         if about.st_size > limit:
             raise FileError(f"{name} has {about.st_size:,} bytes; at most {limit:,} are read.", "large")
         with open(path, "rb", opener=_opened) as file:
@@ -162,7 +163,7 @@ def decode_text(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise GanzooError(f"{name} is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+        raise GanzooError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
 
 
 def read_text(path: str | os.PathLike, limit: int = MAX_TEXT, *, name: str | None = None) -> str:
@@ -188,7 +189,7 @@ def parse_json(text: str | bytes, name: str) -> Any:
     except RecursionError:
         raise _too_deep(name) from None
     except ValueError as error:
-        raise error if isinstance(error, GanzooError) else Malformed(f"{name} is no JSON: {error}.") from error
+        raise error if isinstance(error, GanzooError) else Malformed(f"{name} is not JSON: {error}.") from error
 
 
 def read_json(path: str | os.PathLike, limit: int = MAX_TEXT, *, name: str | None = None) -> Any:
@@ -257,10 +258,10 @@ def read_npz(
     import numpy as np  # not needed to list models
 
     if isinstance(file, str | os.PathLike) and kind_of(file) != "file":
-        raise FileError(f"{name} is no regular file.", "missing")
+        raise FileError(f"{name} is not a regular file.", "missing")
     try:
         if not zipfile.is_zipfile(file):
-            raise GanzooError(f"{name} cannot be read as npz: it is no zip file.")
+            raise GanzooError(f"{name} cannot be read as npz: it is not a zip file.")
         with np.load(file, allow_pickle=False) as stored:
             arrays = {}
             for key in choose(stored.files):

@@ -17,7 +17,7 @@ from typing import Any
 from ganzoo import files, presets
 from ganzoo.errors import GanzooError, missing_extra
 from ganzoo.files import shown
-from ganzoo.presets import RunConfig, licences
+from ganzoo.presets import RunConfig, Weights, licences
 
 HUB = "hf://"
 WEB = ("http://", "https://")
@@ -74,12 +74,15 @@ def fetch(
 
 def _named_weights(manifest: Any, address: str) -> tuple[str, str]:
     """Name and sha256 of the weights file in a manifest, which comes from anywhere."""
-    name, said = (manifest.get(key) if isinstance(manifest, dict) else None for key in ("weights", "sha256"))
+    manifest = manifest if isinstance(manifest, dict) else {}
+    name, said = manifest.get("weights"), manifest.get("sha256")
     good = isinstance(name, str) and Path(name).name == name and name.endswith(".safetensors")
-    if not good or not isinstance(said, str) or not SHA256.fullmatch(said):
-        raise GanzooError(f"{address} is no model of ganzoo: its {MANIFEST} names no .safetensors file and its sha256.")
+    if not good or not isinstance(name, str) or not isinstance(said, str) or not SHA256.fullmatch(said):
+        raise GanzooError(
+            f"{address} is not a model of ganzoo: its {MANIFEST} names no .safetensors file and its sha256."
+        )
     if not isinstance(manifest.get("bytes", 1), int):
-        raise GanzooError(f"{address}/{MANIFEST}: bytes is no number.")
+        raise GanzooError(f"{address}/{MANIFEST}: bytes is not a number.")
     return name, said
 
 
@@ -88,7 +91,7 @@ def repository(address: str, revision: str | None = None) -> tuple[str, str | No
     """(user/name, revision) of a Hub address. Raises GanzooError for another form."""
     name, at, said = address.removeprefix(HUB).strip("/").partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or (at and not said):
-        raise GanzooError(f'"{address}" is no address on the Hub: write hf://user/name or hf://user/name@revision.')
+        raise GanzooError(f'"{address}" is not an address on the Hub: write hf://user/name or hf://user/name@revision.')
     if said and revision and said != revision:
         raise GanzooError(f'"{address}" says the revision {said}, and revision={revision} was given: give one.')
     return name, said or revision
@@ -118,7 +121,7 @@ def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
     """What the Hub's library raises, as one sentence each."""
     from huggingface_hub import errors
 
-    transport = errors.HfHubHTTPError.__bases__[0]  # of httpx, in the version that this client has
+    transport: Any = errors.HfHubHTTPError.__bases__[0]  # of httpx, in the version that this client has
     login = "run `hf auth login`, or set HF_TOKEN"
     try:
         yield
@@ -129,7 +132,7 @@ def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise GanzooError(f'{address} has no revision "{revision}".') from error
     except errors.RemoteEntryNotFoundError as error:
-        raise GanzooError(f"{address} is no model of ganzoo: it has no {file}.") from error
+        raise GanzooError(f"{address} is not a model of ganzoo: it has no {file}.") from error
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError) as error:
         raise GanzooError(
             f"{address} ({file}) is not in the cache, and the Hub cannot be reached: connect to the network, or unset HF_HUB_OFFLINE."
@@ -222,6 +225,42 @@ def _yaml(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z][\w.-]*(:[\w.-]+)?", text) else "'" + text.replace("'", "''") + "'"
 
 
+def cached(record: Weights) -> Path | None:
+    """The published weights file of a record on the Hub, if it was fetched before."""
+    name, revision = repository(record.hub)
+    try:
+        kept = _library().try_to_load_from_cache(name, record.file, revision=revision)
+    except GanzooError:  # without the package nothing has been fetched
+        return None
+    return Path(kept) if isinstance(kept, str) else None
+
+
+def published(name: str, record: Weights | None, *, fetch: bool = False) -> Path:
+    """The weights file of a preset that is on the Hub and not in the package: out of the cache, or fetched if that is asked for.
+
+    Raises:
+        GanzooError: it is not in the cache and was not asked for: what would be fetched, how large, under which licence; or
+            there is no such file to fetch.
+    """
+    if record is None or not record.hub:
+        raise GanzooError(
+            f"{name} has no weights to fetch: " + ("it has none." if record is None else "they are in the package.")
+        )
+    if not fetch:
+        if (kept := cached(record)) is not None:
+            return kept
+        raise GanzooError(
+            f"The weights of {name} are not in the package. `ganzoo fetch {name}`, or load(..., fetch=True), brings {record.file} "
+            f"({record.bytes / 1e6:,.1f} MB, {record.licence}) from {record.hub}."
+        )
+    file = _hub_reader(record.hub, None)(record.file, record.bytes)
+    with open(file, "rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found != record.sha256:
+        raise GanzooError(f"{record.file} at {record.hub} has the sha256 {found}, and {name} wants {record.sha256}.")
+    return file
+
+
 # ---- other addresses -------------------------------------------------------------------------------------------------
 def _url_reader(address: str, revision: str | None) -> Callable[[str, int], Path]:
     """Reads files of a URL into a folder of the cache."""
@@ -248,7 +287,7 @@ def _url_reader(address: str, revision: str | None) -> Callable[[str, int], Path
 
 
 def _has_its_hash(weights: Path) -> bool:
-    """Whether a weights file in the cache is the one that the manifest beside it, just fetched, means."""
+    """Whether a weights file in the cache is the one that the manifest next to it, just fetched, means."""
     with open(weights, "rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     return found == files.read_json(weights.with_name(MANIFEST)).get("sha256")

@@ -133,7 +133,7 @@ def tv(images) -> tf.Tensor:
 
 
 def judgement(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """What a D step says of D beside its loss: the share of fakes that it takes for real, and its mean logits."""
+    """What a D step says of D besides its loss: the share of fakes that it takes for real, and its mean logits."""
     return {
         "fooled": tf.reduce_mean(tf.cast(fake_logits > 0, tf.float32)),
         "real_logit": tf.reduce_mean(real_logits),

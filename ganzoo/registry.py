@@ -1,8 +1,13 @@
 """The zoo table: canonical paper name -> model class. Importing `ganzoo.models` fills it, as `ganzoo.zoo` does."""
 
+from typing import TYPE_CHECKING
+
 import keras
 
-_MODELS: dict[str, type] = {}
+if TYPE_CHECKING:
+    from ganzoo.base.model import BaseGAN
+
+_MODELS: dict[str, "type[BaseGAN]"] = {}
 
 
 def register(name: str):
@@ -12,7 +17,7 @@ def register(name: str):
         ValueError: the name is taken; two files claim one paper.
     """
 
-    def enter(cls: type) -> type:
+    def enter(cls: "type[BaseGAN]") -> "type[BaseGAN]":
         if name in _MODELS:
             raise ValueError(f'"{name}" is registered twice: by {_MODELS[name].__module__} and {cls.__module__}.')
         cls.paper = name
@@ -22,6 +27,6 @@ def register(name: str):
     return enter
 
 
-def models() -> dict[str, type]:
+def models() -> "dict[str, type[BaseGAN]]":
     """The registered models by canonical name."""
     return dict(_MODELS)

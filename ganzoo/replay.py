@@ -1,6 +1,6 @@
 """How a picture came about: the command that wrote it, and what of versions and machine decides its bytes.
 
-Verbs that write pictures are marked with `recorded`; while one runs, `sampling.png_text` puts `chunk()` beside model, weights
+Verbs that write pictures are marked with `recorded`; while one runs, `sampling.png_text` puts `chunk()` next to model, weights
 and seed into each file. Of grids and animations a sidecar, `grid.png.replay.json`, holds the same and the file's sha256, so
 that a copy that lost its text can still be made again (`ganzoo replay`).
 """
@@ -121,11 +121,16 @@ def _processor() -> str:
 
 
 def _says_all(path: Any, source: Any) -> bool:
-    """Whether a PNG of one input, which is no grid: its own text is enough."""
+    """Whether a PNG of one input, which is not a grid: its own text is enough."""
     return Path(path).suffix.lower() == ".png" and source is not None and Path(source).is_file()
 
 
 def _write_sidecar(path: Path, role: str, recipe: Recipe) -> None:
-    value = {"format": FORMAT, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "role": role}
-    value["text"] = recipe.text
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "role": role,
+    }
+    value |= {"text": recipe.text}
     files.write_bytes(sidecar(path), (json.dumps(value, indent=1) + "\n").encode())

@@ -12,6 +12,7 @@ import json
 import os
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def write_separate(model: Any, folder: Path, n: int = 64, seed: int = 0, **optio
     return Written(files)
 
 
-def shapes_of(model: Any, n: int, seed: int, inputs: list[Path] = ()) -> np.ndarray:
+def shapes_of(model: Any, n: int, seed: int, inputs: Sequence[Path] = ()) -> np.ndarray:
     """Shapes for a mesh or a turntable: `n` samples, or those of input pictures.
 
     Raises:
@@ -238,7 +239,7 @@ def write_texts(
 
 def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
     """The picture files that a file name, a folder with its sub-folders or a glob stands for, and (file, reason) of every
-    other file there. Those in the folder `out` are no inputs: an earlier call made them.
+    other file there. Those in the folder `out` are not inputs: an earlier call made them.
 
     Raises:
       GanzooError: nothing is there, or nothing of it is a picture by its suffix.
@@ -248,10 +249,10 @@ def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list
     if kind == "file":
         return [path], []
     if kind == "special":
-        raise GanzooError(f'"{shown(pattern)}" is no regular file; give a picture, a folder or a glob.')
+        raise GanzooError(f'"{shown(pattern)}" is not a regular file; give a picture, a folder or a glob.')
     if kind == "folder":
         found = [(path / name, is_hidden(name)) for name in names_below(path)]
-        what = f'The folder "{shown(pattern)}" holds no picture'
+        what = f'The folder "{shown(pattern)}" contains no picture'
     elif GLOB & set(pattern):
         found = [(Path(p), False) for p in glob.glob(str(path), recursive=True) if os.path.isfile(p)]
         what = f'No picture matches "{shown(pattern)}"'
@@ -265,7 +266,7 @@ def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list
         elif made and made in file.resolve().parents:
             others.append((str(file), "lies in the folder of the outputs"))
         elif file.suffix.lower() not in images.SUFFIXES:
-            others.append((str(file), "is no picture by its name"))
+            others.append((str(file), "is not a picture by its name"))
         else:
             inputs.append(file)
     if not inputs:
@@ -320,7 +321,7 @@ def translate(
     """
     if model.reads_pictures:
         return model.pictures(model.generate(images=picture[None]))[0]
-    way = {} if direction is None else {"direction": direction}
+    way: dict[str, Any] = {} if direction is None else {"direction": direction}
     way |= {} if hole is None else {"mask": hole[None]}
     return model.generate(images.to_channels(picture, input_channels(model, direction))[None], seed=seed, **way)[0]
 

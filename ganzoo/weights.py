@@ -72,7 +72,7 @@ def parsed(data: bytes, path: str | Path) -> tuple[dict[str, np.ndarray], dict[s
     try:
         arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise GanzooError(f"The weights file {path} is no whole safetensors file: {error}.") from error
+        raise GanzooError(f"The weights file {path} is not a whole safetensors file: {error}.") from error
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # which safetensors has checked
     return arrays, header.get("__metadata__") or {}
 

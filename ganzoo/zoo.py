@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import inspect
 import json
 import math
 import warnings
@@ -22,7 +21,7 @@ from ganzoo.presets.licences import Passport
 from ganzoo.presets.trust import granted as granting
 from ganzoo.weights import read as read_weights
 
-SPARE = 2**26  # numbers that a model may have beside its weights: a history of images, stored noise
+SPARE = 2**26  # numbers that a model may have besides its weights: a history of images, stored noise
 ASSETS = Path(__file__).resolve().parent / "assets" / "weights"
 
 
@@ -35,6 +34,7 @@ def load(
     require=None,
     revision=None,
     sha256=None,
+    fetch=False,
     **model_overrides,
 ) -> BaseGAN:
     """A compiled model, ready to `generate` and to `fit`.
@@ -49,6 +49,7 @@ def load(
         require: "commercial": weights whose licence forbids that, or is unknown, are refused before they are read.
         revision: of an hf:// address: branch, tag or commit.
         sha256: that the weights at an address must have; https needs it.
+        fetch: of a preset whose weights are on the Hub and not in the package: fetch them, if they are not in the cache.
         model_overrides: constructor arguments other than the preset's; the weights must still fit.
 
     Raises:
@@ -78,7 +79,7 @@ def load(
     config = config.model_copy(update={"model": config.model | model_overrides})
     if weights is None:
         return build(config)
-    path, sha256 = _weights_file(weights, folder, config)
+    path, sha256 = _weights_file(weights, folder, config, fetch=fetch)
     passport = _passport(path, config)
     if require is not None:
         _require(require, passport, config.full_name)
@@ -99,10 +100,12 @@ def _require(use: str, passport: Passport, name: str) -> None:
 
 def _passport(path: Path, config: RunConfig) -> Passport:
     """Licence and attribution of a weights file: of the zoo, or of the model folder that it lies in; else unknown."""
-    if path.parent == ASSETS:
-        published = (preset.weights for preset in presets.read(config.name).presets.values())
-        found = next((record for record in published if record is not None and record.file == path.name), None)
-        return Passport(licences.spdx(found.licence), found.attribution) if found else Passport()
+    published = (preset.weights for preset in presets.read(config.name).presets.values())
+    for record in published:
+        if record is None or record.file != path.name:
+            continue
+        if path.parent == ASSETS or (record.hub and hub.cached(record) == path):
+            return Passport(licences.spdx(record.licence), record.attribution)
     if not path.with_name("manifest.json").is_file():
         return Passport()
     return licences.of_manifest(_manifest(path.parent))
@@ -113,7 +116,7 @@ def _most(path: Path, arrays: Mapping) -> tuple[int, str]:
     what is said of one with more: the settings are not those of these weights."""
     held = sum(array.size for array in arrays.values())
     return 8 * held + SPARE, (
-        f"The settings beside {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
+        f"The settings next to {path} make a model of far more numbers than the {held:,} in that file: they do not belong "
         "together, or one of them was edited."
     )
 
@@ -142,7 +145,7 @@ def _compare_settings(folder: Path) -> None:
     wanted = _manifest(folder).get("settings")
     if wanted is not None and wanted != hashlib.sha256(files.read_bytes(folder / "config.toml")).hexdigest():
         warnings.warn(
-            f"{folder / 'config.toml'} is not as it was saved with these weights: it, or manifest.json beside it, was edited "
+            f"{folder / 'config.toml'} is not as it was saved with these weights: it, or manifest.json next to it, was edited "
             "or damaged. What it says is taken.",
             stacklevel=3,
         )
@@ -199,7 +202,7 @@ def complete(config: RunConfig) -> RunConfig:
         )
     if cls is None:
         raise GanzooError(f'There is no model "{config.name}".{nearest(config.name, registry.models())}')
-    defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items() if key != "self"}
+    defaults = cls.defaults()
     for key, value in config.model.items():
         if key not in defaults:
             raise GanzooError(f'{config.name} has no model argument "{key}".{nearest(key, defaults)}')
@@ -282,7 +285,7 @@ def save(model: BaseGAN, directory, *, dtype=None, extra: Mapping | None = None)
 def model_folder(name_or_path) -> Path | None:
     """The preset folder that the argument means, or None if it names a paper.
 
-    A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is no registered paper.
+    A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is not a registered paper.
     """
     text = str(name_or_path)
     path = Path(text).expanduser()
@@ -294,10 +297,12 @@ def model_folder(name_or_path) -> Path | None:
             return folder
     if not path.is_dir():
         raise GanzooError(f"There is no folder {text}.")
-    raise GanzooError(f"{text} holds no saved model: neither it nor its model/ has a config.toml and manifest.json.")
+    raise GanzooError(f"{text} contains no saved model: neither it nor its model/ has a config.toml and manifest.json.")
 
 
-def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> tuple[Path, str | None]:
+def _weights_file(
+    weights_argument, folder: Path | None, config: RunConfig, *, fetch: bool = False
+) -> tuple[Path, str | None]:
     """(path, expected sha256 or None) of the weights that were asked for."""
     if weights_argument != "default":
         path = Path(weights_argument).expanduser()
@@ -312,6 +317,8 @@ def _weights_file(weights_argument, folder: Path | None, config: RunConfig) -> t
             f"{config.full_name} has no published weights. With weights=None it starts from random ones."
             + (f" Presets with weights: {', '.join(trained)}." if trained else "")
         )
+    if record.hub:
+        return hub.published(config.full_name, record, fetch=fetch), record.sha256
     return ASSETS / record.file, record.sha256
 
 
@@ -324,7 +331,7 @@ def _manifest(folder: Path) -> dict:
 
 
 def _folder_weights(folder: Path) -> tuple[Path, str]:
-    folder = model_folder(folder.absolute())
+    folder = model_folder(folder.absolute()) or folder
     try:
         manifest = _manifest(folder)
         return folder / Path(manifest["weights"]).name, str(manifest["sha256"])

@@ -53,7 +53,7 @@ def is_of(item, paper: str) -> bool:
     if given is not None and any(isinstance(v, str) and v.split("/")[0] == paper for v in given.params.values()):
         return True
     own = registry.models()[paper].__module__.rsplit(".", 1)[1] if paper in registry.models() else paper
-    return item.path.stem == f"test_{own}"
+    return item.path.stem == f"test_{own}" or item.path.stem.startswith(f"test_{own}_")
 
 
 def small(name: str, **overrides) -> presets.RunConfig:

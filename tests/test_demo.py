@@ -25,7 +25,7 @@ def demo():
 
 @pytest.fixture(scope="session")
 def done(demo, dcgan, pix2pix, tmp_path_factory):
-    """A whole demo with the tiny runs in the place of the shipped models, and the sentences it told."""
+    """A whole demo with the tiny runs instead of the shipped models, and the sentences it told."""
     out, told = tmp_path_factory.mktemp("demo") / "demo", []
     names = [str(dcgan[0]), str(pix2pix)]
     result = demo.run_demo(out, steps=2, models=names, finetune=names[1], exports=names, tell=told.append)

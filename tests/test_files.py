@@ -57,7 +57,7 @@ def test_text_has_no_byte_order_mark(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xef\xbb\xbfa = 1\r\n")
     assert files.parse_toml(files.read_text(tmp_path / "x.toml"), "x.toml") == {"a": 1}
     assert files.parse_json(b"\xef\xbb\xbf[1]", "x.json") == [1]
-    with pytest.raises(GanzooError, match="x is no UTF-8 text: invalid start byte at byte 1"):
+    with pytest.raises(GanzooError, match="x is not UTF-8 text: invalid start byte at byte 1"):
         files.decode_text(b"a\xff", "x")
 
 
@@ -78,8 +78,8 @@ DEEP = files.MAX_DEPTH
         (files.parse_json, "[" * (DEEP + 1) + "]" * (DEEP + 1), "nests more than 100"),
         (files.parse_json, '{"a":' * 500 + "1" + "}" * 500, "nests more than 100"),
         (files.parse_json, str(2**64), "more than 64 bits"),
-        (files.parse_json, "1" * 5000, "is no JSON"),
-        (files.parse_json, "{", "is no JSON"),
+        (files.parse_json, "1" * 5000, "is not JSON"),
+        (files.parse_json, "{", "is not JSON"),
         (files.parse_json, b"\xff", "no UTF-8"),
         (files.parse_toml, "a = " + "[" * 5000 + "]" * 5000, "nests more than 100"),
         (files.parse_toml, ".".join(["a"] * 20_000) + " = 1", "nests more than 100"),

@@ -12,6 +12,8 @@ from support.cli_runs import refused, run
 
 from ganzoo import hub, presets, zoo
 from ganzoo.errors import GanzooError
+from ganzoo.models import dcgan
+from ganzoo.presets import catalogue
 from ganzoo.presets.licences import Passport
 
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -123,12 +125,12 @@ def test_what_is_not_there_is_a_sentence(published, monkeypatch, folder):
     with pytest.raises(GanzooError, match="There is no model hf://ann/nothing, or it is private"):
         zoo.load("hf://ann/nothing")
     published.create("ann/empty")
-    with pytest.raises(GanzooError, match=r"is no model of ganzoo: it has no manifest\.json"):
+    with pytest.raises(GanzooError, match=r"is not a model of ganzoo: it has no manifest\.json"):
         zoo.load("hf://ann/empty")
     published.commit("ann/empty", "main", {"manifest.json": b'{"weights": "../../x.safetensors", "sha256": "0"}'})
     with pytest.raises(GanzooError, match=r"names no \.safetensors file"):
         zoo.load("hf://ann/empty")
-    with pytest.raises(GanzooError, match="is no address on the Hub"):
+    with pytest.raises(GanzooError, match="is not an address on the Hub"):
         zoo.load("hf://ann")
     monkeypatch.delenv("HF_TOKEN")
     assert "The Hub refuses hf://ann/mine: run `hf auth login`" in refused("push", folder, "hf://ann/mine")
@@ -142,7 +144,7 @@ def test_a_damaged_folder_is_not_pushed(server, folder, tmp_path):
     with open(tmp_path / "bad" / "weights.safetensors", "ab") as opened:
         opened.write(b"x")
     assert "it is damaged" in refused("push", tmp_path / "bad", NAME)
-    assert "is no address on the Hub" in refused("push", folder, "hf://clothes")
+    assert "is not an address on the Hub" in refused("push", folder, "hf://clothes")
     assert server.repositories == {}
 
 
@@ -199,3 +201,58 @@ def test_addresses_are_read_apart():
     assert hub.repository("hf://a/b", "v2") == ("a/b", "v2")
     assert hub.is_address("s3://bucket/x")
     assert not hub.is_address("dcgan/fashion-32")
+
+
+def test_the_names_of_other_libraries_do_the_same(server, folder, tmp_path):
+    model = zoo.load(folder)
+    model.push_to_hub("ann/clothes")
+    assert list(server.repositories) == ["ann/clothes"]
+    model.save_to_preset(tmp_path / "saved")
+    for name in (NAME, tmp_path / "saved"):
+        assert (type(model).from_preset(name).generate(2, seed=1) == model.generate(2, seed=1)).all()
+    with pytest.raises(GanzooError, match="is a GAN, not a DCGAN"):
+        dcgan.DCGAN.from_preset(tmp_path / "saved")
+
+
+@pytest.fixture
+def large(published, folder, monkeypatch):
+    """The preset gan/large, whose weights are on the hub and not in the package."""
+    file = presets.read("gan")
+    weights = folder / "weights.safetensors"
+    record = presets.Weights(
+        file=weights.name,
+        sha256=json.loads((folder / "manifest.json").read_text())["sha256"],
+        bytes=weights.stat().st_size,
+        licence="CC-BY-4.0",
+        attribution="Drawn by A.",
+        hub=f"{NAME}@main",
+    )
+    preset = next(iter(file.presets.values())).model_copy(
+        update={"model": zoo.load(folder).get_config(), "weights": record}
+    )
+    known = catalogue._files() | {"gan": file.model_copy(update={"presets": file.presets | {"large": preset}})}
+    monkeypatch.setattr(catalogue, "_files", lambda: known)
+    published.asked.clear()
+    return published
+
+
+def test_large_weights_are_fetched_when_they_are_asked_for(large, folder):
+    size = f"{(folder / 'weights.safetensors').stat().st_size / 1e6:.1f} MB"
+    with pytest.raises(GanzooError, match=rf"`ganzoo fetch gan/large`, .*\({size}, CC-BY-4\.0\) from {NAME}@main\."):
+        zoo.load("gan/large")
+    assert large.asked == []
+    assert "ganzoo fetch gan/large" in run("card", "gan/large").stdout
+    model = zoo.load("gan/large", fetch=True)
+    assert (model.generate(2, seed=1) == zoo.load(folder).generate(2, seed=1)).all()
+    assert model.passport == Passport("CC-BY-4.0", "Drawn by A.")
+    large.asked.clear()
+    assert zoo.load("gan/large", require="commercial").passport.licence == "CC-BY-4.0"  # out of the cache
+    assert large.asked == []
+
+
+def test_the_command_fetches_and_another_file_is_refused(large):
+    assert run("fetch", "gan/large").stdout.strip().endswith("weights.safetensors")
+    assert zoo.load("gan/large").preset == "large"
+    assert "gan/fashion-28 has no weights to fetch: they are in the package" in refused("fetch", "gan")
+    large.commit("ann/clothes", "main", {"weights.safetensors": b"other"})
+    assert "has the sha256" in refused("fetch", "gan/large")

@@ -109,7 +109,7 @@ def test_other_formats_are_refused(tmp_path):
 def test_a_missing_file_is_said_in_a_sentence(tmp_path):
     with pytest.raises(GanzooError, match=r"gone\.safetensors cannot be read: No such file"):
         weights.read(tmp_path / "gone.safetensors")
-    with pytest.raises(GanzooError, match="cannot be read: it is no regular file"):
+    with pytest.raises(GanzooError, match="cannot be read: it is not a regular file"):
         weights.read(tmp_path)
 
 

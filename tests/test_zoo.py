@@ -155,9 +155,9 @@ def test_what_is_refused_is_said_in_a_sentence(arguments, sentence, monkeypatch,
 def test_a_folder_has_no_presets_and_must_hold_a_model(saved, tmp_path):
     with pytest.raises(GanzooError, match="is a folder and has no presets"):
         ganzoo.load(saved, preset="fashion-28")
-    with pytest.raises(GanzooError, match="holds no saved model"):
+    with pytest.raises(GanzooError, match="contains no saved model"):
         ganzoo.load(tmp_path)
-    with pytest.raises(GanzooError, match="holds no saved model"):
+    with pytest.raises(GanzooError, match="contains no saved model"):
         ganzoo.load("gan", weights=tmp_path, **SMALL)
 
 
@@ -179,7 +179,7 @@ def edit(path, **changes):
         (lambda f: edit(f / "manifest.json", weights="/etc/passwd"), "copy/passwd cannot be read"),
         (lambda f: (f / "manifest.json").write_text("[]"), "does not name a weights file"),
         (lambda f: (f / "manifest.json").write_text("{"), "does not name a weights file"),
-        (lambda f: (f / "manifest.json").unlink(), "holds no saved model"),
+        (lambda f: (f / "manifest.json").unlink(), "contains no saved model"),
         (lambda f: (f / "config.toml").write_text("name = "), "cannot be read as TOML"),
         (lambda f: (f / "config.toml").write_text('name = "gam"'), 'Did you mean "gan"?'),
     ],
@@ -196,7 +196,9 @@ def test_a_model_made_by_its_class_can_be_saved(tmp_path):
     model = GAN(**SMALL)
     again = ganzoo.load(ganzoo.save(model, tmp_path / "own"))
     assert again.get_config() == model.get_config()
-    assert (model.full_name, again.preset, again.full_name) == ("gan", None, "gan"), "it is none of the zoo's presets"
+    assert (model.full_name, again.preset, again.full_name) == ("gan", None, "gan"), (
+        "it is not one of the zoo's presets"
+    )
     assert json.loads((tmp_path / "own/manifest.json").read_text())["model"] == "gan"
 
 

@@ -101,7 +101,7 @@ STILL = {
     "wgan-gp": r"(project|up1_conv|score)/bias",  # kept at zero (Zeroed); a difference of scores has no gradient for score/bias
 }
 
-# Arguments of a size at which the rounding of a batch norm is not passed on, beside those that a paper declares.
+# Arguments of a size at which the rounding of a batch norm is not passed on, besides those that a paper declares.
 CALMER = {"pix2pix": {"norm": "instance", "num_downs": 2}}
 
 # Arguments that "second value" of an argument does not fit (test_objectives.py): (more arguments, its second value).
@@ -113,7 +113,7 @@ SECOND = {
         "deep": ({"image_size": 128, "ngf": 4, "ndf": 4, "attention": 0, "latent_dim": 12}, True),
         # z is divided among 4 places, and among 5; D's map of 16 has 2 * ndf channels, and attention wants 8
         "image_size": ({"latent_dim": 20, "ndf": 4}, 64),
-        "hierarchical": ({}, False),  # in the variant there is no embedding beside which z could stand
+        "hierarchical": ({}, False),  # in the variant there is no embedding next to which z could stand
     },
     "dtn": {"colour_weight": ({"f": "face-descriptor", "colour_weight": 1.0}, 0.0)},  # of this f alone
     "cyclegan": {"identity_weight": ({}, 0.25)},  # not with the channels of the variant
@@ -143,7 +143,7 @@ ELSEWHERE = {
 # Factor of initial weights that are so small that rounding hides the slope of a loss.
 WIDER = {"gan": 50.0}
 
-# What no gradient moves beside batch statistics, by the end of its key.
+# What no gradient moves besides batch statistics, by the end of its key.
 FIXED = {"anime": "training_set/rows", "biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}
 
 # Mean and deviation of the latents, where they are not 0 and 1.

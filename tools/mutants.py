@@ -138,7 +138,7 @@ def statements(tree, function: str, pattern: str, make: Callable) -> Iterator[tu
 
 
 def names(code: dict[str, str], function: str):
-    """Puts code in the place of every variable that is read in a function and matches a regular expression."""
+    """Puts code instead of every variable that is read in a function and matches a regular expression."""
 
     def make(tree):
         for pattern, new in code.items():
@@ -157,7 +157,7 @@ def names(code: dict[str, str], function: str):
 
 
 def constants(old: tuple[str, ...], new: str):
-    """Puts another string in the place of one in build_generator."""
+    """Puts another string instead of one in build_generator."""
 
     def found(node):
         return isinstance(node, ast.Constant) and node.value in old
@@ -256,7 +256,7 @@ def inference(tree) -> Iterator[tuple[str, ast.Module]]:
 
 
 def text(old: str, new: str):
-    """Of the base: other source in the place of an expression or statement, as `ast` writes it."""
+    """Of the base: other source instead of an expression or statement, as `ast` writes it."""
 
     def make(tree):
         source = ast.unparse(tree)

@@ -36,7 +36,7 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
     """Publishes the model of a run folder and returns the path of its weights.
 
     Raises:
-        GanzooError: the folder holds no run, or float16 changes the outputs too much.
+        GanzooError: the folder contains no run, or float16 changes the outputs too much.
     """
     run = Path(run)
     model = zoo.load(run.absolute())
@@ -97,7 +97,7 @@ def remeasure(name: str, metrics: list[str] | None = None) -> None:
 
 
 def _key(metric: str) -> str:
-    """A protocol's name without counts and split: one result of each stands in a TOML."""
+    """A protocol's name without counts and split: one result of each is in a TOML."""
     return metric_names.parse(metric).stem
 
 

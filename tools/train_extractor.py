@@ -51,7 +51,7 @@ class Recipe:
         heads: outputs of the network -> {head: logits}.
         pad: how a shifted picture is filled up (a mode of `numpy.pad`).
         mirrored: whether half of the pictures are mirrored; a digit is not.
-        about: what its sidecar says of it beside the numbers.
+        about: what its sidecar says of it besides the numbers.
         loss: of each head.
         right: (what a head says, labels) -> bool of each picture.
         error: the same -> one number more, written as `<split>_error`; None for none.

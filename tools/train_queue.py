@@ -4,7 +4,7 @@
     python -m tools.train_queue --list             # how far each is
     python -m tools.train_queue --pack             # the unfinished run's state as one file that can be committed
 
-What runs stands in `tools/train_queue.toml`, in order; each has its run folder under `runs/queue` and goes on from its last
+What runs is in `tools/train_queue.toml`, in order; each has its run folder under `runs/queue` and goes on from its last
 checkpoint, also after a kill. A packed state is unpacked on a machine that has no such folder; it goes with the commit that
 brings the weights. A finished run is looked at, then published (`python -m tools.publish`), and its entry is taken out.
 """

@@ -103,9 +103,9 @@ def fault(answer: Answer | None, *statuses: int) -> str | None:
     try:
         document = json.loads(answer.text or "{}")
     except ValueError:
-        return f"{answer.status} is no JSON: {answer.text[:150]}"
+        return f"{answer.status} is not JSON: {answer.text[:150]}"
     if answer.text and (list(document) != ["error"] or len(document["error"]) > 1100):
-        return f"{answer.status} is no short sentence: {answer.text[:150]}"
+        return f"{answer.status} is not a short sentence: {answer.text[:150]}"
     if LEAKS.search(answer.text):
         return f"{answer.status} tells of the inside: {answer.text[:300]}"
     if answer.status in (429, 503) and "retry-after" not in answer.headers:

@@ -74,7 +74,7 @@ class Batches(Declared):
             sides = [found[i] % self.stride == 0 if n is None else found[i] == n for i, n in enumerate(shape) if i]
             checks.append(tf.debugging.Assert(tf.reduce_all(sides), [self._misfit(name), found[1:]]))
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is no number.
+            # Of a last batch with fewer rows than replicas one gets none, and the mean over no rows is not a number.
             checks.append(tf.debugging.assert_positive(tf.shape(value)[0], NO_ROWS))
         if checks:
             with tf.control_dependencies(checks):

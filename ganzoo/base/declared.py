@@ -26,7 +26,7 @@ class Checks:
     Args:
         small: over the default preset: a run of a few seconds on bundled data. Nothing: the preset's own size.
         state: over `small`, to prove that a resumed run goes on as it was: what else may be carried from step to step.
-        mixes: what looks at several rows of a batch, beside batch norm, so that replicas differ from one device; "" for nothing.
+        mixes: what looks at several rows of a batch, besides batch norm, so that replicas differ from one device; "" for nothing.
         unmixed: over `small`, what switches that off.
         bare: over a preset, what leaves out losses that are none of the paper's, so that a step can be compared with others'.
         singular: ends of the keys of `state()` that begin where a gradient is rounding noise; replicas begin elsewhere.
@@ -80,7 +80,7 @@ class Declared:
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
         feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
-        takes_channels, makes_channels: beginnings of the names of layers that take and make the channels of pictures, beside
+        takes_channels, makes_channels: beginnings of the names of layers that take and make the channels of pictures, besides
             the first layer of D (and of G from pictures) and the last one of G: those of other sizes.
         class_axes: name of a layer -> the axis of its variables with an entry for each class.
         checks: how it is tried in seconds.
@@ -153,7 +153,7 @@ class Declared:
         raise NotImplementedError(f"{type(self).__name__} must say how it is served")
 
     def portable_signature(self) -> dict[str, Endpoint]:
-        """What formats beside SavedModel (ONNX, LiteRT) hold, in the form of `serving_signature`: its endpoints without
+        """What formats besides SavedModel (ONNX, LiteRT) hold, in the form of `serving_signature`: its endpoints without
         strings and seeds. They convert neither strings nor PNG nor stateless random numbers."""
         return {
             name: (function, inputs)
@@ -230,7 +230,7 @@ class Declared:
         names = {first: "tensors"} | {name: f"{name}_tensors" for name in others}
         if not own.keys() >= set(names.values()):
             raise GanzooError(
-                f"{self.paper} has no web page: what it draws is no input of its networks (`page_networks`)."
+                f"{self.paper} has no web page: what it draws is not an input of its networks (`page_networks`)."
             )
         return {name: own[endpoint] for name, endpoint in names.items()}
 

@@ -80,7 +80,7 @@ def _around(mask: tf.Tensor, margin: int) -> tuple[slice, slice]:
 
 
 def _put(image: tf.Tensor, part: tf.Tensor, y, x) -> tf.Tensor:
-    """The image with a part in the place of its pixels from (y, x) on."""
+    """The image with a part instead of its pixels from (y, x) on."""
     height, width = tf.shape(part)[0], tf.shape(part)[1]
     middle = tf.concat([image[y : y + height, :x], part, image[y : y + height, x + width :]], axis=1)
     return tf.concat([image[:y], middle, image[y + height :]], axis=0)

@@ -58,7 +58,7 @@ def class_of(model, label) -> int:
     if not 0 <= label < classes:
         last = classes - 1
         known = f" ({names[0]}) to {last} ({names[-1]})" if names else f" to {last}"
-        raise GanzooError(f"label {label} is none of the {classes} classes of {model.full_name}: they are 0{known}.")
+        raise GanzooError(f"label {label} is not one of the {classes} classes of {model.full_name}: they are 0{known}.")
     return int(label)
 
 
@@ -93,7 +93,7 @@ def by_name(model, names: tf.Tensor) -> tf.Tensor:
 
 
 def in_range(model, label: tf.Tensor) -> tf.Tensor:
-    """The labels (N,) inside a graph, which stops with a sentence at one that is no class."""
+    """The labels (N,) inside a graph, which stops with a sentence at one that is not a class."""
     fits = tf.reduce_all((label >= 0) & (label < model.classes))
     check = tf.debugging.Assert(fits, [f"label is 0 to {model.classes - 1} for {model.full_name}; received", label])
     with tf.control_dependencies([check]):

@@ -11,7 +11,7 @@ class LatentGAN(BaseGAN):
     """Base of papers that make pictures from z (N, latent_dim), by the generator's first input alone.
 
     A paper's constructor sets `image_size`, `channels` and `latent_dim`; its file adds the networks and the training. What
-    differs in it, another prior, or a generator whose output is no picture yet, it overrides below.
+    differs in it, another prior, or a generator whose output is not a picture yet, it overrides below.
     """
 
     task = "latent"

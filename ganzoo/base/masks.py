@@ -56,7 +56,7 @@ def endpoint(network: keras.Model, call: Callable, size: int) -> tuple[Callable,
     view = keras.models.clone_model(network, clone_function=layer_of)
 
     def function(images, *given):
-        # A mask of 0 and 1 in the place of uniform noise: what is at least the rate is kept.
+        # A mask of 0 and 1 instead of uniform noise: what is at least the rate is kept.
         noise.update(zip(masks, given, strict=True))
         return {"images": call(view, images, tf.zeros([1, 2], tf.int32))}
 

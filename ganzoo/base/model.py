@@ -19,12 +19,14 @@ from ganzoo.base.guard import Guard
 from ganzoo.base.parts import Part
 from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
+from ganzoo.base.sharing import Sharing
 from ganzoo.base.steps import Steps
 from ganzoo.errors import GanzooError
-from ganzoo.presets import OF_SOME_PAPERS, TrainConfig
+from ganzoo.presets import OF_SOME_PAPERS, RunConfig, TrainConfig
+from ganzoo.presets.licences import Passport
 
 
-class BaseGAN(Steps, Batches, keras.Model):
+class BaseGAN(Sharing, Steps, Batches, keras.Model):
     """Base of every paper's model; subclasses set the class attributes and write the paper.
 
     `paper`, its canonical name, is set by `@register`. Who moves in a step a paper says by the names of `Steps`; what it makes
@@ -40,9 +42,11 @@ class BaseGAN(Steps, Batches, keras.Model):
             raise GanzooError(f"ema_decay must be in [0, 1), 0 for none; received {self.ema_decay}.")
         self.seed = 0  # of the training noise; `ganzoo.train` sets it to the run's seed before the first step
         self.weights_source = "random"
-        self.passport = None  # licence and attribution of the weights (`presets.licences`), set by `ganzoo.load`
-        self.preset = None  # its name, of the zoo or of the user's own
-        self.run_config = None  # all options, set by `ganzoo.load` and `ganzoo.train`
+        self.passport: Passport | None = (
+            None  # licence and attribution of the weights (`presets.licences`), set by `ganzoo.load`
+        )
+        self.preset: str | None = None  # its name, of the zoo or of the user's own
+        self.run_config: RunConfig = None  # type: ignore[assignment]  # all options, set by `ganzoo.load` and `ganzoo.train`
         self.segment: Segment | None = None  # the part of a run that trains now, set by `start_segment`
         self.part: Part | None = None  # the micro-batch that a train_step sees now (`ganzoo.training.accumulation`)
         self.step = keras.Variable(0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step")
@@ -131,7 +135,7 @@ class BaseGAN(Steps, Batches, keras.Model):
     def state(self) -> dict[str, keras.Variable]:
         """Weights by `<attribute>/<variable.path>`: the keys of the safetensors file.
 
-        A Keras path holds no network name, so the attribute stands before it; two variables of one key raise.
+        A Keras path contains no network name, so the attribute stands before it; two variables of one key raise.
         """
         return _keyed({name: network.weights for name, network in self.networks().items()})
 

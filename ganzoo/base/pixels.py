@@ -30,10 +30,10 @@ def images_in(images, channels: int) -> tf.Tensor:
     such of one size.
 
     Warns:
-        UserWarning: no float is below 0, as in pictures that lie in [0, 1].
+        UserWarning: no float is below 0, as in pictures that are in [0, 1].
 
     Raises:
-        GanzooError: another rank, dtype or range, no image, images that take too much memory, or a file that is no picture.
+        GanzooError: another rank, dtype or range, no image, images that take too much memory, or a file that is not a picture.
     """
     array = _batch(images, channels)
     if array.ndim != 4 or 0 in array.shape:
@@ -136,7 +136,7 @@ def decode_image(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
     PNG and JPEG give the pixels of `images.read_image`: transparency on white, 16 bits cut to 8, libjpeg's accurate
     DCT. JPEG's EXIF rotation is not applied; transparency in GIF and WebP is dropped.
     """
-    # Padded: substr past the end would fail with the raw bytes in its message, which is no text for a client.
+    # Padded: substr past the end would fail with the raw bytes in its message, which is not a text for a client.
     header = tf.strings.join([tf.strings.substr(image_bytes, 0, 26), b"\0" * 26])
 
     def at(start, wanted):

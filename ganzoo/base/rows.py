@@ -78,7 +78,7 @@ def checked_labels(labels, rows: int, classes: int) -> tf.Tensor:
     """int64 (rows,) of a label for all or one a row; of a model without classes zeros, which nothing reads.
 
     Raises:
-        GanzooError: none of a model with classes, some of a model without, or numbers that are no classes.
+        GanzooError: none of a model with classes, some of a model without, or numbers that are not classes.
     """
     if not classes:
         if labels is not None:
@@ -116,7 +116,7 @@ def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
 
 
 def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
-    """How many rows there are, and the inputs, with one row of zeros in the place of none; None stays None.
+    """How many rows there are, and the inputs, with one row of zeros instead of none; None stays None.
 
     For a network whose last layer is a convolution: of no row, TensorFlow gives it the input's number of channels.
     """

@@ -70,7 +70,7 @@ def checked(texts, length: int | None = None, alphabet: str = "") -> list[str]:
     except TypeError:
         raise GanzooError(f"texts is a sentence or a list of sentences; received {type(texts).__name__}.") from None
     if not texts:
-        raise GanzooError("texts holds no sentence; at least one is needed.")
+        raise GanzooError("texts contains no sentence; at least one is needed.")
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise GanzooError(f"texts are sentences; text {place} is {type(text).__name__}: {text!r:.60}.")

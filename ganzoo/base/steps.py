@@ -1,6 +1,7 @@
 """Steps: who moves in a train_step, and the four verbs that it is written with."""
 
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import keras
@@ -24,8 +25,8 @@ class Steps:
     """
 
     paper: str
-    players: ClassVar[dict[str, tuple[str, ...]]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
-    logs: ClassVar[tuple[str, ...]] = ("d_loss", "g_loss", "fooled")
+    players: Mapping[str, tuple[str, ...]] = {"g_optimizer": ("generator",), "d_optimizer": ("discriminator",)}
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled")
     ema_decay: float = 0.0
     rounds: ClassVar[tuple[tuple[str, ...], ...]] = (("d_optimizer",), ("e_optimizer",), ("g_optimizer",))
 

@@ -23,6 +23,7 @@ from ganzoo.cli import (
     explain,
     explore,
     export,
+    fetch,
     new_paper,
     plan,
     push,
@@ -40,7 +41,7 @@ TRUST = "--trust"
 INTERRUPTED = 130  # 128 + SIGINT, what shells report for a command that Ctrl-C ended
 
 # Usage errors derive from this class; newer typer carries its own click, so the class has no public import path.
-UsageError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
 class Verbs(TyperGroup):
@@ -123,6 +124,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(explore.app, name="explore")
 app.command("export")(export.export)
 app.command("push")(push.push)
+app.command("fetch")(fetch.fetch)
 app.command("import")(export.import_checkpoint)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")

@@ -97,7 +97,7 @@ def _lines(row: dict[str, Any], name_width: int, width: int) -> list[str]:
     head = f"{row['name']:<{name_width}}  {size:<7}  {row['licence'] or ''}".rstrip()
     if len(head) > width:
         head = head[: width - 1] + "…"
-    indent = {"initial_indent": "    ", "subsequent_indent": "    "}
+    indent: Any = {"initial_indent": "    ", "subsequent_indent": "    "}
     texts = [row["about"], *([f"Expects {row['expects']}"] if row["expects"] else [])]
     return [head, *(line for text in texts for line in textwrap.wrap(text, width, break_on_hyphens=False, **indent))]
 
@@ -152,8 +152,8 @@ def _licences(name: str, as_json: bool) -> None:
     else:
         paper, chosen = presets.resolve(name)
         names = [chosen] if "/" in name else presets.list_presets(paper)
-        found = {f"{paper}/{preset}": licences.of_preset(f"{paper}/{preset}") for preset in names}
-        found = {preset: passport for preset, passport in found.items() if passport is not None}
+        every = {f"{paper}/{preset}": licences.of_preset(f"{paper}/{preset}") for preset in names}
+        found = {preset: passport for preset, passport in every.items() if passport is not None}
         if not found:
             raise GanzooError(f"{name} has no published weights: what you train is under the licence of your data.")
     text = "\n".join(licences.printed(preset, passport) for preset, passport in found.items())

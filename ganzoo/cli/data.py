@@ -3,7 +3,7 @@
 import contextlib
 import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -84,7 +84,12 @@ def build(
     with contextlib.redirect_stdout(io.StringIO()):  # "Downloading ...", which is not what happens
         builder.download_and_prepare()
     splits = {split: info.num_examples for split, info in builder.info.splits.items()}
-    value = {"name": known, "path": str(builder.data_path), "splits": splits, "bytes": int(builder.info.dataset_size)}
+    value: dict[str, Any] = {
+        "name": known,
+        "path": str(builder.data_path),
+        "splits": splits,
+        "bytes": int(builder.info.dataset_size),
+    }
     counts = ", ".join(f"{split} {count:,}" for split, count in splits.items())
     report(value, f"{value['path']} ({counts}; {value['bytes'] / 1e6:.1f} MB)", as_json=as_json)
 

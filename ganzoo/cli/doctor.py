@@ -40,7 +40,7 @@ def resume(
     if everything == (preset is not None):
         raise GanzooError("Say what to train: a preset such as dcgan/fashion-32, or --all.")
     os.environ.update(environment())  # small sizes are looked up in the papers, which load TensorFlow
-    configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset)]
+    configs = map(doctor.small, presets.list_models()) if everything else [presets.run_config(preset or "")]
     proofs = []
     for config in configs:
         say(f"{config.full_name}: {steps} steps twice, {kills} kills")
@@ -80,7 +80,7 @@ def distribute(
 
     if every == (name is not None):
         raise GanzooError("Say what to train: a model such as dcgan, or --all.")
-    names = presets.list_models() if every else [presets.find_paper(name)]
+    names = presets.list_models() if every else [presets.find_paper(name or "")]
     os.environ.update(environment())
     from ganzoo.doctor import distribute as checks
 

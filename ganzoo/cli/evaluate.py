@@ -1,7 +1,7 @@
 """`ganzoo evaluate`: measure a model or a folder of pictures, and compare results."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ def evaluate(
         Path | None, typer.Option("-o", "--out", help="Append the results to this file, as JSON lines.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(help="Write a PNG of samples beside the training pictures nearest to them.")
+        Path | None, typer.Option(help="Write a PNG of samples next to the training pictures nearest to them.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of the subsets.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON, and no progress.")] = False,
@@ -52,7 +52,12 @@ def evaluate(
     """
     if sum([every, compare is not None, name is not None]) != 1:
         raise GanzooError("Say one thing to do: a model or folder, --all, or --compare A B.")
-    options = {"metrics": metrics.split(",") if metrics is not None else None, "n": n, "seed": seed, "split": split}
+    options: dict[str, Any] = {
+        "metrics": metrics.split(",") if metrics is not None else None,
+        "n": n,
+        "seed": seed,
+        "split": split,
+    }
     if compare is not None:
         _compare(*compare, as_json=as_json)
         return
@@ -88,12 +93,12 @@ def evaluate(
 
 
 def shipped() -> list[str]:
-    """Every preset with weights, by its full name."""
+    """Every preset with weights in the package, by its full name."""
     return [
         f"{paper}/{key}"
         for paper in presets.list_models()
         for key, p in presets.read(paper).presets.items()
-        if p.weights
+        if p.weights and not p.weights.hub
     ]
 
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +28,7 @@ def explain(
     """Explain a paper: symbols, objective, networks layer by layer, the order of a step, settings, deviations.
 
     The text is the docstring of the paper's file, layers and order are read from the model while one step is traced, and
-    settings from its TOML file, beside those of the preset that has the paper's numbers.
+    settings from its TOML file, compared with those of the preset that has the paper's numbers.
     """
     from ganzoo import files, presets
 
@@ -42,6 +43,8 @@ def explain(
     from ganzoo.report import explained
 
     found = [explaining.explain(one) for one in names]
+    value: Any
+    page: Callable[[Any], str]
     if diff is not None:
         value = explaining.difference(*found)
         text, page = explained.difference_markdown(value), explained.difference_html

@@ -3,7 +3,7 @@
 import itertools
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -282,9 +282,9 @@ def mix(
         job.write_film(animation.there_and_back(tables))
     else:
         job.note(rows=a, columns=b, layers=layers, **style)
-        groups = paths.layer_groups(layers, count)
-        table = job.enlarge(paths.mix(job.model, a, b, layers=list(groups.values()), **style), SHEET)
-        captions = [f"{point.name}, {group}" for group in groups for point in a]
+        named = paths.layer_groups(layers, count)
+        table = job.enlarge(paths.mix(job.model, a, b, layers=list(named.values()), **style), SHEET)
+        captions = [f"{point.name}, {group}" for group in named for point in a]
         job.write_sheet(table, rows=["", *captions], columns=["", *(point.name for point in b)])
     job.report(as_json)
 
@@ -395,7 +395,7 @@ def project(
 ) -> None:
     """Find the picture that is nearest to yours among all that the model can make.
 
-    Beside the sheet (target, nearest sample, projection, loss) or the film of the search stands a report of the same name
+    Next to the sheet (target, nearest sample, projection, loss) or the film of the search stands a report of the same name
     that ends in .json: distances, losses, and the point, which --seeds of the other commands takes.
     """
     job = Job("project", name, out, seed, weights, scale, fps)
@@ -425,7 +425,7 @@ def project(
         curve = animation.chart(found.losses, *pictures.shape[1:])
         titles = ["target", "nearest sample", "projection", ""]
         job.write_sheet(np.concatenate([pictures, curve[None]])[None], columns=titles)
-    value = {"format": points.FORMAT, **job.text, "space": found.space, "distances": found.distances}
+    value: dict[str, Any] = {"format": points.FORMAT, **job.text, "space": found.space, "distances": found.distances}
     value |= {"latent": found.latent.tolist(), "losses": found.losses}
     write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
     job.files.append(path)

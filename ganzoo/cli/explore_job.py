@@ -136,7 +136,7 @@ def numbers(option: str, text: str) -> list[float]:
 
 def whole_numbers(option: str, text: str) -> list[int]:
     """ "0-2,5" as [0, 1, 2, 5]."""
-    found = []
+    found: list[int] = []
     for word in text.split(","):
         first, dash, last = word.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):

@@ -26,7 +26,7 @@ def export(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write a SavedModel that a process with only TensorFlow loads, OUT/1, and other formats beside it.
+    """Write a SavedModel that a process with only TensorFlow loads, OUT/1, and other formats besides it.
 
     Formats: savedmodel; onnx, onnx-float16, onnx-int8; litert, litert-float16, litert-int8. Every one is asked golden inputs;
     OUT/parity.json says how far its answers are from Keras', and over the tolerance nothing is written.
@@ -40,7 +40,7 @@ def export(
 
     formats = [part.strip() for part in to.split(",") if part.strip()]
     path = exporting.export(name, out, formats=formats, allow_random=allow_random)
-    about, certificate = manifest.read(path), files.read_json(out / exporting.PARITY)
+    about, certificate = manifest.read(path) or {}, files.read_json(out / exporting.PARITY)
     value = {"model": about["model"], "weights": about["weights_source"], "savedmodel": str(path)}
     if "savedmodel" not in formats:
         del value["savedmodel"]
@@ -76,7 +76,7 @@ def import_checkpoint(
     The weights may lie in a training script's dictionary ("netG", "state_dict", ...), under prefixes such as "module." and
     under other layer names than the official code's, which are then matched by order and shape. See docs/importing.md.
 
-    CycleGAN's four networks come together: name latest_net_G_A.pth, and G_B, D_A, D_B are found beside it.
+    CycleGAN's four networks come together: name latest_net_G_A.pth, and G_B, D_A, D_B are found next to it.
 
     Nothing in the file is executed: a pickle that asks for more than weights and plain values is refused.
     """

@@ -41,7 +41,7 @@ def report(value: Any, text: str, *, as_json: bool) -> None:
 
 
 def console(*, stderr: bool = False):
-    """A rich console; plain text where the stream is no terminal (rich decides)."""
+    """A rich console; plain text where the stream is not a terminal (rich decides)."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty())
@@ -73,7 +73,7 @@ def writable_folder(path: Path) -> Path:
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise GanzooError(f'"{nearest}" is no folder, so nothing can be written at "{path}".')
+        raise GanzooError(f'"{nearest}" is not a folder, so nothing can be written at "{path}".')
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise GanzooError(f'No permission to write in "{nearest}".')
     return path

@@ -24,6 +24,6 @@ def push(
     hub.repository(address, revision)
     folder = zoo.model_folder(f"./{run}" if not run.startswith(("/", "~", ".")) else run)
     if folder is None:
-        raise GanzooError(f'"{run}" is no folder of a model.')
+        raise GanzooError(f'"{run}" is not a folder of a model.')
     where = hub.push(folder, address, revision=revision, private=private)
     report({"commit": where, "address": address}, f"{where}: ganzoo.load({address!r}) reads it", as_json=as_json)

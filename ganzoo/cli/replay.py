@@ -43,7 +43,7 @@ class Recipe(Record):
 
 
 class Sidecar(Record):
-    """The file beside a grid or a film. `text` is that of a PNG; `role` the argument that named the file."""
+    """The file next to a grid or a film. `text` is that of a PNG; `role` the argument that named the file."""
 
     format: Literal[FORMAT]  # type: ignore[valid-type]
     file: str
@@ -69,7 +69,7 @@ class Origin:
             self.text = png_text(path)
         if KEY not in self.text:
             raise GanzooError(
-                f'"{files.shown(path)}" does not say how it was made: there is no {beside.name} beside it, and no text '
+                f'"{files.shown(path)}" does not say how it was made: there is no {beside.name} next to it, and no text '
                 "of it is from `ganzoo sample` or `ganzoo explore`. Pictures of a training have the weights of their step."
             )
         where = f'"{files.shown(path)}"'
@@ -89,7 +89,7 @@ def png_text(path: Path) -> dict[str, str]:
 
     try:
         with Image.open(io.BytesIO(files.read_bytes(path)), formats=("PNG",)) as picture:
-            return {key: value for key, value in picture.info.items() if isinstance(value, str)}
+            return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
     except (OSError, ValueError, SyntaxError):
         return {}
 
@@ -100,7 +100,7 @@ def replay(
         str | None, typer.Option(metavar="NAME", help="The model, where its folder has another name than then.")
     ] = None,
     input: Annotated[
-        str | None, typer.Option(help="The picture it was made from; by default that of its name, beside it or here.")
+        str | None, typer.Option(help="The picture it was made from; by default that of its name, next to it or here.")
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Keep the new file here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -135,7 +135,9 @@ def _input(origin: Origin, picture: Path, given: str | None) -> str | None:
     for folder in (picture.parent, Path()):
         if (folder / name).is_file():
             return str(folder / name)
-    raise GanzooError(f'"{picture}" was made from "{name}", which is neither beside it nor here: give it with --input.')
+    raise GanzooError(
+        f'"{picture}" was made from "{name}", which is neither next to it nor here: give it with --input.'
+    )
 
 
 def _make(origin: Origin, folder: Path, suffix: str, model: str | None, source: str | None) -> Path:

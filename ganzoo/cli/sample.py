@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -130,7 +130,7 @@ def sample(
     part = _crop(crop, input)
     wanted = _ages(ages, start_age, optimise, input)
     inputs, others = sampling.find_inputs(input, out) if input is not None else ([], [])
-    given = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
+    given: dict[str, Any] = {"truncation_psi": psi, "cutoff": cutoff, "label": label or None, "truncation": truncation}
     given |= {"resample": True} if resample else {}
     given |= {"attributes": asked if len(asked) > 1 else asked[0]} if asked else {}
     given = {name: value for name, value in given.items() if value is not None}
@@ -172,9 +172,9 @@ def sample(
         written = sampling.write_separate(model, out, n, seed, **given)
     else:
         written = sampling.write_grid(model, out, n, seed, columns, **given)
-    if gif:
+    if gif and shapes is not None:
         written.files.extend(sampling.write_turntable(model, gif, shapes, seed, columns).files)
-    if mesh:
+    if mesh and shapes is not None:
         written.files.extend(sampling.write_mesh(model, mesh, shapes, seed).files)
     for file, reason in others:
         say(f"Left out: {file} {reason}.")

@@ -38,7 +38,7 @@ AcceptChanges = Annotated[
     bool,
     typer.Option(
         "--accept-changes",
-        help="Resume also under other settings or on other data; what changed stands in changes.jsonl.",
+        help="Resume also under other settings or on other data; what changed is in changes.jsonl.",
     ),
 ]
 Strategy = Annotated[
@@ -67,6 +67,10 @@ FreezeD = Annotated[
 ]
 Recipe = Annotated[
     str, typer.Option(help='"auto" chooses settings by the number of images, and says why; --set overrules it.')
+]
+Tracker = Annotated[
+    str | None,
+    typer.Option(help='Also send numbers and sample grids to "mlflow" or "wandb", as their own settings say where.'),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]
 
@@ -112,11 +116,11 @@ def check_run_folder(out: str, resume: bool) -> None:
     """Refuses to start in a folder that holds files, and to resume where there is no run. Of a URL training looks."""
     if "://" in out:
         return
-    out = Path(out)
-    writable_folder(out)
-    if resume and not (out / "config.toml").is_file():
+    path = Path(out)
+    writable_folder(path)
+    if resume and not (path / "config.toml").is_file():
         raise GanzooError(f'"{out}" contains no run to resume: it has no config.toml.')
-    if not resume and not folder.is_free(out):
+    if not resume and not folder.is_free(path):
         raise GanzooError(f'The run folder "{out}" is not empty; continue it with --resume or choose another one.')
 
 
@@ -196,6 +200,7 @@ def train(
     precision: Precision = None,
     accumulate: Accumulate = None,
     steps_per_execution: Executions = None,
+    tracker: Tracker = None,
     as_json: Json = False,
 ) -> None:
     """Train a preset, or a config file of your own, into a run folder.
@@ -213,7 +218,7 @@ def train(
     if config is None and "://" in out:
         raise GanzooError(f"{out} is a URL: say also which preset or .toml file the run to resume began with.")
     source = config or f"{out}/config.toml"
-    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy}
+    options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "tracker": tracker}
     run(source, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, **options)
 
 
@@ -237,6 +242,7 @@ def finetune(
     steps_per_execution: Executions = None,
     freeze_d: FreezeD = None,
     recipe: Recipe = "none",
+    tracker: Tracker = None,
     as_json: Json = False,
 ) -> None:
     """Train on from a model's weights, with your own data.
@@ -255,4 +261,5 @@ def finetune(
 
         require_weights(name)
     options = {"resume": resume, "accept_changes": accept_changes, "strategy": strategy, "recipe": recipe}
+    options |= {"tracker": tracker}
     run(name, out, chosen=chosen, as_json=as_json, ray=ray, workers=workers, init="default", **options)

@@ -41,7 +41,7 @@ def classes_of(tree: Tree, layout: Layout) -> dict[str, int]:
 
 
 def _from_folders(layout: Layout) -> dict[str, int]:
-    named = sorted({item.group for item in layout.items} - {None})
+    named = sorted({item.group for item in layout.items if item.group is not None})
     if not named:
         raise GanzooError(f"Nothing says the ages of these pictures; needed are {AGES.layouts}.")
     known = {}

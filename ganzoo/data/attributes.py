@@ -3,8 +3,8 @@
     metadata  `metadata.jsonl` or `metadata.csv` in the folder or its split folders, with `file_name` (as of captions) and a
               column for each attribute. A column of true and false (yes and no, 1 and 0) is a boolean, any other one a
               category of its values; a list (in a CSV file one written as JSON) holds tags, and each tag is a boolean
-    tags      a .txt beside each picture: tags by commas or lines, each a boolean, and `hair: pink` for a category
-    TFDS      a set with labels or booleans beside its image, also in a dict of them, as `celeb_a` has
+    tags      a .txt next to each picture: tags by commas or lines, each a boolean, and `hair: pink` for a category
+    TFDS      a set with labels or booleans next to its image, also in a dict of them, as `celeb_a` has
     bundled   `lorelei_64`: its 14 columns
 
 What a picture does not say is "no" of a boolean, and "none" of a category. The columns are those of all splits together,
@@ -32,7 +32,7 @@ BOOLEAN = ("no", "yes")  # as `ganzoo.base.attributes` has it
 NONE = "none"
 MAX_VALUES, MAX_COLUMNS = 256, 1024  # as there
 WORDS = {"true": "yes", "yes": "yes", "1": "yes", "false": "no", "no": "no", "0": "no"}
-OF_CAPTIONS = ("file_name", "text", "embedding")  # columns that are no attributes
+OF_CAPTIONS = ("file_name", "text", "embedding")  # columns that are not attributes
 MAX_NAME = 100  # characters of a name or a value
 
 
@@ -124,7 +124,7 @@ def attributes_of(
         if len(own) > MAX_VALUES:
             raise GanzooError(
                 f'{source}: the attribute "{name}" has {len(own):,} different values; at most {MAX_VALUES} are taken. A number '
-                "or a name of each picture is no attribute: leave that column out, or write a few groups instead."
+                "or a name of each picture is not an attribute: leave that column out, or write a few groups instead."
             )
         values[name] = BOOLEAN if boolean else tuple(sorted(own - {NONE})) + ((NONE,) if NONE in own else ())
         numbers = {value: number for number, value in enumerate(values[name])}
@@ -145,7 +145,7 @@ def describe(tree: Tree, layout: Layout) -> dict[str, dict[str, str]]:
     leave its items, and so do rows that name no file.
 
     Raises:
-        GanzooError: a metadata file that cannot be read, names no picture, or holds what is no attribute.
+        GanzooError: a metadata file that cannot be read, names no picture, or holds what is not an attribute.
     """
     finder, listed = Finder(tree), metadata_of(tree.names)
     found, lost = _from_metadata(tree, listed, finder) if listed else (_from_tags(tree, layout, finder), {})
@@ -171,7 +171,7 @@ def _from_tags(tree: Tree, layout: Layout, finder: Finder) -> dict[str, dict[str
     for item in layout.items:
         file = finder.find("", f"{stem(item.files[0])}.txt")
         if file:
-            said = {}
+            said: dict[str, str] = {}
             for tag in (part for line in lines(decode_text(tree.read(file), shown(file))) for part in line.split(",")):
                 name, colon, value = tag.partition(":")
                 if tag.strip():
@@ -207,7 +207,7 @@ def _add(said: dict[str, str], name: str, value, where: str) -> None:
     """Puts what a cell or a tag says to what is said of the picture.
 
     Raises:
-        GanzooError: it is no attribute, or another value than was said before.
+        GanzooError: it is not an attribute, or another value than was said before.
     """
     if isinstance(value, str) and value.startswith("["):  # of a CSV file
         with contextlib.suppress(GanzooError):  # or a value that begins with a bracket
@@ -230,7 +230,7 @@ def _add(said: dict[str, str], name: str, value, where: str) -> None:
         return
     if max(len(name), len(value)) > MAX_NAME:
         raise GanzooError(
-            f'{where}: "{name:.40}" is no attribute: names and values have at most {MAX_NAME} characters.'
+            f'{where}: "{name:.40}" is not an attribute: names and values have at most {MAX_NAME} characters.'
         )
     if said.setdefault(name, value) != value:
         raise GanzooError(
@@ -247,7 +247,7 @@ ATTRIBUTES = pipeline(
         IMAGES,
         name="attributes",
         what="pictures with attributes",
-        layouts="pictures with a .txt of tags of the same name beside each, or metadata.jsonl or metadata.csv with file_name and "
+        layouts="pictures with a .txt of tags of the same name next to each, or metadata.jsonl or metadata.csv with file_name and "
         "a column for each attribute",
         attribute=describe,
     )

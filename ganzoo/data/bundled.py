@@ -87,7 +87,7 @@ def facts(name: str) -> dict:
 
 
 def columns(name: str) -> dict[str, np.ndarray]:
-    """Every column of a bundled set that is no picture (labels, names, captions, `split`), plus `voxels` as bool (n, x, y, z)."""
+    """Every column of a bundled set that is not a picture (labels, names, captions, `split`), plus `voxels` as bool (n, x, y, z)."""
     if name == "fashion":
         arrays = _fashion()[0]
         counts = {split: len(arrays[f"{split}_labels"]) for split in ("train", "test")}
@@ -176,7 +176,7 @@ def _described(captions: np.ndarray) -> list[Described]:
 
 
 def _attributes(plain: dict[str, np.ndarray], source: str) -> Attributes:
-    """The columns that are no captions and no split, of all rows; `hair_color` is called "hair"."""
+    """The columns that are not captions and no split, of all rows; `hair_color` is called "hair"."""
     names = [name for name in plain if name not in ("captions", "split")]
     columns = [plain[name].astype(str).tolist() for name in names]
     names = [NAMES.get(name, name) for name in names]
@@ -251,11 +251,8 @@ def _emoji(vendors: tuple[str, ...]) -> tuple[list[Webp], list[str], dict[str, n
     except (OSError, ValueError) as error:
         raise GanzooError(f"Cannot read the index of emoji_64: {error}.") from error
     index = {row["hexcode"]: row for row in rows}
-    pictures, ids, plain = (
-        [],
-        [],
-        {k: [] for k in ("vendor", "hexcode", "name", "group", "subgroup", "skintone", "split")},
-    )
+    pictures, ids = [], []
+    plain: dict[str, list] = {k: [] for k in ("vendor", "hexcode", "name", "group", "subgroup", "skintone", "split")}
     for vendor in vendors:
         arrays = _load(f"emoji_64_{vendor}")
         pictures.append(Webp(arrays["images_webp"], arrays["images_offsets"]))
@@ -279,7 +276,7 @@ def _emoji_parts(name: str):
 def _emoji_domains(name: str):
     """The base drawings (no skin tones) that both vendors have: Fluent 3D is domain A, Noto domain B.
 
-    Of a concept in the train split one domain has the drawings and the other has none ("" is no split), by a hash of the
+    Of a concept in the train split one domain has the drawings and the other has none ("" is not a split), by a hash of the
     concept; the test split has them in both, in one order.
     """
     if "/" in name:
@@ -293,7 +290,7 @@ def _emoji_domains(name: str):
         kept = hexcode in common and not tone and (split == "test" or emoji_domain(concept(hexcode)) == domain)
         splits.append(f"{split}{domain}" if kept else "")
     # One order of glyphs for both vendors, and a mixed one: the first few show what there is.
-    order = np.lexsort(([hashlib.md5(code.encode()).hexdigest() for code in hexcodes], vendors))
+    order = np.lexsort((np.array([hashlib.md5(code.encode()).hexdigest() for code in hexcodes]), vendors))
     joined = Joined(pictures)
     joined.where = [joined.where[i] for i in order]
     return [joined], np.array(splits)[order], [ids[i] for i in order], _origin("emoji_64_fluent3d")
@@ -317,7 +314,7 @@ def _path(file: str) -> Path:
     if not folder:
         return ASSETS / file
     if not Path(folder).is_dir():
-        raise GanzooError(f"GANZOO_DATA names {folder}, which is no folder. Unset it to use the bundled data.")
+        raise GanzooError(f"GANZOO_DATA names {folder}, which is not a folder. Unset it to use the bundled data.")
     full = Path(folder) / file
     return full if full.is_file() else ASSETS / file
 

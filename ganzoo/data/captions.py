@@ -1,9 +1,9 @@
 """Task shape "captions": {"image": (B, H, W, C), "text": (B,) strings, "wrong": (B, H, W, C)}, pictures with sentences.
 
-    folder    a .txt beside each picture (one sentence a line), or `metadata.jsonl` or `metadata.csv` in the folder or its
+    folder    a .txt next to each picture (one sentence a line), or `metadata.jsonl` or `metadata.csv` in the folder or its
               split folders, with `file_name` (relative to that file or to the folder; Windows paths and absolute ones
               inside it will do) and `text` (a string, or a list of them); rows of one picture add up. A `metadata.jsonl` may also bring "embedding": one vector, or one for each sentence
-    TFDS      a set with a text feature beside its image: "captions", "caption", "text", ..., or the first one
+    TFDS      a set with a text feature next to its image: "captions", "caption", "text", ..., or the first one
     bundled   `lorelei_64`: five sentences a picture
 
 Every epoch takes one of a picture's sentences. "wrong" is another picture, none of whose sentences is one of this picture's;
@@ -79,14 +79,14 @@ def metadata_of(names: list[str]) -> list[str]:
 
 
 def has_text_files(names: list[str]) -> bool:
-    """Whether most of the pictures have a .txt of the same name beside them."""
+    """Whether most of the pictures have a .txt of the same name next to them."""
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     known = {name.casefold() for name in names}
     return sum(f"{stem(name)}.txt".casefold() in known for name in pictures) * 2 > len(pictures)
 
 
 def _from_text_files(tree: Tree, layout: Layout, finder: Finder) -> dict[str, Described]:
-    found = {}
+    found: dict[str, Described] = {}
     for item in layout.items:
         file = finder.find("", f"{stem(item.files[0])}.txt")
         if file:
@@ -146,7 +146,7 @@ def _vectors(value, where: str) -> list:
         with np.errstate(over="ignore"):
             array = np.array(value, np.float32)
     except (ValueError, TypeError, OverflowError):
-        array = np.zeros(0)
+        array = np.zeros(0, np.float32)
     if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
         raise GanzooError(f'{where}: "embedding" is a list of numbers, all finite, or one such list for each sentence.')
     return list(np.atleast_2d(array))
@@ -156,7 +156,7 @@ def rows_of_metadata(tree: Tree, file: str) -> list[dict]:
     """The rows of a metadata file, each by the names of its columns; of a CSV file all values are strings.
 
     Raises:
-        GanzooError: it cannot be read, or a row is no object, or has too many fields.
+        GanzooError: it cannot be read, or a row is not an object, or has too many fields.
     """
     return _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
 
@@ -258,9 +258,9 @@ class Texts:
 
     Attributes:
         strings: UTF-8 bytes (n, k), rows filled up with b"". counts: int64 (n,), sentences of each.
-        embeddings: float32 (n, k, d) beside them, or None.
+        embeddings: float32 (n, k, d) next to them, or None.
         ids: int64 (n, k + 1), equal for equal normalised sentences, -1 beyond the count; then a number of the picture's class,
-            -1 without classes. Pictures that share an id are no wrong partners of each other.
+            -1 without classes. Pictures that share an id are not wrong partners of each other.
         apart: int64 (n,), for each picture one that shares none with it.
     """
 
@@ -277,11 +277,11 @@ class Texts:
         if labels is not None and len(set(labels)) > 1:
             self.ids[:, -1] = len(numbers) + labels
         self.embeddings = None
-        if all(one.embeddings is not None for one in described):
-            size = described[0].embeddings.shape[1]
-            self.embeddings = np.zeros((len(described), width, size), np.float32)
-            for place, one in enumerate(described):
-                self.embeddings[place, : len(one.texts)] = one.embeddings
+        given = [one.embeddings for one in described if one.embeddings is not None]
+        if len(given) == len(described):
+            self.embeddings = np.zeros((len(described), width, given[0].shape[1]), np.float32)
+            for place, embedding in enumerate(given):
+                self.embeddings[place, : len(embedding)] = embedding
         self.apart = self._apart(source)
         self.described, self.source = [one.texts for one in described], source
 
@@ -329,7 +329,7 @@ CAPTIONS = pipeline(
         IMAGES,
         name="captions",
         what="pictures with sentences",
-        layouts="pictures with a .txt of the same name beside each, or metadata.jsonl or metadata.csv with file_name and text",
+        layouts="pictures with a .txt of the same name next to each, or metadata.jsonl or metadata.csv with file_name and text",
         describe=describe,
     )
 )

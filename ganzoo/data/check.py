@@ -53,7 +53,7 @@ class CheckRow:
 class CheckResult:
     """What `check` found. `usable` counts the pictures or pairs that training would use, per split in `splits`.
 
-    `left_out`: the files that it would not, by reason. `other_files` are no pictures, `other_kinds` says which; beside them
+    `left_out`: the files that it would not, by reason. `other_files` are not pictures, `other_kinds` says which; next to them
     are `hidden_files`. `sentences` of the usable pictures; `attributes`: how many of them have each value of each attribute.
     """
 
@@ -195,7 +195,7 @@ def _look(tree: Tree, name: str, size: int | None) -> _Seen:
     if shortest < limit:
         row.status, row.detail = "tiny", f"the shorter side has {shortest} pixels, fewer than {limit:g}"
     pixels = hashlib.sha256(repr(picture.shape).encode())
-    pixels.update(picture)
+    pixels.update(picture.tobytes())
     gray = "gray" if picture.shape[2] == 1 else "colour"
     return _Seen(row, pixels.hexdigest(), f"transparent {gray}" if "A" in row.mode else gray)
 
@@ -208,7 +208,7 @@ def _mostly_halves(seen: dict[str, _Seen], parts: Callable) -> bool:
 def _no_pair(group: list[_Seen], parts: Callable) -> str:
     """Why files of these sizes make no item, or ""."""
     # The shape's own rule, on empty pictures of the right size: one byte each, seen through a stride of zero.
-    blanks = tuple(np.broadcast_to(np.uint8(0), (s.row.height, s.row.width, 1)) for s in group)
+    blanks = tuple(np.broadcast_to(np.uint8(0), (s.row.height or 0, s.row.width or 0, 1)) for s in group)
     try:
         parts(blanks, tuple(s.row.file for s in group), "crop")
     except GanzooError as error:
@@ -341,7 +341,8 @@ def _advised(result: CheckResult, shape: TaskShape) -> CheckResult:
 
 
 def _check_idx(tree: Tree) -> CheckResult:
-    rows, usable = [], {}
+    rows = []
+    usable: dict[str, int] = {}
     for name in tree.names:
         base = name.rpartition("/")[2]
         if "-ubyte" not in base:

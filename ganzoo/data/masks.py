@@ -1,7 +1,7 @@
 """Task shape "masks": pictures and what is missing of them, {"image": (B, H, W, C), "mask": (B, H, W, 1)}, 1 in the hole
 and -1 elsewhere.
 
-Masks lie beside the pictures (`images/x.png` with `masks/x.png`, or `x.png` with `x_mask.png`; white is the hole), or
+Masks lie next to the pictures (`images/x.png` with `masks/x.png`, or `x.png` with `x_mask.png`; white is the hole), or
 there are pictures alone, and `drawn` draws one random shape for each batch.
 """
 
@@ -62,7 +62,7 @@ def mask_layout(names: list[str]) -> Layout:
             items.append(Item(key, (both[False], both[True]), split))
         else:
             missing = "picture" if True in both else "mask"
-            problems.append((*both.values(), "unmatched", f"has no {missing}"))
+            problems.append((next(iter(both.values())), "unmatched", f"has no {missing}"))
     return Layout("masks", sorted(items, key=lambda i: (i.split, i.id)), problems)
 
 

@@ -53,7 +53,7 @@ def by_suffix(path: str) -> tuple[str, str] | None:
 
 
 def pair_parts(pictures: Parts, files: tuple[str, ...], fit: str, narrow: bool = False) -> Parts:
-    """(A, B) from one side-by-side picture or from two; raises `ImageError` (kind unmatched) if they are no pair.
+    """(A, B) from one side-by-side picture or from two; raises `ImageError` (kind unmatched) if they are not a pair.
 
     `narrow`: halves may be taller than wide (`pair_parts_of`)."""
     return halves(pictures[0], files[0], narrow) if len(pictures) == 1 else _one_frame(pictures, files, fit)

@@ -28,7 +28,7 @@ class PictureSource(Source):
     """The usable pictures (or pairs, or pictures with sentences) of a split; see `Source`.
 
     `in_memory` if all decoded pictures fit into 2 GB. Otherwise bad ones are added to `skipped` when they are found.
-    `stored`: (name, channels) of each array of an item: the columns, and the mask that lies beside a picture.
+    `stored`: (name, channels) of each array of an item: the columns, and the mask that lies next to a picture.
     """
 
     def __init__(self, config: "DataConfig", split: str | None = None, shape: TaskShape | None = None):
@@ -70,7 +70,7 @@ class PictureSource(Source):
 
     def take(self, n: int) -> dict[str, np.ndarray]:
         """The first `n` items (fewer if there are fewer): {column: uint8 (n, size, size, channels)}, without augmentation.
-        With masks beside the pictures also "mask", 255 in the hole."""
+        With masks next to the pictures also "mask", 255 in the hole."""
         n = min(n, len(self))
         if n < 1:
             raise GanzooError(f"take(n) needs n of at least 1; got {n}.")

@@ -101,8 +101,8 @@ def picture_batches(
     rows: slice | None,
 ) -> tf.data.Dataset:
     """The batches of pictures, pairs and pictures with sentences."""
-    columns = source.attributes.columns if attributes else None
-    exchanged = source.texts.foils if texts and foils else None
+    columns = source.attributes.columns if attributes and source.attributes else None
+    exchanged = source.texts.foils if texts and foils and source.texts else None
     factor = source.size // size
     early = factor if not source.in_memory and source.load_size == source.size else 1  # large pictures one by one
     positions = positions_of(batch_size, start_step, offset, rows)
@@ -231,7 +231,7 @@ def shuffled(positions: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 
 def items_of(source: "PictureSource", positions: tf.Tensor, seed: int) -> tf.Tensor:
     """int64 positions (B,) -> item numbers (B,): all items in each epoch, or with `data.balance` all classes alike."""
-    if not source.config.balance:
+    if not source.config.balance or source.labels is None:
         return shuffled(positions, len(source), seed)
     order = np.argsort(source.labels, kind="stable")  # the items class by class
     _, starts, counts = np.unique(source.labels[order], return_index=True, return_counts=True)
@@ -251,6 +251,7 @@ def picked_texts(
     follow each other, from the first one again. With `Texts.foils` also one of each sentence, drawn anew in each epoch."""
     items, count = shuffled(positions, len(source), seed), source.config.captions
     texts = source.texts
+    assert texts is not None
     visits = positions // len(source) * len(source) + items
     limit = tf.gather(tf.constant(texts.counts), items)
     start = tf.cast(random_bits(visits, seed, CAPTION) % tf.cast(limit, tf.uint64), tf.int64)
@@ -273,6 +274,7 @@ def wrong_items(source: "PictureSource", positions: tf.Tensor, seed: int) -> tf.
     items, total, texts = shuffled(positions, len(source), seed), len(source), source.texts
     drawn = [random_below(positions, seed, WRONG + t, total - 1) for t in range(CANDIDATES)]
     others = (items[:, None] + 1 + tf.stack(drawn, axis=1)) % total
+    assert texts is not None
     ids = tf.constant(texts.ids)
     mine, theirs = tf.gather(ids, items)[:, None, :, None], tf.gather(ids, others)[:, :, None, :]
     fits = tf.logical_not(tf.reduce_any(tf.logical_and(mine == theirs, mine >= 0), axis=[2, 3]))

@@ -80,7 +80,7 @@ class Source(Protocol):
 
     @property
     def fetched(self) -> tuple[str, ...]:
-        """Names of the arrays that `fetch` gives: the columns, and what lies beside them."""
+        """Names of the arrays that `fetch` gives: the columns, and what lies next to them."""
         return self.columns
 
     def fetch(self, i: int, size: int) -> tuple[np.ndarray, ...]:

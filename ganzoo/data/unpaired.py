@@ -1,6 +1,6 @@
 """Task shape "unpaired": {"a": (B, H, W, Ca), "b": (B, H, W, C)}, two sets of pictures that know nothing of each other.
 
-Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands beside an A is chance, and an
+Each domain has its own order, crops and mirroring, drawn from its own seed: which B stands next to an A is chance, and an
 epoch of one domain does not end with the other's. Both have a split of their own, named as in TFDS's `cycle_gan`:
 
     folders   `trainA/ trainB/ [testA/ testB/]`, or `A/ B/`, also `train/A/`, `A/train/` or `A/trainA/`; sub-folders are walked
@@ -13,7 +13,7 @@ epoch of one domain does not end with the other's. Both have a split of their ow
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -124,7 +124,7 @@ class UnpairedSource(Source):
         self, batch_size: int, *, seed: int, size: int, labels, texts, foils, attributes, **place
     ) -> tf.data.Dataset:
         seeds = {"a": seed, "b": seed_of_second_domain(seed)}
-        plain = {"size": size, "texts": None, "foils": False, "attributes": False}
+        plain: dict[str, Any] = {"size": size, "texts": None, "foils": False, "attributes": False}
         parts = {
             domain: side.batches(batch_size, seed=seeds[domain], labels=labels and domain == "a", **plain, **place)
             for domain, side in self.sides.items()

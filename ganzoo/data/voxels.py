@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,7 +73,8 @@ class VoxelSource(Source):
         if self.size > grids.MAX_SIDE:
             raise GanzooError(f"data.size is {self.size} voxels a side; at most {grids.MAX_SIDE} are read.")
         pair = bool(config.render_size)
-        self.columns, self.channels = (("image", "voxels"), (3, 1)) if pair else (("voxels",), (1,))
+        self.columns: tuple[str, ...] = ("image", "voxels") if pair else ("voxels",)
+        self.channels: tuple[int, ...] = (3, 1) if pair else (1,)
         self.views = TRAIN_VIEWS if self.split == config.split else TEST_VIEWS
         found = _of_classes(_opened(config, self.split), config)
         self.ids, self.bits, self.skipped, self.about = found.ids, found.bits, found.skipped, found.about
@@ -122,7 +123,7 @@ class VoxelSource(Source):
     def fingerprint(self) -> str:
         """sha256 (hex) over names and voxels of the shapes, in order."""
         total = hashlib.sha256("\n".join(self.ids).encode())
-        total.update(np.ascontiguousarray(self.bits))
+        total.update(self.bits.tobytes())
         return total.hexdigest()
 
     def summary(self) -> dict:
@@ -176,7 +177,7 @@ class VoxelSource(Source):
 
     def _pictures(self, voxels: np.ndarray, views: np.ndarray) -> np.ndarray:
         """uint8 (B, render_size, render_size, 3), each shape from its own view."""
-        side = self.config.render_size
+        side = self.config.render_size or 0
         out = np.empty((len(voxels), side, side, 3), np.uint8)
         for view in np.unique(views):
             azimuth, elevation = self.views[view]
@@ -267,7 +268,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     names = [name for name in tree.names if PurePosixPath(name).suffix.lower() in grids.SUFFIXES]
     placed, outside = _placed(names)
     if not placed:
-        raise GanzooError(f"{path} holds no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
+        raise GanzooError(f"{path} contains no shapes among {len(tree.names)} files. Accepted: {LAYOUTS}.")
     placed, held = _holding_back(placed, config.hold_out)
     chosen = choose_splits(sorted({split for split, _ in placed.values()}), split, str(path))
     names = [name for name in placed if placed[name][0] in chosen]
@@ -287,7 +288,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
     skipped = [(shown(name), OUTSIDE) for name in outside]
     skipped += [(shown(name), results[name]) for name in names if isinstance(results[name], str)]
     bits = np.stack([results[name][0] for name in good]) if good else np.zeros((0, 1), np.uint8)
-    about = {"layout": "folders" if any(c for _, c in placed.values()) else "files"}
+    about: dict[str, Any] = {"layout": "folders" if any(c for _, c in placed.values()) else "files"}
     said = [remark(*held, shown(config.source))] if held and config.hold_out else []
     about |= {"held_back": held[0]} if held else {}
     still_open = sum(not results[name][1] for name in good)
@@ -301,7 +302,7 @@ def _folder(path: Path, config: "DataConfig", split: str) -> Grids:
 
 
 def _placed(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """({file: (split, class)}, files outside the splits): a file's class is the lowest folder that is no split."""
+    """({file: (split, class)}, files outside the splits): a file's class is the lowest folder that is not a split."""
     found = split_names(names)
     outside = [name for name in names if found[name] is None]
     placed = {name: place for name, place in found.items() if place}

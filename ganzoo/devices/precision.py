@@ -26,7 +26,7 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(detail.get("compute_capability", (0, 0)) >= BFLOAT16_GPU for detail in details)
     flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
-    return bool(flags) and not BFLOAT16_CPU.isdisjoint(flags[1].split())
+    return flags is not None and not BFLOAT16_CPU.isdisjoint(flags[1].split())
 
 
 def resolve(name: str) -> tuple[str, str]:

@@ -15,6 +15,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import Loader
+from typing import cast
 
 NOISE = re.compile(
     r"^[IW]\d{4} "  # glog lines of level info and warning
@@ -104,7 +106,7 @@ class Finder:
             return None  # Python's own finder is asked next
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Quietly(spec.loader)
+            spec.loader = cast("Loader", _Quietly(spec.loader))  # it is all that `__getattr__` hands on
         return spec
 
 

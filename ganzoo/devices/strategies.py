@@ -51,7 +51,7 @@ def cluster(environment: Mapping[str, str] = os.environ) -> tf.distribute.cluste
     """The workers of this run and which of them this process is, from TF_CONFIG or the step variables of Slurm.
 
     Raises:
-        GanzooError: TF_CONFIG is no JSON of the known form, or names parameter servers; Slurm's ranks do not follow its nodes.
+        GanzooError: TF_CONFIG is not JSON of the known form, or names parameter servers; Slurm's ranks do not follow its nodes.
     """
     if "TF_CONFIG" in environment:
         tasks, kind, index = _read(environment["TF_CONFIG"])
@@ -79,9 +79,14 @@ def _read(text: str) -> tuple[dict[str, list[str]], str, int]:
     task = config.get("task")
     kind, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
     index = int(index) if isinstance(index, str) and index.isdecimal() else index
-    if kind not in tasks or not isinstance(index, int) or not 0 <= index < len(tasks[kind]):
+    if (
+        not isinstance(kind, str)
+        or kind not in tasks
+        or not isinstance(index, int)
+        or not 0 <= index < len(tasks[kind])
+    ):
         raise GanzooError(
-            f'The "task" of TF_CONFIG, {task}, is none of its {" and ".join(tasks)}: it has the form {FORM}.'
+            f'The "task" of TF_CONFIG, {task}, is not one of its {" and ".join(tasks)}: it has the form {FORM}.'
         )
     return tasks, kind, index
 

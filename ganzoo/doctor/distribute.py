@@ -39,6 +39,8 @@ def run(names: Sequence[str]) -> Iterator[dict]:
     child = subprocess.Popen(
         [sys.executable, "-m", __name__, *names], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert child.stdout is not None
+    assert child.stderr is not None
     try:
         for line in child.stdout:
             yield json.loads(line)

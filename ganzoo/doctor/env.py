@@ -52,13 +52,12 @@ def describe() -> dict[str, Any]:
 
 
 def extras() -> dict[str, dict[str, Any]]:
-    """Optional part of ganzoo -> its packages that are missing, and the command that brings them ("" if none is). None is
-    known of a ganzoo that runs from a clone and was not installed."""
+    """Optional part of ganzoo -> its packages that are missing, and the command that brings them ("" if none is)."""
     found: dict[str, list[str]] = {}
     try:
-        requirements = importlib.metadata.requires("ganzoo") or []
-    except importlib.metadata.PackageNotFoundError:
-        requirements = []
+        requirements = importlib.metadata.requires("ganzoo") or ()
+    except importlib.metadata.PackageNotFoundError:  # a clone that is on the path and not installed
+        return {}
     for requirement in requirements:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
         package = re.match(r"[A-Za-z0-9._-]+", requirement)

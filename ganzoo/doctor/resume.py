@@ -72,7 +72,7 @@ def prove(config: RunConfig, *, steps: int = 24, kills: int = 2, seed: int = 0) 
         file, whole, broken = (Path(folder) / name for name in ("run.toml", "whole", "broken"))
         file.write_text(presets.config_toml(_short(config, steps, seed)), "utf-8")
         with _child(file, whole) as reference:
-            hits = []
+            hits: list[Kill] = []
             for i, step in enumerate(sorted(draw.sample(range(1, steps), kills))):
                 with _child(file, broken, resume=bool(hits)) as child:
                     hit = _kill(child, broken, step, where=("step", "save")[i % 2], delay=draw.uniform(0, 0.05))
@@ -83,11 +83,11 @@ def prove(config: RunConfig, *, steps: int = 24, kills: int = 2, seed: int = 0) 
             with _child(file, broken, resume=True) as child:
                 _finish(child)
             _finish(reference)
-        pairs = [
-            tuple(_sha256(run / path) for run in (whole, broken))
+        state, weights = (
+            (_sha256(whole / path), _sha256(broken / path))
             for path in (f"checkpoints/step-{steps:08d}.safetensors", "model/weights.safetensors")
-        ]
-    return Proof(config.full_name, steps, tuple(hits), *pairs)
+        )
+    return Proof(config.full_name, steps, tuple(hits), state, weights)
 
 
 def _short(config: RunConfig, steps: int, seed: int) -> RunConfig:
@@ -118,13 +118,13 @@ def _child(file: Path, out: Path, *, resume: bool = False):
         child.kill()
 
 
-def _finish(child: subprocess.Popen) -> None:
+def _finish(child: subprocess.Popen[str]) -> None:
     """Waits for the run's end; its failure is ours."""
     _, words = child.communicate()
     if child.returncode == 2:
         raise GanzooError(words.strip().removeprefix("Error: "))
     if child.returncode:
-        raise ChildFailed(f"{' '.join(child.args)} ended with code {child.returncode}: {words.strip()}")
+        raise ChildFailed(f"A training (process {child.pid}) ended with code {child.returncode}: {words.strip()}")
 
 
 def _kill(child: subprocess.Popen, out: Path, step: int, *, where: str, delay: float) -> Kill | None:
@@ -132,11 +132,17 @@ def _kill(child: subprocess.Popen, out: Path, step: int, *, where: str, delay: f
 
     The child is stopped first, so that where it is can be seen while it cannot move.
     """
-    log, before, first = out / "log.jsonl", _inode(out / "log.jsonl"), None
+    log, before = out / "log.jsonl", _inode(out / "log.jsonl")
+    first: int | None = None
     while child.poll() is None:
         done = log.read_bytes().count(b"\n") if _inode(log) not in (None, before) else None
         first = done if first is None else first  # rows of the run before; each step adds one
-        if done is not None and done >= max(step, first + 1) and (where == "step" or _saving(out)):
+        if (
+            done is not None
+            and first is not None
+            and done >= max(step, first + 1)
+            and (where == "step" or _saving(out))
+        ):
             time.sleep(delay if where == "step" else 0)
             child.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)

@@ -6,7 +6,7 @@
     ganzoo.evaluation.compare(first, second)                              # two records, refused if measured unlike
 
 Generated samples stand against the *whole* reference split. Anchors, measured in the same way: the floor puts real
-training pictures in the place of the samples, the ceiling those of an untrained model.
+training pictures instead of the samples, the ceiling those of an untrained model.
 """
 
 import time
@@ -65,7 +65,7 @@ def evaluate(
         split: of the reference, by default the data's test split; always used whole.
         anchors: measure floor and ceiling too, where they have a meaning.
         out: a file to which the records are appended as JSON lines.
-        sheet: a PNG to write: the samples nearest to training pictures beside these, by the extractor of `near-copies`.
+        sheet: a PNG to write: the samples nearest to training pictures next to these, by the extractor of `near-copies`.
         progress: show on stderr how far it is.
 
     Returns:
@@ -76,7 +76,8 @@ def evaluate(
         GanzooError: unknown metric, random weights, or data that a metric cannot use.
     """
     subjects, asked, items = _subjects(model_or_name, data, metrics, n=n, seed=seed, split=split)
-    found, left = [], {}
+    found = []
+    left: dict[str, list[str]] = {}
     with bar(progress) as report:
         weights, sha256 = records.weights_of(subjects[0].model)
         for subject in subjects:
@@ -176,7 +177,7 @@ def _subjects(model_or_name, data, metrics, *, n, seed, split) -> tuple[list[Sub
     asked = selection.for_model(asked, model, config)
     if not model.translates:
         n = n or selection.preset_of(model).eval.n
-    directions = (None,)
+    directions: tuple[str | None, ...] = (None,)
     if config.shape == "unpaired":
         ways = model.directions or ("a2b",)
         directions = tuple(d for d in ways if not split.endswith(("A", "B")) or d.endswith(split[-1].lower()))
@@ -238,7 +239,7 @@ def _of_model(protocol: Protocol, subject: Subject, facts: dict, items: int | No
     began = time.perf_counter()
     measure = paper_metrics.of(subject.model, subject.config)[paper_metrics.base_name(protocol.metric)]
     name, count, score = measure(subject, "fake", protocol.metric, protocol.n or items)
-    limits = {}
+    limits: dict[str, float] = {}
     for anchor in which[1:]:
         measured = measure(subject, anchor, protocol.metric, protocol.n or items)
         limits |= {anchor: measured[2].value} if measured else {}
@@ -260,10 +261,14 @@ def _of_features(
     from ganzoo.metrics import features
 
     began = time.perf_counter()
-    extractor = features.extractor(protocol.extractor, resize=protocol.resize)
-    measured = {name: _scored(protocol, sets, name, extractor, seed, subject) for name in which}
+    extractor = features.extractor(protocol.extractor or selection.EXTRACTOR, resize=protocol.resize)
+    measured = {
+        name: _scored(protocol, sets, name, extractor, seed, subject)
+        for name in which
+        if name == "fake" or _has_anchor(protocol, name)
+    }
     score = measured.pop("fake")
-    limits = {name: anchor.value for name, anchor in measured.items() if anchor is not None}
+    limits = {name: anchor.value for name, anchor in measured.items()}
     if protocol.metric == "ppl":
         count, reference = score.n, 0
     else:
@@ -277,15 +282,19 @@ def _of_features(
     return _record(full, score, more, limits, began)
 
 
-def _scored(protocol: Protocol, sets: Sets, which: str, extractor, seed: int, subject: Subject | None) -> Score | None:
-    """One set's score; None for an anchor that has no meaning: a floor of pairs or of a path."""
+def _has_anchor(protocol: Protocol, which: str) -> bool:
+    """Whether an anchor has a meaning: a floor of pairs or of a path has none."""
     if which == "floor" and protocol.metric in (*selection.PAIRED_METRICS, "near-copies", "ppl"):
-        return None
-    if which != "fake" and protocol.metric == "feature-distance-copy":
-        return None
+        return False
+    return protocol.metric != "feature-distance-copy"
+
+
+def _scored(protocol: Protocol, sets: Sets, which: str, extractor, seed: int, subject: Subject | None) -> Score:
+    """One set's score."""
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always", MetricWarning)
         if protocol.metric == "ppl":
+            assert subject is not None, "a folder has no ppl (selection.FOLDER_METRICS)"
             model = subject.model if which == "fake" else subject.untrained
             score = perceptual_path_length(model, extractor, subject.n, seed, subject.train_labels)
         else:

@@ -1,6 +1,6 @@
-"""Metrics of models that fill holes: the hole alone, beside what fills it without a model.
+"""Metrics of models that fill holes: the hole alone, compared with what fills it without a model.
 
-The masks are those that lie beside the test pictures, or else the hole that the model fills where nothing is said. Baselines
+The masks are those that lie next to the test pictures, or else the hole that the model fills where nothing is said. Baselines
 ("hole-l2-mean", "hole-l2-biharmonic", and of L1 and PSNR): the mean colour of what is known of each picture, and
 scikit-image's biharmonic inpainting (extra `inpainting`).
 """

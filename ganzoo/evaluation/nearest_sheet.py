@@ -1,4 +1,4 @@
-"""The nearest-neighbour sheet: samples beside the training pictures that they come closest to, to be judged by eye."""
+"""The nearest-neighbour sheet: samples next to the training pictures that they come closest to, to be judged by eye."""
 
 from collections.abc import Mapping, Sequence
 

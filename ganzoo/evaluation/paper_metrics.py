@@ -2,10 +2,10 @@
 
 | of | metric | protocol |
 |---|---|---|
-| pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input in the place of the output |
+| pairs | `l1`, `psnr`, `ssim`, `ms-ssimK` | test pairs against outputs; `l1-copy`: the input instead of the output |
 | gan | `parzen10k` | nats, Parzen window on 10,000 samples, sigma chosen on 1,000 images, held out (`data.val_split`) or of training |
-| dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, beside an untrained D |
-| holes | `hole-l1`, `hole-l2`, `hole-psnr`, beside baselines | see `ganzoo.evaluation.hole_metrics` |
+| dcgan | `linear-d-features` | accuracy of a linear classifier on D's pooled features, compared with an untrained D |
+| holes | `hole-l1`, `hole-l2`, `hole-psnr`, compared with baselines | see `ganzoo.evaluation.hole_metrics` |
 | ages | `same-person-identity`, `same-person-pixels`, `same-person-z0`, `asked-age` | see `ganzoo.evaluation.age_metrics` |
 | voxels | `voxel-iou`, `voxel-coverage`, `voxel-1nn`; of 3d-gan `linear-d-features` | see `ganzoo.evaluation.voxel_metrics` |
 | text-to-image | `text-hair-colour`, `text-hair-style`, `text-glasses`, `text-mouth` | share of samples that lorelei-cnn reads as |
@@ -71,8 +71,8 @@ def copied(subject: Subject, which: str, name: str, n: int | None) -> Measured:
 
 
 def parzen(subject: Subject, which: str, name: str, n: int | None) -> Measured:
-    count = re.fullmatch(r"parzen(?:([1-9]\d*)(k?))?", name)
-    samples = int(count[1]) * (1000 if count[2] else 1) if count[1] else 10_000
+    count = re.fullmatch(r"parzen(?:([1-9]\d*)(k?))", name)
+    samples = int(count[1]) * (1000 if count[2] else 1) if count else 10_000
     if which == "floor":
         rows = np.random.default_rng(0).permutation(max(len(subject.train) - 1000, 0))[:samples]
         drawn = pictures.of_source(subject.train, "image", rows) if len(rows) else None

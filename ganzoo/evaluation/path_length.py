@@ -1,7 +1,7 @@
 """Perceptual path length of a latent model: how far its pictures move on a small step between two latents.
 
 Karras et al. 2019 (arXiv 1812.04948, section 4.1) use the LPIPS distance of VGG, which is not to be had offline: here it
-is the squared distance of an extractor's features, whose name stands in the protocol. Between normal latents the path
+is the squared distance of an extractor's features, whose name is in the protocol. Between normal latents the path
 is spherical, between others straight, in z. The pictures stay float32 all the way: eight bits would hide the step.
 """
 
@@ -40,7 +40,7 @@ def path_features(model, extractor, n: int, seed: int, epsilon: float, labels=No
     network = extractor.network
     given = () if labels is None else (tf.constant(np.random.default_rng(seed).choice(labels, n)),)
     seen = tf.function(lambda *z: network.forward(_prepared(model.images_of(*z), extractor, network))[0])
-    rows = [[], []]
+    rows: list[list[np.ndarray]] = [[], []]
     for start in range(0, n, ROWS):
         part = slice(start, start + ROWS)
         for out, place in zip(rows, (t[part], t[part] + epsilon), strict=True):

@@ -66,8 +66,9 @@ class Pictures:
         return ", ".join(f"{w} x {h} {'gray' if c == 1 else 'RGB'} ({n})" for (h, w, c), n in ordered)
 
 
-def drawn_labels(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """int64 (n,): the classes that `n` samples are asked for, each as often as in `labels`, about."""
+def drawn_labels(labels: np.ndarray | None, n: int, seed: int) -> np.ndarray:
+    """int64 (n,): the classes that `n` samples of a model with classes are asked for, each as often as in `labels`, about."""
+    assert labels is not None
     return np.random.default_rng(seed).choice(labels, n)
 
 

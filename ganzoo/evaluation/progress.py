@@ -12,7 +12,7 @@ EVERY = 30.0  # seconds between two lines where no bar can be drawn
 def bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     """A function `report(what, done, total)` that draws one bar, the latest `what` in front of it; None if not `shown`.
 
-    Where standard error is no terminal it writes a line every 30 seconds."""
+    Where standard error is not a terminal it writes a line every 30 seconds."""
     if not shown:
         yield None
         return
@@ -20,11 +20,11 @@ def bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
         yield _lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:

@@ -40,10 +40,10 @@ def versions() -> dict[str, str]:
 
 
 def record(metric: str, facts: dict, *, value: float, seconds: float, **optional) -> dict:
-    """One measurement as a JSON-able dict: metric, value, what `optional` holds beside None, the facts, seconds, time.
+    """One measurement as a JSON-able dict: metric, value, what `optional` holds besides None, the facts, seconds, time.
 
     Raises:
-        GanzooError: the value is no finite number, which JSON and a comparison cannot hold.
+        GanzooError: the value is not a finite number, which JSON and a comparison cannot hold.
     """
     numbers = {"value": value} | {k: v for k, v in optional.items() if v is not None and v != ""}
     for key, number in numbers.items():

@@ -35,8 +35,8 @@ class Score:
 def fid(sets: Sets, which: str, extractor, seed: int) -> Score:
     """Frechet distance between the Gaussians of both sets (Heusel et al. 2017)."""
     value = metrics.frechet_distance(sets.moments("reference", extractor), sets.moments(which, extractor))
-    counts = (sets.count(name, extractor) for name in (which, "reference"))
-    return Score(value, note=fid_bias(*counts, extractor.dimensions))
+    n, n_reference = sets.count(which, extractor), sets.count("reference", extractor)
+    return Score(value, note=fid_bias(n, n_reference, extractor.dimensions))
 
 
 def fid_bias(n: int, n_reference: int, dimensions: int) -> str:
@@ -94,7 +94,7 @@ def _neighbours(sets: Sets, which: str, extractor, function: Callable, k: int) -
 
 
 def diversity(sets: Sets, which: str, extractor, seed: int) -> Score:
-    """Mean distance between two samples, beside that of two reference pictures."""
+    """Mean distance between two samples, compared with that of two reference pictures."""
 
     def reference():
         return metrics.pairwise_diversity(sets.features("reference", extractor))
@@ -108,7 +108,7 @@ def diversity(sets: Sets, which: str, extractor, seed: int) -> Score:
 def near_copies(sets: Sets, which: str, extractor, seed: int) -> Score:
     """Share of samples that lie nearer to a training picture than training pictures do to each other.
 
-    Its floor is the same share of the reference: fresh real pictures, which are no copies.
+    Its floor is the same share of the reference: fresh real pictures, which are not copies.
     """
     train = sets.features("train", extractor)
     distances, _ = closest(sets, which, extractor)
@@ -139,7 +139,7 @@ def closest(sets: Sets, which: str, extractor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sheet(subject: Subject, extractor, rows: int = 8) -> np.ndarray:
-    """uint8 sheet of the samples that come closest to a training picture, each beside its three nearest."""
+    """uint8 sheet of the samples that come closest to a training picture, each next to its three nearest."""
     distances, indices = closest(subject.sets, "fake", extractor)
     train = subject.sets.features("train", extractor)
     found = copies.near_copies(subject.sets.features("fake", extractor), train, distances=distances)
@@ -159,7 +159,7 @@ def feature_distance(sets: Sets, which: str, extractor, seed: int) -> Score:
 
 
 def feature_distance_copy(sets: Sets, which: str, extractor, seed: int) -> Score:
-    """The baseline: inputs in the place of outputs."""
+    """The baseline: inputs instead of outputs."""
     score = feature_distance(sets, "input", extractor, seed)
     return Score(score.value, note="baseline: the input copied to the output")
 

@@ -29,7 +29,7 @@ EXTRACTOR = "efficientnet-lite0"  # where neither the user nor the preset names 
 def preset_of(model: BaseGAN) -> presets.Preset:
     """The zoo's preset of this model, or the paper's default one for a preset of the user's own."""
     known = presets.read(model.paper).presets
-    return known.get(model.preset) or next(iter(known.values()))
+    return known.get(model.preset or "") or next(iter(known.values()))
 
 
 def defaults(model: BaseGAN, config: presets.DataConfig) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def for_model(asked: list[Protocol], model: BaseGAN, config: presets.DataConfig)
 
 def for_folder(asked: list[Protocol]) -> list[Protocol]:
     """The same for a folder of pictures: no pairs, no training pictures, no model."""
-    fill = partial(_filled, who="A folder of pictures", fitting=FOLDER_METRICS, others=[], listed=[])
+    fill = partial(_filled, who="A folder of pictures", fitting=list(FOLDER_METRICS), others=[], listed=[])
     return list(dict.fromkeys(map(fill, asked)))
 
 
@@ -101,7 +101,7 @@ def for_copies(asked: list[Protocol], model: BaseGAN):
 
     (listed,) = for_model([parse_stem("near-copies")], model, preset_of(model).data)
     chosen = next((p for p in asked if p.metric == "near-copies"), listed)
-    return features.extractor(chosen.extractor, resize=chosen.resize)
+    return features.extractor(chosen.extractor or EXTRACTOR, resize=chosen.resize)
 
 
 def _filled(asked: Protocol, who: str, fitting: list[str], others: list[str], listed: list[Protocol]) -> Protocol:
@@ -113,7 +113,7 @@ def _filled(asked: Protocol, who: str, fitting: list[str], others: list[str], li
     if extractor is None:
         named = [p for p in listed if p.extractor]
         kin = next((p for p in named if p.metric == asked.metric), named[0] if named else None)
-        extractor, resize = (kin.extractor, kin.resize) if kin else (EXTRACTOR, None)
+        extractor, resize = (kin.extractor or EXTRACTOR, kin.resize) if kin else (EXTRACTOR, None)
     from ganzoo.metrics import features
 
     loaded = features.extractor(extractor, resize=resize)

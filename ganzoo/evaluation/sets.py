@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from ganzoo.metrics import Moments
 FLOOR_SEED = 0  # of the choice of real training pictures that stand in for samples
 
 # What is measured, by name: "fake" (the samples), or one of the anchors "floor" (real training pictures in their place)
-# and "ceiling" (an untrained model's samples); beside them "reference", "train" (all of it) and "input" (of pairs).
+# and "ceiling" (an untrained model's samples); next to them "reference", "train" (all of it) and "input" (of pairs).
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Sets:
     Attributes:
         open: name -> Pictures.
         keys: name -> a function that gives the facts that identify a real set; its features are cached under them.
-        scored: tags of the extractors whose logits are needed beside the features.
+        scored: tags of the extractors whose logits are needed besides the features.
         moments_only: tags of those of which only mean and covariance are needed: features are not kept.
         mirrored: whether the model was trained on mirrored pictures too, so that it may have copied a mirrored one.
         report: called with (what, done, total) while features are computed.
@@ -138,15 +139,22 @@ class Subject:
         self.model, self.config, self.seed, self.direction = model, config, seed, direction
         self.opened = split
         self.split = f"{split}{direction[-1].upper()}" if direction else split
+        self.given: str | None
+        self.n: int
         if direction:
             self.given, self.column = direction[0], direction[-1]
         else:
-            columns = {"paired": ("input", "target"), "voxels": (None, "voxels"), "masks": ("image", "image")}
+            columns: dict[str, tuple[str | None, str]] = {
+                "paired": ("input", "target"),
+                "voxels": (None, "voxels"),
+                "masks": ("image", "image"),
+            }
             columns |= {"images": ("image", "image")} if model.fills else {}
             self.given, self.column = columns.get(config.shape, (None, "image"))
         if model.translates:
             self.n = len(self.inputs) if n is None else min(n, len(self.inputs))
         else:
+            assert n is not None, "a model that makes samples makes as many as are asked for"
             self.n = n
         self.sets = Sets(
             open={
@@ -179,7 +187,7 @@ class Subject:
     @cached_property
     def inputs(self):
         """What an image model translates."""
-        return self._opened(self.opened, self.given)
+        return self._opened(self.opened, self.given or self.column)
 
     @cached_property
     def train(self):
@@ -244,13 +252,13 @@ class Subject:
             else:
                 said = self.test.sentences(self.n)
             return made.described(model, said, self.seed)
-        options = {"direction": self.direction} if model.directions else {}
+        options: dict[str, Any] = {"direction": self.direction} if model.directions else {}
         masks = self.given_masks()
         options |= {} if masks is None else {"mask": masks[: self.n]}
         return made.translated(model, self.sets.pictures("input"), self.seed, **options)
 
     def given_masks(self) -> np.ndarray | None:
-        """bool (n, H, W): the masks beside the test pictures; None where there are none, or the model fills no holes."""
+        """bool (n, H, W): the masks next to the test pictures; None where there are none, or the model fills no holes."""
         if not self.model.fills or self.config.shape != "masks" or not self.test.has_masks:
             return None
         return self.test.take(len(self.test))["mask"][..., 0] > 127

@@ -5,7 +5,7 @@
 | `voxel-iou` | mean IoU of the samples with the nearest shape of the reference split |
 | `voxel-coverage` | share of the reference that is the nearest shape of some sample |
 | `voxel-1nn` | 1-NN accuracy, as many samples as the reference has shapes; 0.5 is best |
-| `linear-d-features`, of 3d-gan | accuracy of a linear SVM on D's pooled features (Wu et al. 2016, section 4.2), beside an untrained D |
+| `linear-d-features`, of 3d-gan | accuracy of a linear SVM on D's pooled features (Wu et al. 2016, section 4.2), compared with an untrained D |
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def discriminator_features(model, shapes: np.ndarray) -> np.ndarray:
 
 
 def sheet(subject: Subject, rows: int = 8) -> np.ndarray:
-    """uint8 sheet of the samples that come closest to a training shape by IoU, each beside its three nearest."""
+    """uint8 sheet of the samples that come closest to a training shape by IoU, each next to its three nearest."""
     made, train = (subject.sets.pictures(key).array() for key in ("fake", "train"))
     distances = 1 - metrics.voxel_iou(made, train)
     indices = np.argsort(distances, axis=1, kind="stable")[:, :3]

@@ -1,4 +1,4 @@
-"""Points of models that are asked for attributes: z beside the columns of the attributes, and what varies one of them."""
+"""Points of models that are asked for attributes: z next to the columns of the attributes, and what varies one of them."""
 
 from collections.abc import Mapping
 
@@ -108,7 +108,7 @@ def vary(model, wanted="0:0-3", *, attribute: str, attributes: Mapping | None = 
         model: a model with attributes.
         wanted: samples by name.
         attribute: "hair", or "hair=pink,blue" for some of its values.
-        attributes: what every point is asked for beside it.
+        attributes: what every point is asked for besides it.
 
     Returns:
         uint8 (points, values, H, W, C), and the values in their order.

@@ -146,8 +146,8 @@ def mix(model, rows="0:0-1", columns="0:2-6", *, layers: Sequence[range] | str =
     home = styles_of(model, "style layers", **options)
     a, b = home.read(rows), home.read(columns)
     groups = list(layer_groups(layers, home.layers).values()) if isinstance(layers, str) else list(layers)
-    cells = [home.mixed(one, other, group) for group in groups for one in a for other in b]
-    cells = _table(home, cells, len(b))
+    mixed = [home.mixed(one, other, group) for group in groups for one in a for other in b]
+    cells = _table(home, mixed, len(b))
     above, left = home.pictures(b), np.tile(home.pictures(a), (len(groups), 1, 1, 1))
     corner = np.full_like(above[:1], 255)
     head = np.concatenate([corner, above])[None]
@@ -210,9 +210,9 @@ def layer_groups(text: str, layers: int) -> dict[str, range]:
     groups = {}
     for word in text.lower().replace(" ", "").split(","):
         if word in NAMED_LAYERS:
-            first, last = NAMED_LAYERS[word]
-            if first < layers:  # a small model has no fine layers
-                groups[word] = range(first, min(layers, last))
+            start, end = NAMED_LAYERS[word]
+            if start < layers:  # a small model has no fine layers
+                groups[word] = range(start, min(layers, end))
             continue
         first, dash, last = word.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):

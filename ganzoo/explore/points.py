@@ -61,16 +61,16 @@ def cells(seed: int, first: int, count: int) -> list[Point]:
 def _word(word: str) -> list[Point]:
     if word.lower().endswith(".json"):
         return [Point(Path(word).stem, file=Path(word))]
-    seed, colon, span = word.partition(":")
-    seed, span = (seed, span) if colon else (None, seed)
-    first, dash, last = span.partition("-")
-    numbers = [text for text in (seed, first, last if dash else None) if text is not None]
+    before, colon, after = word.partition(":")
+    seed, span = (before, after) if colon else (None, before)
+    start, dash, end = span.partition("-")
+    numbers = [text for text in (seed, start, end if dash else None) if text is not None]
     if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in numbers):
         raise GanzooError(
-            f'"{word}" is no point: write a seed as 3, a sample of a seed as 0:5, several as 0:5-8 or 3-6, or the .json '
+            f'"{word}" is not a point: write a seed as 3, a sample of a seed as 0:5, several as 0:5-8 or 3-6, or the .json '
             "file of a projection."
         )
-    first, last = int(first), int(last) if dash else int(first)
+    first, last = int(start), int(end if dash else start)
     if not 0 <= last - first < MOST or (seed is not None and last >= 2**31):
         raise GanzooError(f'"{word}" must rise and name at most {MOST} points.')
     if seed is None:
@@ -84,6 +84,7 @@ def read_latent(point: Point, model) -> tuple[str, np.ndarray]:
     Raises:
         GanzooError: no such report, or one of another model.
     """
+    assert point.file is not None, "a point of a seed is drawn"
     try:
         about = files.read_json(point.file)
         if about["format"] != FORMAT:
@@ -94,7 +95,7 @@ def read_latent(point: Point, model) -> tuple[str, np.ndarray]:
     except GanzooError:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise GanzooError(f"{files.shown(point.file)} is no report of `ganzoo explore project`.") from error
+        raise GanzooError(f"{files.shown(point.file)} is not a report of `ganzoo explore project`.") from error
     if latent.ndim != 1 or not np.all(np.isfinite(latent)):
         raise GanzooError(f"The latent of {point.file} is damaged.")
     # A path may have moved; the digits of the hash after the last colon are what counts.

@@ -82,7 +82,7 @@ def project(model, picture: np.ndarray, *, steps=300, starts=8, seed=0, fit="cro
         label: class of a conditional model.
 
     Raises:
-        GanzooError: steps or starts out of range, something that is no picture, or a model that starts from pictures.
+        GanzooError: steps or starts out of range, something that is not a picture, or a model that starts from pictures.
     """
     space = open_space(model, prefer="w", label=label)
     if model.makes != "pictures":

@@ -1,4 +1,4 @@
-"""Text-to-image between and beside sentences: the paper's figures 6 to 8, of any loaded text model.
+"""Text-to-image between and next to sentences: the paper's figures 6 to 8, of any loaded text model.
 
     explore.between(model, ["a girl with long pink hair", "a man with short black hair"], steps=8)    # figure 8, left
     explore.between(model, "a girl with glasses", seeds=[0, 1], steps=8)                              # figure 8, right
@@ -6,7 +6,7 @@
     explore.restyle(model, s, pictures, sentences)                                                    # figure 6
 
 Reed et al. 2016, arXiv 1605.05396. S learns to invert the generator, L = E |z - S(G(z, phi(t)))|^2; a picture's style s = S(x)
-then stands in the place of z, and G(s, phi(t)) shows the text in this style.
+then stands instead of z, and G(s, phi(t)) shows the text in this style.
 """
 
 from collections.abc import Sequence

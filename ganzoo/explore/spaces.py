@@ -126,7 +126,7 @@ class Noise:
 
 
 class Classes(Noise):
-    """z and weights of the classes beside it: points are (n, latent_dim + classes), an arc in z and a line between classes.
+    """z and weights of the classes next to it: points are (n, latent_dim + classes), an arc in z and a line between classes.
 
     Args:
         model: a model with classes and without styles, such as biggan.
@@ -298,7 +298,7 @@ def styles_of(model, what: str, **options) -> Styles:
 def has_styles(model) -> bool:
     """True if the generator maps noise to styles. Raises GanzooError for a model that starts from pictures."""
     if model.task == "text":
-        raise GanzooError(f"{model.full_name} needs sentences beside its noise: use interpolate with --text, twice.")
+        raise GanzooError(f"{model.full_name} needs sentences besides its noise: use interpolate with --text, twice.")
     if model.task != "latent":
         raise GanzooError(f"{model.full_name} turns pictures into pictures and has no latent space to explore.")
     return model.has_styles

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ __all__ = ["FORMATS", "export"]
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written and asked. `folder` stands in the export's; `precision` is that of the weights."""
+    """How a format is written and asked. `folder` is in the export's; `precision` is that of the weights."""
 
     module: ModuleType
     folder: str
@@ -54,7 +55,7 @@ def export(
     formats: Sequence[str] = ("savedmodel",),
     allow_random: bool = False,
 ) -> Path:
-    """Writes `directory/1`, a SavedModel that a process with TensorFlow alone loads and calls, and other formats beside it.
+    """Writes `directory/1`, a SavedModel that a process with TensorFlow alone loads and calls, and other formats besides it.
 
     It offers what the model's `serving_signature()` lists: `serving_default` (seeds, or encoded pictures and seeds, to
     PNG bytes) and `tensors` (floats to floats). It holds the variables of the sampling network only, and a request
@@ -101,7 +102,7 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as scratch:
             # Folders inside it: a temporary folder itself is private to its owner.
-            asked = {}  # by the module of a format: each asks the same of all its precisions
+            asked: dict[ModuleType, dict] = {}  # by the module of a format: each asks the same of all its precisions
             found = {name: _write(model, name, Path(scratch) / name, asked) for name in formats}
             for name, target in targets.items():
                 _put(Path(scratch) / name, target, Path(scratch) / f"replaced-{name}")
@@ -127,7 +128,7 @@ def _write(model: BaseGAN, name: str, folder: Path, asked: dict[ModuleType, dict
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     manifest.write(folder, model, whole=whole)
     if whole:
-        np.savez(folder / golden.FILE, **golden.flat(answers))
+        np.savez(folder / golden.FILE, **dict[str, Any](golden.flat(answers)))
     return {"bytes": size, "endpoints": endpoints}
 
 
@@ -164,7 +165,7 @@ def _refuse_foreign(target: Path, model: BaseGAN) -> None:
         return
     found = manifest.read(target)
     if found is None:
-        raise GanzooError(f"{target} exists and is no export of ganzoo; choose another folder.")
+        raise GanzooError(f"{target} exists and is not an export of ganzoo; choose another folder.")
     if found["paper"] != model.paper:
         raise GanzooError(f"{target} is an export of {found['model']}, not of {model.paper}; choose another folder.")
 

@@ -21,7 +21,7 @@ UNKNOWN_SIZE = 64  # side of a picture for a model that takes any and has no tra
 def write(folder: Path, model: BaseGAN, *, whole: bool = True) -> None:
     """Writes the manifest of `model` into the exported folder: of a SavedModel (`whole`), or of a format of floats alone.
 
-    It holds no date: the same export gives the same bytes.
+    It contains no date: the same export gives the same bytes.
     """
     file = folder / FILE if whole else folder / FILE.name
     file.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """What the web page of an export runs: ONNX networks of floats, and tables of the noise that belongs to a seed.
 
 A page has neither TensorFlow's random numbers nor its string and PNG operations. So noise is an input of the networks:
-the latents of the first seeds, or the dropout masks of an image model, are stored as files beside them.
+the latents of the first seeds, or the dropout masks of an image model, are stored as files next to them.
 """
 
 import numpy as np

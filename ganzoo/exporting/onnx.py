@@ -121,6 +121,6 @@ def _weights(graph) -> Iterator[tuple]:
     kernels = {node.input[1]: node.op_type for node in graph.node if len(node.input) > 1}
     axes = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}
     for tensor in graph.initializer:
-        axis = axes.get(kernels.get(tensor.name))
+        axis = axes.get(kernels.get(tensor.name, ""))
         if axis is not None and tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= SMALL:
             yield tensor, axis

@@ -16,7 +16,7 @@ TOLERANCE = {"float32": (1 / 255, 1 / 255), "float16": (16 / 255, 1 / 255), "int
 
 
 def compare(expected: dict[str, np.ndarray], given: dict[str, np.ndarray], precision: str = "float32") -> dict:
-    """{output: {"max_error", "mean_error", "ssim" (None for what is no picture), "max_allowed", "mean_allowed"}}.
+    """{output: {"max_error", "mean_error", "ssim" (None for what is not a picture), "max_allowed", "mean_allowed"}}.
 
     Raises:
         GanzooError: outputs of other names or shapes.

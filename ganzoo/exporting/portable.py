@@ -1,4 +1,4 @@
-"""The parts of a model that formats beside SavedModel hold: endpoints of floats, with their weights as constants."""
+"""The parts of a model that formats besides SavedModel hold: endpoints of floats, with their weights as constants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Endpoint:
         outputs: names, sorted.
     """
 
-    call: Callable
+    call: tf.types.experimental.PolymorphicFunction
     inputs: dict[str, tf.TensorSpec]
     outputs: tuple[str, ...]
 

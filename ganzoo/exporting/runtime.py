@@ -33,7 +33,10 @@ def install(folder: Path) -> str:
     folder.mkdir()
     with tarfile.open(packed) as archive:
         for name in FILES:
-            with archive.extractfile(f"package/dist/{name}") as source, open(folder / name, "wb") as out:
+            source = archive.extractfile(f"package/dist/{name}")
+            if source is None:  # a link or a folder
+                raise GanzooError(f"{packed} is not a package of {PACKAGE}: {name} is not a file.")
+            with source, open(folder / name, "wb") as out:
                 shutil.copyfileobj(source, out)
     return ABOUT
 
@@ -44,7 +47,9 @@ def _packed() -> Path:
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
-            raise GanzooError(f'{VARIABLE} names "{named}", which is no file; npm pack {PACKAGE}@{VERSION} makes it.')
+            raise GanzooError(
+                f'{VARIABLE} names "{named}", which is not a file; npm pack {PACKAGE}@{VERSION} makes it.'
+            )
     else:
         path = cache.folder() / f"{PACKAGE}-{VERSION}.tgz"
         if not path.is_file() or _digest(path) != SHA512:

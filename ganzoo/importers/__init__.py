@@ -15,7 +15,7 @@ import importlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import presets
 from ganzoo.errors import GanzooError, nearest
@@ -36,7 +36,7 @@ _FILES = {
     "pix2pix": "pix2pix",
     "stylegan-lite": "stylegan",
     "text-to-image": "text_to_image",
-}  # canonical paper name -> module beside this one
+}  # canonical paper name -> module next to this one
 
 
 def kinds() -> list[str]:
@@ -66,8 +66,8 @@ def build(kind: str, state: Mapping, *, key: str | None = None, **what_cannot_be
     Raises:
         GanzooError: unknown kind or keyword; several states that fit; names missing or unknown, shapes that do not fit.
     """
-    paper, dot, network = str(kind).rpartition(".")
-    paper = _canonical(paper) if dot else None
+    before, dot, network = str(kind).rpartition(".")
+    paper = _canonical(before) if dot else None
     if paper is None or network not in _module(paper).NETWORKS:
         raise GanzooError(f'There is no importer for "{kind}".{nearest(str(kind), kinds())}')
     found = _wrapped.states(state) or {"": state}
@@ -94,7 +94,7 @@ def import_checkpoint(
     Args:
         paper: a paper that has an importer, or its alias.
         generator: the file with the generator's weights (see `read_state` for the formats). CycleGAN's others are taken
-            along from beside it: `latest_net_G_A.pth` finds `latest_net_G_B.pth`, `latest_net_D_A.pth`, ...
+            along from the same folder: `latest_net_G_A.pth` finds `latest_net_G_B.pth`, `latest_net_D_A.pth`, ...
         out: the folder to write.
         discriminator: the file with the discriminator's weights, needed only to go on training it; without one a
             freshly initialised discriminator is saved. It may be the generator's file.
@@ -118,7 +118,9 @@ def import_checkpoint(
     given = {"generator": Path(generator)} | ({"discriminator": Path(discriminator)} if discriminator else {})
     files = module.files(given) if hasattr(module, "files") else given
     keys = {"generator": (key, "--key NAME"), "discriminator": (discriminator_key, "--discriminator-key NAME")}
-    states, origin, renamed = {}, {}, {}
+    states = {}
+    origin: dict[str, dict[str, Any]] = {}
+    renamed: dict[str, str] = {}
     for attribute, path in files.items():
         role = attribute.partition("_")[0]  # of generator_ab
         place, states[attribute], matched = _chosen(
@@ -170,7 +172,9 @@ def _said(matched: Mapping[str, str]):
         raise GanzooError(f"{error} Before that, {_pairs(matched)}.") from None
 
 
-def _chosen(paper: str, network: str, found: Mapping, key: str | None, where: str, how: str) -> tuple[str, dict, dict]:
+def _chosen(
+    paper: str, network: str, found: Mapping, key: str | None, where: str, how: str
+) -> tuple[str, Mapping, dict]:
     """(name, state under the reference's names, layers that were renamed) of the state for a network.
 
     Without a key it is the only one, or the only one that fits the network.
@@ -201,7 +205,7 @@ def _chosen(paper: str, network: str, found: Mapping, key: str | None, where: st
     raise GanzooError(f"{where} holds {_wrapped.listed(found)}, and none of them fits {kind}.{why}")
 
 
-def _prepared(paper: str, network: str, state: Mapping) -> tuple[dict, dict]:
+def _prepared(paper: str, network: str, state: Mapping) -> tuple[Mapping, dict]:
     """(the state as plain arrays under the reference's names, the layers that had other names)."""
     from ganzoo.importers import _order
     from ganzoo.importers._state import clean

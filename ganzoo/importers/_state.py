@@ -28,7 +28,7 @@ class Plan:
     preset: str
     model: dict
     data: dict
-    networks: dict[str, tuple[State, "Places"]]
+    networks: Mapping[str, tuple[State, "Places"]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from ganzoo.errors import GanzooError, nearest
 
 NEUTRAL = {"module", "_orig_mod"}  # DataParallel, its kin and torch.compile name their inner module so
 _COUNTERS = {"n_averaged"}  # of torch's AveragedModel
-_SHARED = {"embeddings"}  # of classes, beside the network that reads them (BigGAN-deep as ported from TF-Hub)
+_SHARED = {"embeddings"}  # of classes, next to the network that reads them (BigGAN-deep as ported from TF-Hub)
 _DEPTH = 3  # dictionaries within each other: a training script's, perhaps one of networks, the state
 # A network's name before the names of its parameters, as in netG_A2B, g_ema, generator, disc_X; no layer is called so.
 _ROLE = re.compile(
@@ -34,7 +34,7 @@ def _states(content, place: tuple[str, ...], seen: set[int]) -> dict[str, Mappin
     seen.add(id(content))  # a pickle may hold a dictionary many times, even within itself: one is enough
     if content and all(isinstance(key, str) for key in content) and all(map(is_array, content.values())):
         return {".".join([*place, *role]): state for role, state in _networks(bare(content)).items()}
-    found = {}
+    found: dict[str, Mapping] = {}
     for key, value in content.items():
         if isinstance(key, str):
             found |= _states(value, (*place, key), seen)
@@ -84,7 +84,7 @@ def pick(found: Mapping[str, Mapping], key: str, where: str) -> tuple[str, Mappi
         raise GanzooError(f'{where} holds one state that has no name, so there is no "{key}" in it: leave the key out.')
     if names:
         raise GanzooError(f'"{key}" may mean {listed(names)} in {where}: give one of these.')
-    raise GanzooError(f'{where} holds no state "{key}".{nearest(key, found)}')
+    raise GanzooError(f'{where} contains no state "{key}".{nearest(key, found)}')
 
 
 def listed(names: Iterable[str]) -> str:

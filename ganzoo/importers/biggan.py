@@ -12,7 +12,7 @@ condition is [z, embedding] where ours is [embedding, z], and its last convoluti
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -114,7 +114,7 @@ def _generator_facts(kind: str, state: State) -> dict:
     image_size = 4 << min(stages, 20)
     if image_size not in table:
         raise not_this_network(
-            kind, state, f"it has {stages} stages, which is no size of {'BigGAN-deep' if deep else 'BigGAN'}"
+            kind, state, f"it has {stages} stages, which is not a size of {'BigGAN-deep' if deep else 'BigGAN'}"
         )
     (last,) = shape_of(kind, state, "output_layer.0.gain", 1)
     rows, columns = shape_of(kind, state, "blocks.0.0.bn1.gain.weight", 2)
@@ -142,13 +142,15 @@ def _discriminator_facts(kind: str, state: State) -> dict:
     size = next((size for size, layout in sizes.items() if len(layout) - deep == blocks), None)
     if size is None:
         raise not_this_network(
-            kind, state, f"it has {blocks} blocks, which is no size of {'BigGAN-deep' if deep else 'BigGAN'}"
+            kind, state, f"it has {blocks} blocks, which is not a size of {'BigGAN-deep' if deep else 'BigGAN'}"
         )
     width, channels, *_ = shape_of(kind, state, "input_conv.weight" if deep else "blocks.0.0.conv1.weight")
     taper = size == 32 and _narrows(state, 4)
-    layout = biggan.TAPERED_DISCRIMINATOR if taper else sizes[size]
-    first = layout[0] if deep else layout[0][0]
-    halved = [True] * blocks if deep else [halve for _, halve in layout]
+    if deep:
+        first, halved = biggan.DEEP_DISCRIMINATOR[size][0], [True] * blocks
+    else:
+        layout = biggan.TAPERED_DISCRIMINATOR if taper else biggan.DISCRIMINATOR[size]
+        first, halved = layout[0][0], [halve for _, halve in layout]
     attention = _attention(state, lambda stage: size >> sum(halved[: stage + 1]))
     return {
         "image_size": size,
@@ -202,9 +204,10 @@ def _generator_places(config: Mapping):
 
 def _discriminator_places(config: Mapping):
     def places(network) -> dict[str, Place]:
-        found, size = {}, config["image_size"]
+        found: dict[str, Place] = {}
+        size = config["image_size"]
         deep = config["deep"]
-        layout = biggan.TAPERED_DISCRIMINATOR if config["taper"] else biggan.DISCRIMINATOR.get(size)
+        layout: Sequence = biggan.TAPERED_DISCRIMINATOR if config["taper"] else biggan.DISCRIMINATOR.get(size, ())
         layout = biggan.DEEP_DISCRIMINATOR[size][1:] if deep else layout
         if deep:
             found |= _spectral(network.get_layer("stem"), "input_conv")
@@ -311,7 +314,7 @@ def _of_hub(kind: str, state: State, truncation: float) -> dict[str, np.ndarray]
 
 
 def _divided(kind: str, state: State) -> dict[str, np.ndarray]:
-    """`weight_orig` / (u W v) in the place of the three."""
+    """`weight_orig` / (u W v) instead of the three."""
     found = {}
     for name, array in state.items():
         prefix, _, last = name.rpartition(".")

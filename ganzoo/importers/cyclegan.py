@@ -10,6 +10,7 @@ it knows domain B.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -55,7 +56,7 @@ def discriminator(state: State, **keywords) -> keras.Model:
 
 
 def files(given: Mapping[str, Path]) -> dict[str, Path]:
-    """The model's network -> file, from the files that were named and those that lie beside an official name.
+    """The model's network -> file, from the files that were named and those that lie next to an official name.
 
     A generator of another name counts as A -> B, a discriminator of another name as that of B.
     """
@@ -77,7 +78,8 @@ def files(given: Mapping[str, Path]) -> dict[str, Path]:
 
 def plan(states: Mapping[str, State], keywords: Mapping) -> Plan:
     """A whole model from any of the four networks; those that are missing start fresh, of the sizes of the others."""
-    parts, inferred = {}, {}
+    parts = {}
+    inferred: dict[str, Any] = {}
     for attribute, state in states.items():
         network = attribute.partition("_")[0]
         kind = f"cyclegan.{network}"
@@ -121,7 +123,12 @@ def _generator_facts(kind: str, state: State) -> tuple[State, dict]:
         raise not_this_network(kind, state, "it has no residual block")
     output_channels, *_ = shape_of(kind, state, f"model.{count + 17}.weight")
     second = state.get("model.10.conv_block.6.weight")
-    sizes = {"input_channels": input_channels, "output_channels": output_channels, "ngf": ngf, "n_blocks": count}
+    sizes: dict[str, float] = {
+        "input_channels": input_channels,
+        "output_channels": output_channels,
+        "ngf": ngf,
+        "n_blocks": count,
+    }
     sizes["dropout"] = _DROPOUT if second is not None and second.ndim == 4 else 0.0
     state, norms = _norms(state, "model.2")
     facts = sizes | norms
@@ -139,8 +146,8 @@ def _generator_places(config: Mapping, dropped) -> dict[str, str]:
     places |= {f"model.{n_blocks + index}": name for index, name in outwards.items()}
     if config["norm"] == "batch" or config["affine"]:
         for prefix, name in list(places.items())[:-1]:  # each norm is the layer behind its convolution
-            stem, _, index = prefix.rpartition(".")
-            places[f"{stem}.{int(index) + 1}"] = name.replace("conv", "norm")
+            stem, _, number = prefix.rpartition(".")
+            places[f"{stem}.{int(number) + 1}"] = name.replace("conv", "norm")
     return places
 
 

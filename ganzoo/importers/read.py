@@ -11,6 +11,7 @@ import numpy as np
 from ganzoo import files
 from ganzoo.errors import GanzooError, missing_extra
 from ganzoo.importers import _wrapped
+from ganzoo.importers._state import State
 
 __all__ = ["read_state", "read_states"]
 
@@ -19,7 +20,7 @@ _ALWAYS_FITS = 2**28  # bytes
 _SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
 
 
-def read_state(path: str | Path, *, key: str | None = None) -> dict[str, np.ndarray]:
+def read_state(path: str | Path, *, key: str | None = None) -> State:
     """The weights in a checkpoint file, as reference name -> array, in the file's order.
 
     Args:
@@ -41,13 +42,13 @@ def read_state(path: str | Path, *, key: str | None = None) -> dict[str, np.ndar
     return next(iter(found.values()))
 
 
-def read_states(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+def read_states(path: str | Path) -> Mapping[str, State]:
     """Every state in a checkpoint file by the name of its place, "" for a bare one: see `read_state`."""
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise GanzooError(
-            f'"{path}" is no checkpoint of a format known here by its ending. Accepted: {", ".join(_READERS)}.'
+            f'"{path}" is not a checkpoint of a format known here by its ending. Accepted: {", ".join(_READERS)}.'
         )
     if not path.is_file():
         raise GanzooError(f'There is no checkpoint file "{path}".' + (" It is a folder." if path.is_dir() else ""))
@@ -97,7 +98,7 @@ def _bare(path: Path, content) -> Mapping:
 
 
 def _no_weights(path: Path) -> GanzooError:
-    return GanzooError(f'"{path}" holds no weights.')
+    return GanzooError(f'"{path}" contains no weights.')
 
 
 def _flat(path: Path, state: Mapping) -> dict[str, Mapping]:

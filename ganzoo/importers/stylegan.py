@@ -6,7 +6,7 @@ The official files are pickles of code, which nothing here runs. Where the offic
 
 Names are the TensorFlow variables', parted by "/" or ".": `Dense0/weight` of the mapping network, `4x4/Const/const` and
 `noise0` of the synthesis network, `FromRGB_lod0/weight` of the discriminator; a whole generator has them under `G_mapping`
-and `G_synthesis`, and `dlatent_avg` beside them. Values are the raw ones, before the equalised learning rate scales them.
+and `G_synthesis`, and `dlatent_avg` next to them. Values are the raw ones, before the equalised learning rate scales them.
 Keywords have the official names (`fused_scale`, `mapping_lrmul`, `mbstd_group_size`, `label_size`, ...) or ours.
 """
 
@@ -195,7 +195,7 @@ def _size(level: int) -> str:
 
 # ---- names -----------------------------------------------------------------------------------------------------------
 def _named(state: State, part: str = "") -> State:
-    """The state with "." in the place of "/", without the `lod` of progressive growing; of a generator only `part`."""
+    """The state with "." instead of "/", without the `lod` of progressive growing; of a generator only `part`."""
     state = {name.replace("/", "."): array for name, array in state.items()}
     state = {name: array for name, array in state.items() if name.rpartition(".")[2] != "lod"}
     if part and any(name.startswith(part) for name in state):
@@ -264,12 +264,12 @@ def _synthesis_places(fused_scale, prefix: str = "") -> Callable:
             if network.noisy:
                 found |= {f"{at}.Noise.weight": _as_is(epilogue.strength)}
                 found |= {f"{prefix}noise{i}": _channels_first(epilogue.noise)}
-            if i:  # the constant stands in the place of the first convolution
+            if i:  # the constant stands instead of the first convolution
                 place = _as_is(network.convolutions[i - 1].kernel)
                 turned = part == "Conv0_up" and _is_fused(fused_scale, 2**level)
                 found[f"{at}.weight"] = Place(place.variable, place.shape, _turned) if turned else place
-        for level, layer in network.to_rgb.items():
-            found |= _layer(layer, f"{prefix}ToRGB_lod{network.levels[-1] - int(level)}")
+        for size, layer in network.to_rgb.items():
+            found |= _layer(layer, f"{prefix}ToRGB_lod{network.levels[-1] - int(size)}")
         return found
 
     return places
@@ -284,7 +284,7 @@ def _generator_places(fused_scale) -> Callable:
 
 
 def _discriminator_places(network: stylegan_lite.Discriminator) -> dict[str, Place]:
-    places = {}
+    places: dict[str, Place] = {}
     for level, layer in network.from_rgb.items():
         places |= _layer(layer, f"FromRGB_lod{network.levels[-1] - int(level)}")
     for level, layers in network.blocks.items():

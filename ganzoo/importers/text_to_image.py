@@ -85,7 +85,7 @@ def _common(theirs: list[str], ours: list[str]) -> dict[str, str]:
 
 def _body(name: str) -> dict[str, str]:
     """Places of a bottleneck's three convolutions and norms."""
-    places = {}
+    places: dict[str, str] = {}
     for part in (1, 2, 3):
         places |= {
             f"{name}.body.{3 * part - 3}": f"{name}_{part}_conv",

@@ -113,7 +113,7 @@ class _Copy:
 
     def _here(self) -> dict[int, tf.Variable]:
         """The copies of this process by the number of their replica."""
-        numbers = range(self.strategy.num_replicas_in_sync)
+        numbers = list(range(self.strategy.num_replicas_in_sync))
         if len(self.spread.values) < len(numbers):
             own = self.strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
             numbers = [int(number) for number in self.strategy.experimental_local_results(own)]

@@ -23,7 +23,7 @@ class StyleEpilogue(keras.layers.Layer):
     """
 
     def __init__(self, *, noisy=True, **kwargs):
-        super().__init__(autocast=False, **kwargs)  # w and the noise come in float32 beside half-precision x
+        super().__init__(autocast=False, **kwargs)  # w and the noise come in float32 next to half-precision x
         self.noisy = noisy
 
     def build(self, x_shape, w_shape):

@@ -66,7 +66,7 @@ def chart(values: Sequence[float], height: int, width: int, channels: int = 3) -
     return _array(picture)
 
 
-def there_and_back(frames: np.ndarray) -> np.ndarray:
+def there_and_back(frames: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """Frames of a sweep that returns on its way, so that a repeating animation does not jump."""
     return np.concatenate([frames, frames[-2:0:-1]])
 

@@ -40,7 +40,7 @@ warnings.filterwarnings("ignore", message="Truncated File Read")  # a TIFF file 
 
 
 class ImageError(files.FileError):
-    """A file that is no usable picture. `kind`: missing, empty, bomb, truncated, corrupt or unsupported."""
+    """A file that is not a usable picture. `kind`: missing, empty, bomb, truncated, corrupt or unsupported."""
 
 
 def read_image(
@@ -359,7 +359,7 @@ def _bomb(name: str, what: str, max_pixels: int) -> ImageError:
 def _unreadable(name: str, data: bytes, error: Exception) -> ImageError:
     signature = _signature(data)
     if signature is None:
-        return ImageError(f"{name} is no picture of a known kind ({', '.join(FORMATS)}).", "unsupported")
+        return ImageError(f"{name} is not a picture of a known kind ({', '.join(FORMATS)}).", "unsupported")
     if _cut_short(signature, data) or (signature == "TIFF" and "truncated" in str(error)):  # it has no end mark
         return ImageError(f"{name} is a truncated {signature} file ({len(data)} bytes).", "truncated")
     why = "its header cannot be read" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")

@@ -1,5 +1,7 @@
 """Did the generator copy? Samples that lie closer to a training picture than training pictures lie to each other."""
 
+from typing import TypedDict
+
 import numpy as np
 
 from ganzoo.errors import GanzooError
@@ -9,8 +11,16 @@ QUANTILE = 0.05
 THRESHOLD_ROWS = 5_000  # training rows that set the threshold: its error is 0.3 % of the rows, at a bounded cost
 
 
-def near_copies(samples, train, test=None, *, distances=None) -> dict[str, float | None]:
-    """Share of near copies among the samples, beside the same share of real test pictures.
+class Copies(TypedDict):
+    """What `near_copies` returns."""
+
+    share: float
+    test_share: float | None
+    threshold: float
+
+
+def near_copies(samples, train, test=None, *, distances=None) -> Copies:
+    """Share of near copies among the samples, compared with the same share of real test pictures.
 
     A near copy lies closer to some training picture than the threshold: the 5 % quantile of the training pictures'
     distances to their own nearest other training picture. So it is set by the training set alone, about 5 % of fresh

@@ -8,7 +8,7 @@ from ganzoo.metrics import _rows
 def pairwise_diversity(features) -> float:
     """Mean Euclidean distance of the pairs of different rows of (N, D), N >= 2, in the features' units.
 
-    0 when all rows are equal. Read it beside the same number of the real pictures, at any count: the mean over pairs
+    0 when all rows are equal. Compare it with that of as many real pictures, at any count: the mean over pairs
     has no bias in N.
 
     Raises:

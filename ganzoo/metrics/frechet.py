@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Moments:
     def save(self, path: str | Path) -> None:
         """Writes `arrays()` as a NumPy .npz file."""
         with open(path, "wb") as file:
-            np.savez(file, **self.arrays())
+            np.savez(file, **dict[str, Any](self.arrays()))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

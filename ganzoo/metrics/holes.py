@@ -32,7 +32,7 @@ def mean_colour(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     known = ~masks[..., None]
     counts = np.maximum(known.sum(axis=(1, 2)), 1)
     means = (images * known).sum(axis=(1, 2), dtype=np.float64) / counts
-    return np.where(known, images, np.uint8(np.rint(means))[:, None, None])
+    return np.where(known, images, np.rint(means).astype(np.uint8)[:, None, None])
 
 
 def biharmonic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def biharmonic(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     try:
         from skimage.restoration import inpaint_biharmonic
     except ModuleNotFoundError as error:
-        raise missing_extra({"skimage": "scikit-image"}.get(error.name, error.name), "inpainting") from None
+        raise missing_extra("scikit-image" if error.name in (None, "skimage") else error.name, "inpainting") from None
     # Copies: its compiled part takes no array that is read-only.
     filled = [inpaint_biharmonic(x / 255.0, m.copy(), channel_axis=-1) for x, m in zip(images, masks, strict=True)]
     shown = np.rint(np.clip(filled, 0, 1) * 255).astype(np.uint8)

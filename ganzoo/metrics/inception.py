@@ -9,7 +9,7 @@ from ganzoo.metrics import _rows
 def inception_score(logits, splits: int = 10) -> tuple[float, float]:
     """(mean, population standard deviation) over `splits` consecutive parts of exp(mean_x KL(p(y|x) || p(y))).
 
-    Its name in the literature belongs to Inception's 1,000 ImageNet classes: name the classifier beside the value.
+    Its name in the literature belongs to Inception's 1,000 ImageNet classes: name the classifier next to the value.
 
     Args:
         logits: class scores before the softmax, (N, classes).

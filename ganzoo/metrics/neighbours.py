@@ -17,7 +17,7 @@ def nearest(queries, references, k: int = 1, *, exclude_self: bool = False) -> t
 
     Args:
         queries, references: (N, D) and (M, D).
-        exclude_self: queries and references are the same rows, and a row is no neighbour of its own; an equal row
+        exclude_self: queries and references are the same rows, and a row is not a neighbour of its own; an equal row
             elsewhere is.
 
     Returns:
@@ -82,7 +82,7 @@ def density_coverage(real, fake, k: int = 5) -> tuple[float, float]:
     held, covered = 0, np.zeros(len(real), bool)
     for r, _, squared in _blocks(real, fake):
         inside = squared < radii[r, None]
-        held += np.count_nonzero(inside)
+        held += int(np.count_nonzero(inside))
         covered[r] |= inside.any(axis=1)
     return held / (k * len(fake)), float(covered.mean())
 
@@ -119,5 +119,5 @@ def _closest(x: np.ndarray, references: np.ndarray, k: int, start: int | None) -
         indices = np.hstack([indices, numbers])
         if squared.shape[1] > k:
             kept = np.argpartition(squared, k - 1, axis=1)[:, :k]
-            squared, indices = (np.take_along_axis(a, kept, axis=1) for a in (squared, indices))
+            squared, indices = np.take_along_axis(squared, kept, axis=1), np.take_along_axis(indices, kept, axis=1)
     return squared, indices

@@ -68,7 +68,7 @@ def ms_ssim(target: np.ndarray, output: np.ndarray) -> float:
     weights = np.array(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
     values = []
     for x, y in _in_parts(target, output):
-        product = 1.0
+        product = np.ones(1)
         for scale, weight in enumerate(weights):
             if scale:
                 x, y = _halved(x), _halved(y)
@@ -119,7 +119,8 @@ def _halved(x: np.ndarray) -> np.ndarray:
 
 def _in_parts(target: np.ndarray, output: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(target), PICTURES):
-        yield tuple(np.asarray(a)[start : start + PICTURES] / 255.0 for a in (target, output))
+        part = slice(start, start + PICTURES)
+        yield np.asarray(target)[part] / 255.0, np.asarray(output)[part] / 255.0
 
 
 def _difference(target: np.ndarray, output: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The text encoder of GAN-CLS, and what trains beside it: char-CNN-RNN, joint embedding, and options of ours.
+"""The text encoder of GAN-CLS, and what trains next to it: char-CNN-RNN, joint embedding, and options of ours.
 
 Scott Reed, Zeynep Akata, Bernt Schiele, Honglak Lee, "Learning Deep Representations of Fine-Grained Visual Descriptions",
 2016. arXiv 1605.05395. Official code: github.com/reedscot/cvpr2016.

@@ -165,6 +165,7 @@ class AgeCGAN(BaseGAN):
         GanzooError: a size that is not halved to 4x4, or another value than those named above.
     """
 
+    image_size: int
     task, changes_age, classes, class_names = "image", True, CLASSES, ages.NAMES
     from_noise, example_columns, keeps_encoder = True, CLASSES, False
     train_options = ("encoder_steps",)

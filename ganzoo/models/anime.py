@@ -214,7 +214,7 @@ def _place(shape, seed):
 
 @register("anime")
 class Anime(LatentGAN):
-    """G of residual blocks and pixel shuffles that is asked for attributes; D that reads them beside real or fake.
+    """G of residual blocks and pixel shuffles that is asked for attributes; D that reads them next to real or fake.
 
     Args:
         image_size: 2^k, a multiple of 2^shuffles.
@@ -246,7 +246,16 @@ class Anime(LatentGAN):
         GanzooError: a size that D does not halve to 2x2, attributes that are none, or a number out of range.
     """
 
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "penalty", "real_attributes", "fake_attributes")
+    logs: tuple[str, ...] = (
+        "d_loss",
+        "g_loss",
+        "fooled",
+        "real_logit",
+        "fake_logit",
+        "penalty",
+        "real_attributes",
+        "fake_attributes",
+    )
     logs += ("g_attributes",)
     own_metrics = {  # noqa: RUF012  (as in the base)
         "asked-hair-colour": "hair colour as asked",

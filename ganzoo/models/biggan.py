@@ -18,7 +18,7 @@ I)||_F^2 over the filters W of G (section 3.1).
 | class-conditional BatchNorm | `block1_1_norm` without gain and offset, then x (1 + gain) + offset (`Modulate`) |
 | non-local block (SAGAN, 1805.08318) | `attention`: side of the map; queries and keys of C / 8, values of C / 2 channels |
 | spectral norm (1802.05637, 1802.05957) | every convolution and linear layer of G and D, and D's embedding: `layers.SpectralConv2D`, ... |
-| BigGAN-deep (appendix B) | `deep`: bottlenecks, all of z beside the embedding in every norm, parameter-free shortcuts |
+| BigGAN-deep (appendix B) | `deep`: bottlenecks, all of z next to the embedding in every norm, parameter-free shortcuts |
 | truncation trick (section 3.1) | `generate(truncation=)`: a normal distribution cut at 2 and scaled; `resample=True`: the paper's |
 | beta R (equation 3) | `ortho_weight`; not of the shared embedding |
 | D steps per G step (section 3) | `d_steps`; a batch holds d_steps * m pictures, m for each update of D |
@@ -38,7 +38,7 @@ Deviations: none in the networks. The spectral norm makes one power iteration in
 that is not kept, as the code does; the average of G takes over the batch statistics and the vectors u of G as they are (the code
 averages them). Orthogonal regularisation is the paper's loss; the code's gradient is half of its (and both released scripts
 switch it off). A picture is drawn with standing statistics (recomputed after training and for each truncation), so that it
-depends on its own z and label alone; the released script takes running averages. Where a doubling or averaging stands beside a
+depends on its own z and label alone; the released script takes running averages. Where a doubling or averaging stands next to a
 convolution, both run as one of stride 2, and 1x1 convolutions run on the smaller map: the same numbers to rounding. Biases that a
 batch norm subtracts again stay where they are. Not of this paper: `taper`, and G without spectral norm (`spectral_g`), as a TF-Hub
 generator is imported, whose kernels are divided already.
@@ -171,7 +171,9 @@ def build_generator(
             f"Self-attention looks at a map of G, whose sides are 8 to {image_size}, or 0 for none; received {attention}."
         )
     if hierarchical and not shared_dim:
-        raise GanzooError("hierarchical puts parts of z beside the shared class embedding: give shared_dim, 0 is none.")
+        raise GanzooError(
+            "hierarchical puts parts of z next to the shared class embedding: give shared_dim, 0 is none."
+        )
     z = keras.Input((latent_dim,), name="latents")
     label = keras.Input((), dtype="int64", name="labels")
     classes_of = OneHot(classes, name="one_hot")(label)
@@ -217,7 +219,7 @@ def build_generator(
 
 
 def _up(x, width, condition, name, make, norm, still):
-    """norm, ReLU, doubling, conv3, norm, ReLU, conv3; beside it 1x1 and doubling (in this order: the same numbers)."""
+    """norm, ReLU, doubling, conv3, norm, ReLU, conv3; next to it 1x1 and doubling (in this order: the same numbers)."""
     skip = make.conv(width, f"{name}_skip", size=1, **still)(x)
     skip = layers.UpSampling2D(name=f"{name}_skip_up")(skip)
     x = norm(x, condition, f"{name}_1")
@@ -228,7 +230,7 @@ def _up(x, width, condition, name, make, norm, still):
 
 
 def _deep_up(x, width, condition, name, make, norm, still, *, double):
-    """A bottleneck of a quarter of the channels; beside it the first `width` channels, doubled."""
+    """A bottleneck of a quarter of the channels; next to it the first `width` channels, doubled."""
     inner, skip = x.shape[-1] // 4, x
     if not inner:
         raise GanzooError(
@@ -260,7 +262,7 @@ def build_discriminator(*, image_size, channels, classes, deep, ndf, attention, 
         x = make.conv(first * ndf, "stem")(x)
         blocks = [(width, True) for width in widths]
     elif taper and image_size == 32:
-        blocks = TAPERED_DISCRIMINATOR
+        blocks = list(TAPERED_DISCRIMINATOR)
     else:
         blocks = _layout(DISCRIMINATOR, image_size, "D of BigGAN")
     for i, (width, halve) in enumerate(blocks, 1):
@@ -289,7 +291,7 @@ def build_discriminator(*, image_size, channels, classes, deep, ndf, attention, 
 
 
 def _down(x, width, name, make, *, halve, first):
-    """(ReLU,) conv3, ReLU, conv3, 2x2 averages; beside it averages and 1x1 (in either order the same numbers)."""
+    """(ReLU,) conv3, ReLU, conv3, 2x2 averages; next to it averages and 1x1 (in either order the same numbers)."""
     skip = x
     if halve:
         skip = layers.AveragePooling2D(2, name=f"{name}_skip_pool")(skip)
@@ -303,7 +305,7 @@ def _down(x, width, name, make, *, halve, first):
 
 
 def _deep_down(x, width, name, make, *, halve):
-    """A bottleneck of a quarter of the new width; beside it averages, and where it widens a 1x1 for what is missing."""
+    """A bottleneck of a quarter of the new width; next to it averages, and where it widens a 1x1 for what is missing."""
     inner, skip, before = width // 4, x, x.shape[-1]
     if not inner:
         raise GanzooError(f"BigGAN-deep has a quarter of the channels in its blocks; there are {width}. Raise ndf.")
@@ -350,7 +352,7 @@ class BigGAN(LatentGAN):
         GanzooError: a size that has no layout, fewer than two classes, or another value out of range.
     """
 
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     batch_unit = "d_steps"
     truncates_noise = True
     own_metrics = {"asked-class": "class as asked", "fid-in-class": "FID in class"}  # noqa: RUF012  (as in the base)
@@ -530,7 +532,7 @@ class BigGAN(LatentGAN):
             truncation: more than 0: variety for quality (section 3.1). 1 draws z as in training. Below 1, z is 1 to 2
                 deviations wide at most and scaled by it, up to 1. Batch norms take standing statistics of such z.
             resample: the paper's own form: entries of z beyond `truncation` are drawn anew, so that it may be more than 1.
-            latents: (n, latent_dim), in the place of seed; taken as they are, with the statistics of `truncation`.
+            latents: (n, latent_dim), instead of seed; taken as they are, with the statistics of `truncation`.
         """
         truncation = self.checked_truncation(truncation, resample)
         if latents is None:

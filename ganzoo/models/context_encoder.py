@@ -28,7 +28,7 @@ Deviations: the random square lies in the middle square of the photo (350 x 350 
 reported loss of G is the one that is minimised; the script prints it without the weight of the overlap. The noise input and
 the D that sees the context, which the script has and its commands leave off, are left out. Other sizes follow the same rule:
 from 4x4 outwards a level halves the width, never below the base width. The feature-learning net of section 3.1 (AlexNet, to
-be trained without D) is no model here; its channel-wise layer is `ganzoo.layers.ChannelwiseDense`.
+be trained without D) is not a model here; its channel-wise layer is `ganzoo.layers.ChannelwiseDense`.
 """
 
 import keras
@@ -135,6 +135,7 @@ class ContextEncoder(BaseGAN):
     """
 
     task, fills = "image", True
+    image_size: int
     logs = ("d_loss", "g_loss", "l2", "fooled", "real_logit", "fake_logit")
     checks = Checks(
         small={"model.image_size": 16, "model.nef": 2, "model.ngf": 2, "model.ndf": 2, "model.bottleneck": 8}
@@ -236,7 +237,7 @@ class ContextEncoder(BaseGAN):
 
     # ---- test time: running statistics, and the hole alone is pasted -----------------------------------------------
     def made(self, images, hole):
-        """float32 images (N, image_size, image_size, C) with what the network makes in the place of what it makes: the
+        """float32 images (N, image_size, image_size, C) with what the network makes instead of what it makes: the
         square in the middle, of which it sees the rim alone, or the whole picture, of which it sees all but the hole."""
         blank = self.centre_hole if self.region == "centre" else hole
         made = self.sampler(self.blanked(images, blank), training=False)

@@ -344,7 +344,7 @@ class CycleGAN(BaseGAN):
         return endpoints
 
     def serving_signature(self):
-        endpoints = {}
+        endpoints: dict = {}
         for direction, *names in (("a2b", "serving_default", "tensors"), ("b2a", "b2a", "b2a_tensors")):
             channels = self.translator(direction).input_shape[-1]
             endpoints |= zip(names, translation.endpoints(self._translate(direction), channels), strict=True)

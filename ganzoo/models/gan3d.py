@@ -149,7 +149,7 @@ class GAN3D(LatentGAN):
     """
 
     standing = (16, 32)  # each shape has thousands of voxels
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
     makes = "voxels"
     own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
     feature_layers = "_lrelu"
@@ -290,7 +290,7 @@ class GAN3D(LatentGAN):
         """float32 probabilities (n, S, S, S, 1) that a voxel is filled; sample i depends on (seed, i) only.
 
         Args:
-            latents: (n, latent_dim), in the place of seed.
+            latents: (n, latent_dim), instead of seed.
             images: of a model with an encoder: pictures (n, H, W, 1 or 3) of any size, uint8 or floats in [-1, 1]; the
                 shape of a picture is that of the mean of q(z|y).
 
@@ -348,6 +348,6 @@ class GAN3D(LatentGAN):
             "tensors": (tensors, {"latents": latents}),
         }
         if self.encoder_size:
-            shape = [None, self.encoder_size, self.encoder_size, 3]
-            endpoints["reconstruct"] = (reconstruct, {"images": tf.TensorSpec(shape, tf.float32, name="images")})
+            size = [None, self.encoder_size, self.encoder_size, 3]
+            endpoints["reconstruct"] = (reconstruct, {"images": tf.TensorSpec(size, tf.float32, name="images")})
         return endpoints

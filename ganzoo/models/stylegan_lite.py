@@ -139,7 +139,7 @@ class Synthesis(_Network):
         self.convolutions, self.epilogues, self.to_rgb = [], [], {}
         for level in self.levels:
             size, width, before = 2**level, widths[level], widths[max(level - 1, 2)]
-            up = None  # at 4x4 the learned constant stands in the place of a convolution
+            up = None  # at 4x4 the learned constant stands instead of a convolution
             if level > 2:
                 up = self._convolution(before, width, f"res{size}_up", resample="up")
             self._epilogue(size, width, w_dim, f"res{size}_{'up' if up else 'const'}_style")
@@ -291,7 +291,7 @@ class Discriminator(_Network):
         x = tf.nn.leaky_relu(self.convolution(self.stddev(x)), 0.2)
         x = tf.nn.leaky_relu(self.dense(tf.reshape(x, [-1, 16 * x.shape[-1]])), 0.2)
         logits = self.logit(x)
-        if not self.classes:
+        if labels is None:
             return logits
         labels = tf.one_hot(labels, self.classes) if labels.shape.rank == 1 else labels
         return tf.reduce_sum(logits * labels, axis=1, keepdims=True)
@@ -389,7 +389,8 @@ class StyleGAN(LatentGAN):
         r"ema_generator/dense|/w_avg"  # eight layers multiply their rounding: 0.12 of [-1, 1] at the lines' edges
     )
     evaluation_kwargs = {"truncation_psi": 1.0}  # noqa: RUF012  (FID is measured without truncation, official code)
-    logs = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
+    image_size: int
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "r1", "fooled", "real_logit", "fake_logit")
     has_styles = True
     train_options = ("growth",)
     augments_by = "augment"
@@ -604,8 +605,8 @@ class StyleGAN(LatentGAN):
         return loss
 
     def train_step(self, data):
-        real, *labels = self.unpack(data)
-        labels = labels[0] if labels else None
+        real, *given = self.unpack(data)
+        labels = given[0] if given else None
         rows = tf.shape(real)[0]
         real = self.faded(real)
         fake, tape = self.fakes(rows, labels, "d")
@@ -696,8 +697,8 @@ class StyleGAN(LatentGAN):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only.
 
         Args:
-            latents: (n, latent_dim), in the place of seed.
-            w: (n, w_dim) or (n, layers, w_dim), in the place of seed; taken as it is, without truncation.
+            latents: (n, latent_dim), instead of seed.
+            w: (n, w_dim) or (n, layers, w_dim), instead of seed; taken as it is, without truncation.
             label: of a model with classes: one for all, or (n,).
             truncation_psi: -1 to 1; 1 is G as trained, 0 the average image.
             cutoff: only the first so many layers are truncated; None for `truncation_cutoff` of them.

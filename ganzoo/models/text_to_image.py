@@ -1,7 +1,7 @@
 """Generative Adversarial Text to Image Synthesis.
 
 Scott Reed, Zeynep Akata, Xinchen Yan, Lajanugen Logeswaran, Bernt Schiele, Honglak Lee, 2016. arXiv 1605.05396. Official
-code: github.com/reedscot/icml2016 (Lua). The text encoder, that of 1605.05395, stands in _text_encoder.py.
+code: github.com/reedscot/icml2016 (Lua). The text encoder, that of 1605.05395, is in _text_encoder.py.
 
 Objective (algorithm 1, GAN-CLS):  L_D = log s_r + ((1 - c) log(1 - s_f) + c log(1 - s_w)),  c = 1/2,  where
 s_r = D(x, phi(t)) of a matching pair, s_w = D(x^, phi(t)) of a real image with a wrong text, s_f = D(G(z, phi(t)), phi(t));
@@ -213,7 +213,7 @@ class TextToImage(BaseGAN):
         | {"model.encoder": "embedding", "train.encoder_steps": 0},
         bare={"model.match_weight": 0.0},
     )
-    logs = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
+    logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "wrong_refused")
     logs += ("e_loss", "word_loss", "matched", "match_loss")
     players = {  # noqa: RUF012  (as in the base)
         "g_optimizer": ("generator",),
@@ -335,7 +335,7 @@ class TextToImage(BaseGAN):
 
     def train_step(self, data):
         image, text, wrong, *foil = self.unpack(data)
-        logs = {}
+        logs: dict = {}
         if self.teaches:
             logs |= self.encoder_step(image, text)
         if self.trains_generator:

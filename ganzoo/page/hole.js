@@ -19,7 +19,7 @@ export function holeView({ model, backend, page }) {
     try {
       if (file.files[0]) await sheet.load(file.files[0], least);
     } catch {
-      page.fail(new Error(`${file.files[0].name} is no picture that this browser reads. PNG and JPEG are.`));
+      page.fail(new Error(`${file.files[0].name} is not a picture that this browser reads. PNG and JPEG are.`));
     }
     file.value = "";
   });

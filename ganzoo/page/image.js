@@ -59,7 +59,7 @@ function tools(pad, colours, page) {
     try {
       if (file.files[0]) await pad.load(file.files[0]);
     } catch {
-      page.fail(new Error(`${file.files[0].name} is no picture that this browser reads. PNG and JPEG are.`));
+      page.fail(new Error(`${file.files[0].name} is not a picture that this browser reads. PNG and JPEG are.`));
     }
     file.value = "";
   });

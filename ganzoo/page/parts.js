@@ -10,7 +10,7 @@ export function element(tag, properties = {}, ...children) {
 
 let count = 0;
 
-// A labelled slider, with a number field beside it where `exact` lets any whole number in. `.value` is the number.
+// A labelled slider, with a number field next to it where `exact` lets any whole number in. `.value` is the number.
 export function slider({ label, min, max, step = 1, value, exact = false, hint, show = String, onInput }) {
   const id = `field-${++count}`;
   const range = element("input", { type: "range", id, min, max, step, value });

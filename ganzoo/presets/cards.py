@@ -92,6 +92,8 @@ def _preset(paper: str, name: str, preset: Preset, tables: bool, *, default: boo
         return "\n".join(lines)
     weights = preset.weights
     lines.append(f"- Weights: `{weights.file}`, {weights.bytes / 1e6:.1f} MB, sha256 `{weights.sha256}`")
+    if weights.hub:
+        lines.append(f"- Not in the package: `ganzoo fetch {paper}/{name}` brings them from {weights.hub}")
     lines.append(f"- Licence of the weights: {weights.licence}")
     if weights.attribution:
         lines.append(f"- Attribution: {weights.attribution}")
@@ -112,14 +114,14 @@ def _results(preset: Preset, tables: bool) -> list[str]:
     if any(r.floor is not None or r.ceiling is not None for r in preset.results):
         lines += [
             "",
-            "Floor: real training pictures in the place of the samples, measured in the same way (for near-copies real test "
+            "Floor: real training pictures instead of the samples, measured in the same way (for near-copies real test "
             "pictures). Ceiling: an untrained model.",
         ]
     for r in preset.results:
         if r.sheet is not None and r.metric.startswith("voxel-iou"):
             lines += [
                 "",
-                f"Did it copy? Samples beside the training shapes that they overlap most: `ganzoo/assets/{r.sheet}`.",
+                f"Did it copy? Samples next to the training shapes that they overlap most: `ganzoo/assets/{r.sheet}`.",
             ]
         elif r.sheet is not None and r.metric.startswith("hole-"):
             lines += ["", f"Held-out pictures with the hole, filled, and as they are: `ganzoo/assets/{r.sheet}`."]
@@ -127,7 +129,7 @@ def _results(preset: Preset, tables: bool) -> list[str]:
             lines += [
                 "",
                 f"Did it copy? {r.value:.1%} of the samples lie nearer to a training picture than these to each other, and "
-                f"{r.floor or 0:.1%} of the real test pictures do. Samples beside their nearest training pictures: "
+                f"{r.floor or 0:.1%} of the real test pictures do. Samples next to their nearest training pictures: "
                 f"`ganzoo/assets/{r.sheet}`.",
             ]
     return lines

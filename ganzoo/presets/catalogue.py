@@ -10,7 +10,7 @@ from ganzoo.presets.records import PaperFile, RunConfig, validate
 
 # ---- the zoo's TOML files --------------------------------------------------------------------------------------------
 def config_folder() -> Path:
-    """The folder of the TOML files: `ganzoo/zoo_configs`, in a clone a link to `zoo_configs/` beside the package."""
+    """The folder of the TOML files: `ganzoo/zoo_configs`, in a clone a link to `zoo_configs/` next to the package."""
     inside = Path(__file__).resolve().parents[1] / "zoo_configs"
     return inside if inside.is_dir() else inside.parents[1] / "zoo_configs"  # a checkout that cannot hold links
 
@@ -57,7 +57,7 @@ def find_paper(name: str) -> str:
 
 
 def _elsewhere(name: str) -> str:
-    """What a person must know who stands in a clone that has the paper, while the ganzoo that runs is another one."""
+    """What a person must know who is in a clone that has the paper, while the ganzoo that runs is another one."""
     here, own = Path.cwd() / "zoo_configs", config_folder()
     if Path(name).name != name or not (here / f"{name}.toml").is_file() or here.resolve() == own.resolve():
         return ""

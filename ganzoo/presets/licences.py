@@ -127,7 +127,7 @@ class Passport:
 def spdx(text: str) -> str:
     """The SPDX expression of a licence as people write it: "CC BY 4.0" -> CC-BY-4.0, "MIT and Apache-2.0" -> both.
 
-    What is none of `TERMS` becomes LicenseRef-unknown if it is empty or says so, else LicenseRef-<its letters>: it is
+    What is not one of `TERMS` becomes LicenseRef-unknown if it is empty or says so, else LicenseRef-<its letters>: it is
     carried on, and nothing is claimed of it.
     """
     plain = re.sub(r"\([^()]*\)", "", text).strip()
@@ -197,7 +197,7 @@ def of_preset(name: str) -> Passport | None:
 
 
 def of_manifest(value: Any) -> Passport:
-    """Of the facts in the manifest.json of a model folder; it comes from anywhere, so what is no text is left out."""
+    """Of the facts in the manifest.json of a model folder; it comes from anywhere, so what is not a text is left out."""
     licence, said = (value.get(key) if isinstance(value, dict) else None for key in ("licence", "attribution"))
     return Passport(
         spdx(licence) if isinstance(licence, str) else UNKNOWN, said[:LONGEST] if isinstance(said, str) else ""
@@ -213,7 +213,7 @@ def of_model_folder(folder: Path) -> Passport:
     for place in ("manifest.json", "model/manifest.json", "1/assets.extra/manifest.json", "assets.extra/manifest.json"):
         if (folder / place).is_file():
             return of_manifest(read_json(folder / place))
-    raise GanzooError(f"{shown(folder)} holds no model: there is no manifest.json in it.")
+    raise GanzooError(f"{shown(folder)} contains no model: there is no manifest.json in it.")
 
 
 def printed(name: str, passport: Passport) -> str:

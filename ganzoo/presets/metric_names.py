@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,9 +137,9 @@ def parse(text: str) -> Protocol:
     elif len(rest) == 1 and head not in FEATURE_METRICS:
         protocol = Protocol(head, None, None, None, rest[0])
     else:
-        raise GanzooError(f'"{text}" is no protocol name: it has the form of {SHAPE}.')
+        raise GanzooError(f'"{text}" is not a protocol name: it has the form of {SHAPE}.')
     if not all((protocol.metric, protocol.split, protocol.extractor != "", protocol.resize != "")):
-        raise GanzooError(f'"{text}" is no protocol name: a part of it is empty.')
+        raise GanzooError(f'"{text}" is not a protocol name: a part of it is empty.')
     return protocol
 
 
@@ -222,11 +222,11 @@ def compare(first: Mapping, second: Mapping) -> Comparison:
         verdict = f"{names[better == 'second']} is better ({one.better})"
     pictures = first.get("pictures"), second.get("pictures")
     if all(pictures) and pictures[0] != pictures[1]:
-        verdict += f"; each beside references fitted to its own pictures ({pictures[0]} and {pictures[1]})"
+        verdict += f"; each compared with references fitted to its own pictures ({pictures[0]} and {pictures[1]})"
     return Comparison(str(one), a, b, better, within, f"{shown}: {verdict}.")
 
 
-def compare_all(first: list[Mapping], second: list[Mapping]) -> list[Comparison]:
+def compare_all(first: Sequence[Mapping], second: Sequence[Mapping]) -> list[Comparison]:
     """Every metric that both lists hold; of several records of one name the last counts.
 
     Raises:
@@ -234,7 +234,7 @@ def compare_all(first: list[Mapping], second: list[Mapping]) -> list[Comparison]
             ones was not measured alike.
     """
     if not first or not second:
-        raise GanzooError("Nothing to compare: one of the two holds no record.")
+        raise GanzooError("Nothing to compare: one of the two contains no record.")
     one, other = ({str(parse(r["metric"])): r for r in records} for records in (first, second))
     common = [name for name in one if name in other]
     if not common:
@@ -290,16 +290,16 @@ def read(path: str | Path) -> list[dict]:
     """The records of a JSON-lines file (or of one JSON list).
 
     Raises:
-        GanzooError: the file cannot be read, or a line is no record.
+        GanzooError: the file cannot be read, or a line is not a record.
     """
     path = files.shown(path)
     text = files.read_text(path, files.MAX_BYTES)
     found = files.parse_json(text, path) if text.lstrip().startswith("[") else files.parse_json_lines(text, path)
     for entry in found:
         if not isinstance(entry, dict) or not _is_number(entry.get("value")) or "metric" not in entry:
-            raise GanzooError(f'{path} holds no results of ganzoo evaluate: a record needs "metric" and "value".')
+            raise GanzooError(f'{path} contains no results of ganzoo evaluate: a record needs "metric" and "value".')
         if not _is_number(entry.get("std") or 0):
-            raise GanzooError(f'{path}: the "std" of {entry["metric"]!s:.80} is no finite number.')
+            raise GanzooError(f'{path}: the "std" of {entry["metric"]!s:.80} is not a finite number.')
     if not found:
-        raise GanzooError(f"{path} holds no record.")
+        raise GanzooError(f"{path} contains no record.")
     return found

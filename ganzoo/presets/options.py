@@ -1,4 +1,4 @@
-"""The options of a run: of a preset, of a TOML file, and what a user sets beside them."""
+"""The options of a run: of a preset, of a TOML file, and what a user sets besides them."""
 
 from pathlib import Path
 from typing import Any

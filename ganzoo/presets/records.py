@@ -254,19 +254,21 @@ class TrainConfig(Record):
         for key in ("steps", "log_every", "sample_every", "checkpoint_every", "health_every", "metric_every"):
             if getattr(self, key) % self.steps_per_execution:
                 raise ValueError(
-                    f"{key} {getattr(self, key)} is no multiple of steps_per_execution {self.steps_per_execution}"
+                    f"{key} {getattr(self, key)} is not a multiple of steps_per_execution {self.steps_per_execution}"
                 )
         return self
 
 
 class Weights(Record):
-    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression."""
+    """A published weights file, `[weights]`. Without a sha256 there is no entry. licence: an SPDX expression. hub: where the file
+    is, "hf://user/name@revision", if it is too large for the package; it is fetched only when somebody asks for that."""
 
     file: str
     sha256: str = pydantic.Field(pattern="^[0-9a-f]{64}$")
     bytes: pydantic.PositiveInt
     licence: str
     attribution: str = ""
+    hub: str = pydantic.Field("", pattern=r"^(hf://[\w.-]+/[\w.-]+(@[\w.-]+)?)?$")
 
 
 class EvalConfig(Record):
@@ -338,7 +340,7 @@ class PaperFile(Record):
 
 class RunConfig(Record):
     """Resolved options of a run or of a saved model folder, `config.toml`. `preset` is "" of a model that was built by its
-    class: it is none of the zoo's."""
+    class: it is not one of the zoo's."""
 
     name: str
     preset: str

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from pydantic import BaseModel
 
 from ganzoo import presets, zoo
 from ganzoo.base import BaseGAN
@@ -125,7 +126,7 @@ def explain(source: str | RunConfig) -> Explanation:
     config = presets.run_config(source if folder is None else folder / "config.toml")
     model = zoo.build(config)
     config = model.run_config
-    text = read_docstring(sys.modules[type(model).__module__].__doc__)
+    text = read_docstring(sys.modules[type(model).__module__].__doc__ or "")
     shapes, parts = _listen(model)
     return Explanation(
         name=config.full_name,
@@ -172,7 +173,7 @@ def symbol_of(layer: str, symbols: tuple[tuple[str, str], ...], network: str = "
     `downN_conv/_norm` is down3_conv and down3_norm.
     """
     for paper, here in symbols:
-        head = re.match(r"\w*", paper)[0].lower()
+        head = re.split(r"\W", paper, maxsplit=1)[0].lower()
         meant = [name for name in networks if head and (name == head or (len(head) == 1 and name[0] == head))]
         if meant and network not in meant:
             continue
@@ -197,7 +198,7 @@ def _listen(model: BaseGAN) -> tuple[dict[int, str], list[Part]]:
             _heard(layer, shapes, events, names)
     _watched(model, events)
     segments = model.segments(model.run_config.train)
-    parts = []
+    parts: list[Part] = []
     for segment in [segments[0], *segments[1:][-1:]]:
         events.clear()
         batch = _batch(model, segment)
@@ -237,7 +238,8 @@ def _watched(model: BaseGAN, events: list[Event]) -> None:
         for name in (name for name in model.network_names if name.startswith("ema_")):
             events.append(Event("averages", name, name.removeprefix("ema_")))
 
-    model.minimize, model.update_ema = minimize, update_ema
+    for name, heard in (("minimize", minimize), ("update_ema", update_ema)):
+        setattr(model, name, heard)
 
 
 def _batch(model: BaseGAN, segment: Segment) -> dict[str, tf.TensorSpec]:
@@ -296,7 +298,7 @@ def _count(layer) -> int:
 
 def _layers(network, called, shapes, prefix: str = ""):
     """The rows of a network, those of networks inside it included; a layer that is made of layers is one row, and so is a
-    variable that stands in no layer."""
+    variable that is in no layer."""
     inside = {id(variable) for layer in network.layers for variable in layer.trainable_variables}
     for variable in (variable for variable in network.trainable_variables if id(variable) not in inside):
         shape = "x".join(map(str, variable.shape))
@@ -364,11 +366,12 @@ def _options(config: RunConfig) -> dict[str, Any]:
 
 def _defaults() -> dict[str, Any]:
     """What holds for an option of `[data]` and `[train]` that nobody sets."""
-    found = {}
-    for table, record in (("data", presets.DataConfig), ("train", presets.TrainConfig)):
+    found: dict[str, Any] = {}
+    tables: tuple[tuple[str, type[BaseModel]], ...] = (("data", presets.DataConfig), ("train", presets.TrainConfig))
+    for table, record in tables:
         for name, field in record.model_fields.items():
             value = None if field.is_required() else field.default
-            if hasattr(value, "model_dump"):
+            if isinstance(value, BaseModel):
                 found |= {f"{table}.{name}.{key}": inner for key, inner in flatten(value.model_dump())}
             else:
                 found[f"{table}.{name}"] = (

@@ -19,7 +19,7 @@ def markdown(e: Explanation) -> str:
     for part in e.parts:
         parts += [f"## {_part_heading(part)}", "```text\n" + "\n".join(diagram(part)) + "\n```"]
     parts += ["## Training", e.text.training]
-    parts += [f"## Settings beside {e.paper_preset}", _table(SETTINGS, [_setting(s) for s in e.settings])]
+    parts += [f"## Settings compared with {e.paper_preset}", _table(SETTINGS, [_setting(s) for s in e.settings])]
     parts += ["## Deviations", _deviations(e)]
     return "\n\n".join(parts) + "\n"
 
@@ -51,7 +51,7 @@ def html(e: Explanation) -> str:
         *orders,
         pages.details("The code of a step", f"<pre>{pages.esc(e.step_source)}</pre>"),
         pages.section("Training", *(pages.paragraph(p) for p in e.text.training.split("\n\n"))),
-        pages.section(f"Settings beside {e.paper_preset}", pages.table(SETTINGS, settings)),
+        pages.section(f"Settings compared with {e.paper_preset}", pages.table(SETTINGS, settings)),
         pages.section("Deviations", *(pages.paragraph(p) for p in _deviations(e).split("\n\n"))),
     )
 

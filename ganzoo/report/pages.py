@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -141,7 +142,7 @@ def image_uri(source: Path | bytes | np.ndarray, *, limit: int = 200_000) -> str
       source: an image file or its bytes, embedded as they are, or a uint8 array HWC, embedded as PNG.
       limit: a file of more bytes than this is embedded as WebP of high quality instead, so that pages stay small.
     Raises:
-      OSError: the file cannot be read or is no image.
+      OSError: the file cannot be read or is not an image.
     """
     if isinstance(source, np.ndarray):
         buffer = io.BytesIO()
@@ -150,7 +151,7 @@ def image_uri(source: Path | bytes | np.ndarray, *, limit: int = 200_000) -> str
     else:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
     with Image.open(io.BytesIO(data)) as picture:
-        kind = Image.MIME.get(picture.format, "image/png")
+        kind = Image.MIME.get(picture.format or "", "image/png")
         picture.load()
         if len(data) > limit:
             buffer = io.BytesIO()
@@ -174,8 +175,8 @@ class Line:
     """One curve: its `label` and points; points that are not finite leave a gap."""
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     color: int = field(default=0)
 
 
@@ -260,10 +261,10 @@ def line_chart(
     last = last if last > first else first + 1
     left, right, head, foot = 56, width - 12, 10, height - 34
 
-    def at_x(v: np.ndarray | float) -> np.ndarray | float:
+    def at_x(v: Any) -> Any:  # a number or an array of them
         return left + (v - first) / (last - first) * (right - left)
 
-    def at_y(v: np.ndarray | float) -> np.ndarray | float:
+    def at_y(v: Any) -> Any:
         return foot - (np.clip(v, bottom, top) - bottom) / (top - bottom) * (foot - head)
 
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{esc(title)}">']
@@ -278,11 +279,11 @@ def line_chart(
         out.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{esc(label)}</text>')
     for v in ticks(first, last, 6):
-        x = min(at_x(v), width - 24)
-        out.append(f'<text x="{x:.1f}" y="{foot + 16}" text-anchor="middle">{esc(number(v))}</text>')
+        foot_x = min(at_x(v), width - 24)
+        out.append(f'<text x="{foot_x:.1f}" y="{foot + 16}" text-anchor="middle">{esc(number(v))}</text>')
     out.append(f'<text x="{right}" y="{height - 3}" text-anchor="end">{esc(x_label)}</text>')
-    for i, (x, label, kind) in enumerate(mark for mark in marks if first <= mark[0] <= last):
-        at, side = at_x(x), ("end", -4) if at_x(x) > (left + right) / 2 else ("start", 4)
+    for i, (place, label, kind) in enumerate(mark for mark in marks if first <= mark[0] <= last):
+        at, side = at_x(place), ("end", -4) if at_x(place) > (left + right) / 2 else ("start", 4)
         out.append(
             f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{head}" y2="{foot}" stroke="var(--{esc(kind)})"/>'
             f'<text class="{esc(kind)}" x="{at + side[1]:.1f}" y="{head + 12 + 14 * i}" text-anchor="{side[0]}">{esc(label)}</text>'

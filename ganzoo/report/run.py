@@ -121,11 +121,11 @@ def write_run_report(run_dir: str | Path) -> Path:
     Files that are missing or damaged leave their part out, so a run that stopped early has a report too.
     Returns the path of the page.
     Raises:
-      GanzooError: `run_dir` is no folder, or holds neither a config nor a log.
+      GanzooError: `run_dir` is not a folder, or holds neither a config nor a log.
     """
     run = Path(run_dir)
     if not (run / "log.jsonl").is_file() and not (run / "config.toml").is_file():
-        raise GanzooError(f'"{run}" is no run folder: it holds neither config.toml nor log.jsonl.')
+        raise GanzooError(f'"{run}" is not a run folder: it holds neither config.toml nor log.jsonl.')
     log, config, data = read_log(run / "log.jsonl"), read_toml(run / "config.toml"), read_json(run / "data.json")
     watched, measured = read_log(run / "health.jsonl"), read_log(run / "metrics.jsonl")
     found = health.findings(log.rows, watched.rows)
@@ -205,7 +205,7 @@ def write_run_report(run_dir: str | Path) -> Path:
 
 
 def _held_out(run: Path) -> list[str]:
-    """Pairs beside what the model made of them, and how far off it is: than the target itself, than a copy of the input."""
+    """Pairs next to what the model made of them, and how far off it is: than the target itself, than a copy of the input."""
     facts, picture = read_json(run / "held_out.json"), run / "held_out.png"
     errors = [as_float(facts.get(key)) for key in ("l1", "l1_copy")]
     if not facts or not all(map(math.isfinite, errors)):
@@ -225,12 +225,12 @@ def _held_out(run: Path) -> list[str]:
     return [section("Held-out pairs" if held else "Training pairs", *lines)]
 
 
-def _balance_chart(fooled: tuple, found: list[health.Finding]) -> list[str]:
+def _balance_chart(fooled: tuple[np.ndarray, np.ndarray], found: list[health.Finding]) -> list[str]:
     """Of a log that says how often D was fooled; a critic is not."""
     if not len(fooled[1]):
         return []
     lines, marks = [Line("fakes that D takes for real", *fooled, color=3)], _marks(found, "balance")
-    options = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
+    options: Any = {"low": 0, "high": 1, "band": HEALTHY, "band_label": "balanced", "percent": True}
     return [line_chart(lines, title="How often D is fooled", marks=marks, **options)]
 
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -43,7 +44,7 @@ def save(model: BaseGAN, folder: Path, *, keep: int = 2) -> Path | None:
             raise NotFinite(key, int(model.step.numpy()))
     if not workers.is_chief(model.distribute_strategy):
         return None
-    about = {"sha256": weights.digest(arrays)}
+    about: dict[str, Any] = {"sha256": weights.digest(arrays)}
     if model.run_config:
         about |= {"settings": text_of(model.run_config), "steps": model.run_config.train.steps}
     # One entry, since safetensors writes several in random order.

@@ -39,7 +39,7 @@ def is_free(out: Path) -> bool:
     if not out.is_dir():
         return True
     names = {path.name for path in out.iterdir() if not _is_torn(path, ".")}
-    if "config.toml" in names:  # of a run it has data.json beside it; alone it is somebody's own
+    if "config.toml" in names:  # of a run it has data.json next to it; alone it is somebody's own
         return names <= BEFORE and "data.json" in names and not has_checkpoint(out)
     return names <= BEFORE and all(path.name == FIRST for path in _checkpoints(out))
 

@@ -62,7 +62,7 @@ def _opened(path: Path) -> TextIO:
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise GanzooError(f"{path} is no regular file, and no lock of a run: remove it.")
+        raise GanzooError(f"{path} is not a regular file, and no lock of a run: remove it.")
     return os.fdopen(number, "a+")
 
 

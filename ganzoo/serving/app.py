@@ -6,6 +6,7 @@ once, at the start.
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import mimetypes
@@ -92,7 +93,7 @@ def create_app(
         batchers[servable.name] = batcher = Batcher(
             servable.call, queue=limits.queue, queue_pixels=limits.queue_pixels, observe=observe
         )
-        metrics.waiting.labels(servable.name).set_function(lambda batcher=batcher: batcher.waiting_rows)
+        metrics.waiting.labels(servable.name).set_function(functools.partial(getattr, batcher, "waiting_rows"))
     state = State({servable.name: servable for servable in servables}, batchers, limits, metrics, files=_page_files())
 
     @contextlib.asynccontextmanager

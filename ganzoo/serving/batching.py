@@ -113,7 +113,8 @@ class Batcher:
     def _take(self) -> list[Job]:
         """The first job and those that can run with it, as many as fill a bucket."""
         most = max((bucket for bucket in BUCKETS if bucket * self.row_seconds <= self.call_seconds), default=1)
-        key, rows, jobs = self.waiting[0].key, 0, []
+        key, rows = self.waiting[0].key, 0
+        jobs: list[Job] = []
         for job in self.waiting:
             if job.key == key and (not jobs or rows + job.rows <= most):
                 jobs.append(job)

@@ -4,6 +4,7 @@ uvicorn bounds none of these but the head's length, and only with the parser h11
 """
 
 import http
+from typing import Any
 
 from ganzoo.serving import wire
 from ganzoo.serving.middleware import SECURITY
@@ -77,7 +78,8 @@ def protocol(limits):
 
         def _make_room(self):
             """Ends those that have been sending for longest: a client needs milliseconds. Some at once, since each costs a search."""
-            idle = [other for other in self.connections if other is not self and not other._answering()]
+            others: list[Any] = list(self.connections)  # uvicorn says "any of its protocols"; all are of this class
+            idle = [other for other in others if other is not self and not other._answering()]
             if idle:
                 for other in sorted(idle, key=lambda other: other.since)[: max(1, limits.connections // 8)]:
                     self.connections.discard(other)
@@ -99,7 +101,9 @@ def protocol(limits):
             try:
                 reason = http.HTTPStatus(status).phrase.encode()
                 start = h11.Response(status_code=status, headers=headers, reason=reason)
-                self.transport.write(b"".join(map(self.conn.send, (start, h11.Data(data=body), h11.EndOfMessage()))))
+                self.transport.write(
+                    b"".join(self.conn.send(event) or b"" for event in (start, h11.Data(data=body), h11.EndOfMessage()))
+                )
             except h11.LocalProtocolError:  # an answer has begun, or may have no body
                 self.transport.close()
                 return

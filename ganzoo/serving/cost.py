@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from ganzoo.media import images
 from ganzoo.serving.wire import RequestError
@@ -45,7 +46,7 @@ def _of_picture(name: str, row: int, data: bytes, limit: int) -> int:
     """Width x height of an encoded picture, times what a decoder does again for each frame, or for many scans."""
     found = images.image_size(data, images.SERVED)
     if found is None:
-        raise RequestError(400, f"{name} of row {row} is no picture: {', '.join(images.SERVED)} are read.")
+        raise RequestError(400, f"{name} of row {row} is not a picture: {', '.join(images.SERVED)} are read.")
     width, height, _ = found
     size, passes = f"{width} x {height} pixels", 1
     if data.startswith(b"GIF"):  # TensorFlow decodes all frames and returns the first
@@ -63,7 +64,7 @@ def _of_picture(name: str, row: int, data: bytes, limit: int) -> int:
 def _frames(name: str, data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=("GIF",)) as image:
-            return image.n_frames
+            return image.n_frames if isinstance(image, GifImageFile) else 1
     except Exception as error:  # broken after its first frame: what it costs cannot be told
         raise RequestError(400, f"{name} holds a GIF file that breaks off.") from error
 

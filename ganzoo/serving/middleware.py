@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from ganzoo.serving.wire import dumps
 
@@ -34,7 +35,7 @@ class Metrics:
 
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
-        own = {"namespace": "ganzoo", "registry": self.registry}
+        own: Any = {"namespace": "ganzoo", "registry": self.registry}
         self.requests = prometheus.Counter("requests", "Requests by model and status.", ["model", "code"], **own)
         self.seconds = prometheus.Histogram(
             "request_seconds",

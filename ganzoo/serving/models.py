@@ -41,7 +41,7 @@ class Servable:
     """One version of one model.
 
     `definitions` is the SavedModel's own description of its signatures, as JSON of the protocol buffer; `manifest` is
-    what ganzoo wrote beside it, {} for a SavedModel of others; `loaded` owns the variables, which functions hold weakly.
+    what ganzoo wrote next to it, {} for a SavedModel of others; `loaded` owns the variables, which functions hold weakly.
     """
 
     name: str
@@ -131,7 +131,8 @@ class Servable:
         if not self.manifest or default is None:
             return
         row = {
-            name: np.zeros([1, *(spec.shape or (1,))[1:]], _numpy_type(spec)) for name, spec in default.inputs.items()
+            name: np.zeros([1, *(side or 0 for side in (spec.shape or (1,))[1:])], _numpy_type(spec))
+            for name, spec in default.inputs.items()
         }
         for name in (name for name, spec in default.inputs.items() if spec.dtype == "string"):
             row[name][:] = b""  # of attributes: nothing is asked for
@@ -199,13 +200,15 @@ def load(name: str, folder: Path) -> Servable:
     """Loads a SavedModel for serving.
 
     Raises:
-        GanzooError: the folder holds no SavedModel that this TensorFlow can load.
+        GanzooError: the folder contains no SavedModel that this TensorFlow can load.
     """
     try:
         loaded = tf.saved_model.load(str(folder))
         definitions = _definitions(folder)
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-        raise GanzooError(f"{folder} holds no SavedModel that TensorFlow {tf.__version__} can load: {error}") from error
+        raise GanzooError(
+            f"{folder} contains no SavedModel that TensorFlow {tf.__version__} can load: {error}"
+        ) from error
     signatures = {
         key: Signature(
             {k: _spec(spec) for k, spec in function.structured_input_signature[1].items()},

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ganzoo.errors import GanzooError
 from ganzoo.serving import connection, models
@@ -116,7 +117,8 @@ def _run(app, listener: socket.socket, limits: Limits, started: Callable[[], Non
             started()
 
         async def on_tick(self, counter):
-            for client in list(self.server_state.connections):
+            clients: list[Any] = list(self.server_state.connections)  # of the class that `connection` makes
+            for client in clients:
                 client.check()
             return await super().on_tick(counter)
 

@@ -11,7 +11,7 @@ import gc
 import itertools
 import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,7 @@ def _no_collection():
             gc.enable()
 
 
-def _parse_special(body: bytes, error: ValueError) -> Any:
+def _parse_special(body: bytes, error: json.JSONDecodeError) -> Any:
     """The document of a body with NaN or Infinity, which orjson refuses as the JSON standard does."""
     if b"NaN" in body or b"Infinity" in body:
         try:
@@ -235,14 +235,14 @@ def _leaves(flat: list, dtype: str) -> np.ndarray:
                 raise _type_error(value, dtype)
         return np.array(flat, dtype)
     _only(flat, kinds, {int, float}, dtype)
-    limits = np.finfo(dtype)
-    exact = 2 ** (limits.nmant + 1) - 1
+    floats = np.finfo(dtype)
+    exact = 2 ** (floats.nmant + 1) - 1
     if int in kinds:
         for value in flat:
             if type(value) is int and abs(value) > exact:
                 raise _lossy(value, dtype)
     wide = np.array(flat, np.float64)
-    beyond = np.isfinite(wide) & (np.abs(wide) > limits.max)
+    beyond = np.isfinite(wide) & (np.abs(wide) > floats.max)
     if beyond.any():
         raise _lossy(wide[beyond][0], dtype)
     return wide.astype(dtype)
@@ -346,7 +346,7 @@ def _string(name: str, value: bytes) -> Any:
     return {"b64": base64.b64encode(value).decode()} if name.endswith("_bytes") else value.decode("utf-8", "replace")
 
 
-def _finite(values: Sequence[np.ndarray]) -> bool:
+def _finite(values: Iterable[np.ndarray]) -> bool:
     return all(np.isfinite(array).all() for array in values if array.dtype.kind == "f")
 
 

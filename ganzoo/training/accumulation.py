@@ -34,7 +34,9 @@ def in_parts(model: BaseGAN, count: int):
 
     def train_step(data):
         shares = tf.nest.map_structure(lambda x: _shares(x, count), data)
-        logs, states, averages = {}, {}, []
+        logs: dict[str, tf.Tensor] = {}
+        states: dict[str, tf.Tensor] = {}
+        averages = []
         rounds = _turns(model)
         for turns in rounds:
             sums, averages = _round(model, whole, shares, count, turns)

@@ -1,11 +1,10 @@
-"""What a run does beside its steps: log, sample grids, checkpoints, progress, a clean Ctrl-C.
+"""What a run does besides its steps: log, sample grids, checkpoints, progress, a clean Ctrl-C.
 
 The callbacks that judge the samples are in `ganzoo.training.monitors`.
 """
 
 import contextlib
 import datetime
-import importlib.util
 import json
 import math
 import os
@@ -15,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ganzoo import files
 from ganzoo.base import BaseGAN
@@ -61,7 +60,7 @@ class RunLog(keras.callbacks.Callback):
     @property
     def seconds(self) -> float:
         """Training seconds so far, earlier parts of a resumed run included."""
-        return self.seconds_before + time.perf_counter() - self.began
+        return self.seconds_before + (0 if self.began is None else time.perf_counter() - self.began)
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += self.model.steps_per_execution
@@ -106,6 +105,7 @@ class SampleGrid(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.every, self.step, self.last_step = folder, every, start_step, last_step
         self.seed, self.inputs = seed, inputs
+        self.listeners: list[Callable[[Path, int], Any]] = []
 
     def on_train_begin(self, logs=None):
         if self.every and self.step == 0:
@@ -124,9 +124,9 @@ class SampleGrid(keras.callbacks.Callback):
             # touched: the next step copies the running statistics over again.
             model.finalize()
         if self.inputs is None:
-            columns = model.example_columns
-            made = model.examples(64 // columns * columns, self.seed)
-            picture = images.grid(model.pictures(made), columns=columns)
+            side = model.example_columns
+            made = model.examples(64 // side * side, self.seed)
+            picture = images.grid(model.pictures(made), columns=side)
         elif "text" in self.inputs:
             picture = images.grid(model.generate(self.inputs["text"], seed=self.seed, n_per_text=8), columns=8)
         else:
@@ -139,6 +139,8 @@ class SampleGrid(keras.callbacks.Callback):
         if self.inputs is not None and "text" in self.inputs and isinstance(self.inputs["text"], list):
             text["text"] = "\n".join(self.inputs["text"])
         images.write_png(path, picture, text)
+        for listener in self.listeners:
+            listener(path, self.step)
         return path
 
 
@@ -228,34 +230,30 @@ class ProgressLine(keras.callbacks.Callback):
     """One rich line on stderr: step, losses, images/s, time left."""
 
     def __init__(self, *, start_step: int, steps: int, log: RunLog):
-        super().__init__()
-        self.start_step, self.steps = start_step, steps
-        self.bar = None
-        log.listeners.append(self._show)
-
-    def on_train_begin(self, logs=None):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        if self.bar is None:  # the first of several segments
-            columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True))
-            self.task = self.bar.add_task("train", total=self.steps, completed=self.start_step, values="compiling")
+        super().__init__()
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.fields[values]}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True))
+        self.task = self.bar.add_task("train", total=steps, completed=start_step, values="compiling")
+        log.listeners.append(self._show)
+
+    def on_train_begin(self, logs=None):
         self.bar.start()
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task, self.model.steps_per_execution)
 
     def on_train_end(self, logs=None):
-        if self.bar is not None:  # an error may come before the beginning
-            self.bar.stop()
+        self.bar.stop()
 
     def _show(self, row):
         self.bar.update(self.task, values=f"{_losses(row, rates(self.model))}  {row['images_per_s']:.0f} images/s")
 
 
 class ProgressLines(keras.callbacks.Callback):
-    """Where stderr is no terminal (nohup, Slurm, a container): every 30 seconds a line with step, losses, learning rates,
+    """Where stderr is not a terminal (nohup, Slurm, a container): every 30 seconds a line with step, losses, learning rates,
     images/s and time left. `now`: the clock."""
 
     EVERY = 30.0
@@ -270,8 +268,9 @@ class ProgressLines(keras.callbacks.Callback):
             self.said = self.now(), self.step
 
     def on_train_batch_end(self, batch, logs=None):
+        now = self.now()
+        before, step = self.said or (now, self.step)
         self.step += self.model.steps_per_execution
-        now, (before, step) = self.now(), self.said
         if now - before < self.EVERY:
             return
         speed = (self.step - step) / (now - before)
@@ -292,20 +291,3 @@ def _losses(row: dict, of_players: dict) -> str:
 def progress(*, start_step: int, steps: int, log: RunLog) -> ProgressLine | ProgressLines:
     """What shows on stderr how far a run is: a moving line on a terminal, else lines."""
     return (ProgressLine if sys.stderr.isatty() else ProgressLines)(start_step=start_step, steps=steps, log=log)
-
-
-def tensorboard(folder: Path, log: RunLog) -> bool:
-    """Also writes each logged row as TensorBoard scalars, if TensorBoard is installed. Returns whether it is."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return False
-    writer = tf.summary.create_file_writer(str(folder))
-
-    def write(row):
-        with writer.as_default(step=row["step"]):
-            for key, value in row.items():
-                if key != "step":
-                    tf.summary.scalar(key, value)
-        writer.flush()
-
-    log.listeners.append(write)
-    return True

@@ -30,7 +30,7 @@ def roll_back(model: BaseGAN, run: Path, failure: NotFinite) -> int:
     """Puts the model back to the newest good checkpoint of the run and returns its step.
 
     Raises:
-        TrainingDiverged: after three times, with a diagnosis, which also stands in the run's report.
+        TrainingDiverged: after three times, with a diagnosis, which also is in the run's report.
     """
     chief, folder = workers.is_chief(model.distribute_strategy), run / "checkpoints"
     told = f"{failure} {_numbers(model)}"  # before the restored state replaces what failed

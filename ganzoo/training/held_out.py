@@ -1,4 +1,4 @@
-"""What a run has learned, on pairs that it was not trained on: beside input and target, and beside copying the input."""
+"""What a run has learned, on pairs that it was not trained on: compared with input and target, and compared with copying the input."""
 
 import json
 

@@ -1,5 +1,5 @@
 """The training loop of a run: Keras' own `fit`, one for the whole run or one a segment for a paper whose training changes
-on the way (progressive growing), with everything that a run does beside its steps."""
+on the way (progressive growing), with everything that a run does besides its steps."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from ganzoo.presets import RunConfig
 from ganzoo.runs import changes
 from ganzoo.runs.folder import Place
 from ganzoo.runs.mirror import Mirror
-from ganzoo.training import accumulation, callbacks, jit_probe, monitors
+from ganzoo.training import accumulation, callbacks, jit_probe, monitors, trackers
 
 if TYPE_CHECKING:
     from ganzoo.training.settle import Run
@@ -41,11 +41,20 @@ class RunResult:
     chief: bool = True
 
 
-def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place: Place | None) -> RunResult:
+def fit(
+    run: "Run",
+    start: int,
+    *,
+    progress: bool,
+    copier: Mirror | None,
+    place: Place | None,
+    tracker: trackers.Tracker | None,
+) -> RunResult:
     """Trains from step `start` to the end, or to where a rule or a signal ends it.
 
     Args:
         progress: show how far it is on stderr. copier: what copies the run folder to its URL. place: the run folder of a chief.
+        tracker: what else is told the numbers and the sample grids.
 
     Raises:
         NotFinite: a loss, a gradient or the state is not finite (`ganzoo.base.guard`).
@@ -77,9 +86,12 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
     factor = float(workers.from_chief(strategy, str(changes.rate_factor(out) if chief else "").encode()))
     line = [callbacks.progress(start_step=start, steps=train.steps, log=log)] if progress else []
     if chief:
-        callbacks.tensorboard(out / "tensorboard", log)
+        trackers.tensorboard(out / "tensorboard", log.listeners)
+    if tracker:
+        log.listeners.append(tracker.row)
+        grid.listeners.append(tracker.picture)
     everything = [log, *([grid] if chief else []), *watches, saver, interrupt, *line]
-    if chief:
+    if place:
         everything.insert(0, callbacks.Stays(place))
     if copier:
         everything.append(callbacks.Copies(copier, saver))
@@ -95,7 +107,7 @@ def fit(run: "Run", start: int, *, progress: bool, copier: Mirror | None, place:
         except BaseException:
             for callback in (interrupt, *line):
                 callback.on_train_end()  # Keras calls it only where `fit` ends well
-            if chief:
+            if place:
                 place.check()  # else what failed is the writing there
             raise
         if model.stop_training:

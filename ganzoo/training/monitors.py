@@ -1,7 +1,7 @@
 """Callbacks that look at a run's samples while it trains: HealthMonitor (collapse) and MetricEvery (KID, best, plateau).
 
 Both only watch: they put the sampler's statistics back, draw nothing from the run's noise, and a run with them ends with
-the bytes of a run without. Their rows are files beside log.jsonl; on resume the rows past the restored step are dropped,
+the bytes of a run without. Their rows are files next to log.jsonl; on resume the rows past the restored step are dropped,
 and everything that they remember (the best value, patience, what was said) is read from the rows that are kept.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -40,7 +40,7 @@ class Watch(keras.callbacks.Callback):
         every: steps between two measurements, at least 1.
         log: the run's log.
         stop: the rules that may end the run.
-        inputs: for image tasks: uint8 (n, H, W, C), translated in the place of sampling; for text: n sentences.
+        inputs: for image tasks: uint8 (n, H, W, C), translated instead of sampling; for text: n sentences.
     """
 
     needed: ClassVar[tuple[str, ...]] = ()  # numbers without which a row of the file is a damaged one
@@ -82,7 +82,7 @@ class Watch(keras.callbacks.Callback):
         raise NotImplementedError
 
     def keep(self, row: dict) -> None:
-        """What a measurement leaves behind beside its row: nothing."""
+        """What a measurement leaves behind besides its row: nothing."""
 
     def judge(self) -> None:
         """Reads the rows and sets `stopped`."""
@@ -136,9 +136,10 @@ class HealthMonitor(Watch):
 
     def measure(self) -> dict:
         made = _pixels(self.samples(self.count))
-        row = {"diversity": metrics.pairwise_diversity(made) / self.spread} if self.spread else {}
-        if self.real_coverage is not None:
-            row |= {"coverage": self._coverage(made), "real_coverage": self.real_coverage}
+        row: dict[str, float] = {"diversity": metrics.pairwise_diversity(made) / self.spread} if self.spread else {}
+        coverage = self._coverage(made)
+        if coverage is not None and self.real_coverage is not None:
+            row |= {"coverage": coverage, "real_coverage": self.real_coverage}
         return {key: round(value, 4) for key, value in row.items()}
 
     def _coverage(self, pixels: np.ndarray) -> float | None:
@@ -149,6 +150,7 @@ class HealthMonitor(Watch):
     def findings(self) -> list[health.Finding]:
         """What the rows up to the last measurement show; a resumed run comes to the same."""
         measured = self.step - self.step % self.every
+        assert self.log.path is not None, "only the chief watches, and it writes the log"
         rows = [row for row in read_log(self.log.path).rows if row["step"] <= measured]
         return health.findings(rows, self.rows)
 
@@ -244,7 +246,7 @@ class MetricEvery(Watch):
     def measure(self) -> dict:
         began = time.perf_counter()
         made = self.extractor.features(self.samples(self.n))
-        row = {"metric": self.name}
+        row: dict[str, Any] = {"metric": self.name}
         if self.kind == "kid":
             size = metrics.kid_subset_size(len(self.real), len(made))
             row["value"], row["std"] = metrics.kernel_distance(self.real, made, subsets=SUBSETS, subset_size=size)

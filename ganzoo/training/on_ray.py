@@ -60,8 +60,8 @@ def train(
         )
         trainer.fit()
     except ray.train.TrainingFailedError as failure:
-        for error in getattr(failure, "worker_failures", {}).values():
-            cause = getattr(error, "_base_exc", error)  # Ray wraps what a worker raised
+        for found in getattr(failure, "worker_failures", {}).values():
+            cause = getattr(found, "_base_exc", found)  # Ray wraps what a worker raised
             if isinstance(cause, GanzooError):
                 raise cause from None
         raise

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ganzoo import presets
 from ganzoo.errors import GanzooError
@@ -70,11 +71,11 @@ def plan(config: RunConfig, tell: Callable[[str], None] = lambda sentence: None)
     unit = config.train.accumulate * config.model.get(registry.models()[config.name].batch_unit, 1)
     small, large = sizes(config.train.batch_size, unit)
     device, available = memory()
-    probes = []
+    probes: list[Probe] = []
     for batch in (small, large):
         tell(f"Probe {len(probes) + 1} of 2: {STEPS + 1} steps of batch {batch} in a process of their own ...")
         probes.append(_child(config, batch))
-    return predict(config, tuple(probes), available, device, unit)
+    return predict(config, (probes[0], probes[1]), available, device, unit)
 
 
 def sizes(batch: int, unit: int) -> tuple[int, int]:
@@ -141,7 +142,7 @@ def _child(config: RunConfig, batch: int) -> Probe:
 
 
 def _probed(config: RunConfig, batch: int) -> RunConfig:
-    changes = {"batch_size": batch, "steps_per_execution": 1}
+    changes: dict[str, Any] = {"batch_size": batch, "steps_per_execution": 1}
     if config.train.growth:
         changes["growth"] = config.train.growth.model_copy(update={"batch_sizes": {}})
     return config.model_copy(update={"train": config.train.model_copy(update=changes)})

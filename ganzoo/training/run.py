@@ -20,7 +20,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
-from ganzoo.training import divergence, held_out, loop, monitors
+from ganzoo.training import divergence, held_out, loop, monitors, trackers
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle
@@ -37,6 +37,7 @@ def train(
     strategy: str = "auto",
     accept_changes: bool = False,
     recipe: str = "none",
+    tracker: str | None = None,
     overrides: dict[str, Any] | None = None,
     **more: Any,
 ) -> RunResult:
@@ -48,13 +49,15 @@ def train(
         resume: continue from the newest checkpoint in `out`; the settings must be the run's own but for the number of
             steps and the intervals, or `accept_changes`.
         init: weights to start from: "default" for the preset's own (fine-tuning), a file or a folder; None for random. They
-            are taken as far as they fit (`ganzoo.training.transfer`); what did not is said, and stands in the model's manifest.
+            are taken as far as they fit (`ganzoo.training.transfer`); what did not is said, and is in the model's manifest.
         progress: show how far it is on stderr: a moving line on a terminal, elsewhere a line every 30 seconds.
         strategy: "auto", "one", "mirrored", "multi-worker" or "tpu", see `ganzoo.devices.strategies.choose`. Of several workers
             the chief alone writes to `out`; it need not exist for the others.
         accept_changes: go on under other settings or on other data; the state must fit the model. `changes.jsonl` in `out`
             says which.
         recipe: "auto" chooses settings by the number of training images (`ganzoo.training.finetune_recipe`), but for those given here.
+        tracker: "mlflow" or "wandb": the numbers, settings and sample grids also go there (`ganzoo.training.trackers`). TensorBoard
+            needs no word.
         overrides, **more: options by dotted key, or by bare key for the train and data tables (`steps=100`).
 
     Raises:
@@ -66,13 +69,15 @@ def train(
         OSError: the disk is full; the message names the file, and the last checkpoint is whole.
     """
     options = (overrides or {}) | more
+    trackers.check(tracker)
     with contextlib.ExitStack() as stack:
         run_dir, copier = stack.enter_context(mirror.opened(out))
         asked, model_folder = _named(config)
         scope = strategies.choose(strategy)
         chief = workers.is_chief(scope)
         resume = bool(workers.from_chief(scope, b"resume" if resume else b""))
-        settled, changed = None, ""
+        settled: Settled | None = None
+        changed = ""
         if chief:
             folder.check(run_dir, resume)
             before = begun_with(run_dir) if resume else None
@@ -85,8 +90,8 @@ def train(
                 changed = _changed(run_dir, before, settled, accept_changes)
                 _remark_on(run_dir, before)
         changed = workers.from_chief(scope, changed.encode()).decode()
-        told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if chief else b"")
-        if not chief:
+        told = workers.from_chief(scope, presets.config_toml(settled.config).encode() if settled else b"")
+        if settled is None:
             theirs = presets.from_toml(told.decode(), "the options of the chief")
             settled = Settled(theirs, data.open_source(theirs.data))
         model, segments = _built(settled, scope)
@@ -105,14 +110,21 @@ def train(
         )
         start = _begin(run)
         place = folder.Place(run_dir) if chief else None
+        tracked = stack.enter_context(trackers.opened(tracker if chief else None, run_dir, run.config))
         while True:
             try:
-                shown = {"progress": progress and chief, "copier": copier if chief else None, "place": place}
-                result = loop.fit(run, start, **shown)
+                result = loop.fit(
+                    run,
+                    start,
+                    progress=progress and chief,
+                    copier=copier if chief else None,
+                    place=place,
+                    tracker=tracked,
+                )
                 break
             except NotFinite as failure:
                 start = divergence.roll_back(run.model, run_dir, failure)
-        if chief:
+        if place:
             place.check()
             _finish(run, result)
         if copier and chief:
@@ -145,7 +157,7 @@ def finetune(
 def require_weights(name: str | Path) -> None:
     """Refuses to fine-tune a preset without published weights, before a run folder is made."""
     if zoo.model_folder(name) is None:
-        paper, preset = presets.resolve(name)
+        paper, preset = presets.resolve(str(name))
         if presets.read(paper).presets[preset].weights is None:
             full = f"{paper}/{preset}"
             raise GanzooError(
@@ -330,7 +342,7 @@ def _begin(run: Run) -> int:
             "transfer": moved and moved.facts(),
             "jit": jit and dataclasses.asdict(jit),
             "recipe": list(map(str, run.reasons)),
-            "inherited": dataclasses.asdict(model.passport) if moved else None,
+            "inherited": dataclasses.asdict(model.passport) if moved and model.passport else None,
         }
         if first and any(began.values()):
             files.write_bytes(out / "began.json", json.dumps({k: v for k, v in began.items() if v}, indent=1).encode())
@@ -345,7 +357,9 @@ def _begin(run: Run) -> int:
 def _check_unbegun(run: Run) -> None:
     """Refuses to resume without a whole checkpoint, unless none was ever written and it is known what the run began from."""
     if folder.has_checkpoint(run.out):
-        raise GanzooError(f"{run.out / 'checkpoints'} holds no whole checkpoint to resume. Start a new run elsewhere.")
+        raise GanzooError(
+            f"{run.out / 'checkpoints'} contains no whole checkpoint to resume. Start a new run elsewhere."
+        )
     init = read_json(run.out / "began.json").get("init")
     if init is not None and run.init is None:
         raise GanzooError(
@@ -418,9 +432,10 @@ def _same_pictures(model: BaseGAN, source: data.Source) -> None:
     if "mask" in signature and source.config.shape != "masks":
         raise GanzooError(
             f"{model.paper} trains on pictures with masks here, and these are read as {source.config.shape}: set data.shape = "
-            '"masks". Masks that do not lie beside the pictures are drawn.'
+            '"masks". Masks that do not lie next to the pictures are drawn.'
         )
     if "embedding" in signature:
-        wanted, found = signature["embedding"].shape[-1], source.texts.embeddings.shape[-1]
+        given = None if source.texts is None else source.texts.embeddings
+        wanted, found = signature["embedding"].shape[-1], 0 if given is None else given.shape[-1]
         if wanted != found:
             raise GanzooError(f"The data bring embeddings of {found} numbers, and model.text_dim is {wanted}.")

@@ -83,7 +83,7 @@ def settle(
     Raises:
         GanzooError: bad options or data, or another recipe.
     """
-    config = _holding_back(presets.run_config(asked, options), before)
+    config = _holding_back(presets.run_config(asked, dict(options)), before)
     source = data.open_source(config.data)
     reasons = []
     for choice in finetune_recipe.choices(recipe, config, options, len(source)):

@@ -25,7 +25,7 @@ from ganzoo.layers import EqualizedConv2D, EqualizedDense
 
 
 class Transfer:
-    """Fills a model from arrays, as far as they go: in the place of `weights.assign` for `zoo.load_into`.
+    """Fills a model from arrays, as far as they go: instead of `weights.assign` for `zoo.load_into`.
 
     After the call `rows` holds (key, "reused" | how it was mapped | "new") of every variable, `left` the keys of the
     arrays that the model has no place for.
@@ -78,7 +78,7 @@ class Transfer:
 def _sides(model: BaseGAN) -> dict[int, tuple[int, float | None]]:
     """What has an axis of image channels, by id of the variable: (the axis, power of the fan-in that its layer divides by; None
     for an axis that is put out)."""
-    found = {}
+    found: dict[int, tuple[int, float | None]] = {}
     for name, network in model.networks().items():
         kernels = [layer for layer in network._flatten_layers() if hasattr(layer, "kernel")]
         order = {variable.path: place for place, variable in enumerate(network.weights)}

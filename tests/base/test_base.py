@@ -106,7 +106,7 @@ def test_compile_takes_one_optimizer_a_player_and_builds_it():
     model = Line()
     model.compile(g_optimizer="adam", d_optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     own = [v for player in model.players for v in getattr(model, player).variables]
-    assert list(map(id, model.optimizer.variables)) == list(map(id, own)), "no optimizer beside the players'"
+    assert list(map(id, model.optimizer.variables)) == list(map(id, own)), "no optimizer besides the players'"
     assert model.jit_compile is False, "trap 18: auto would mean XLA on one GPU, which no CPU test sees"
     assert model.g_optimizer.built
     assert len(model.d_optimizer.momentums) == 1

@@ -135,7 +135,7 @@ def picture():
 
 
 def test_a_page_runs_what_is_declared(sharpener, dots, tmp_path):
-    assert web._picture_size(sharpener) == SIDE, "num_downs is no stride"
+    assert web._picture_size(sharpener) == SIDE, "num_downs is not a stride"
     assert {name: set(inputs) for name, (_, inputs) in networks.networks(sharpener, SIDE).items()} == {
         "network": {"images"}
     }
@@ -157,7 +157,7 @@ def test_what_a_page_cannot_draw_is_refused(sharpener, monkeypatch):
     endpoint, inputs = sharpener.serving_signature()["tensors"]
     seeded = {"tensors": (endpoint, inputs | {"seed": tf.TensorSpec([None], tf.int64)})}
     monkeypatch.setattr(sharpener, "serving_signature", lambda: seeded)
-    with pytest.raises(GanzooError, match="sharpener has no web page: what it draws is no input of its networks"):
+    with pytest.raises(GanzooError, match="sharpener has no web page: what it draws is not an input of its networks"):
         networks.networks(sharpener, SIDE)
 
 

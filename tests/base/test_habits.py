@@ -16,7 +16,7 @@ from ganzoo.errors import GanzooError
 from ganzoo.media import images
 
 NAMES = list(registry.models())
-KEPT = {"cyclegan": {"pool_size": 0}}  # the pool is no variable of Keras: what it draws in validation it has drawn
+KEPT = {"cyclegan": {"pool_size": 0}}  # the pool is not a variable of Keras: what it draws in validation it has drawn
 
 
 def numbers(model):

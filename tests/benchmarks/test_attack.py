@@ -48,7 +48,7 @@ def test_what_is_wrong_is_seen():
         return read
 
     assert bad_files.fault(lambda: 5) == ""
-    assert bad_files.fault(raising(GanzooError("x is no picture."))) == ""
+    assert bad_files.fault(raising(GanzooError("x is not a picture."))) == ""
     assert bad_files.fault(raising(GanzooError(""))) == "says nothing"
     assert bad_files.fault(raising(GanzooError("line\n" * 40))).startswith("no sentence")
     assert bad_files.fault(raising(KeyError("x"))) == "KeyError: 'x'"

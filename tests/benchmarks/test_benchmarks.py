@@ -13,7 +13,7 @@ from ganzoo import importers, presets, zoo
 from ganzoo.layers import MaskedDropout
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
-COMPARED = (  # of both sides; the sizes stand beside the twins
+COMPARED = (  # of both sides; the sizes stand next to the twins
     "3d-gan/furniture-32", "anime/lorelei-64", "biggan/cifar-32", "biggan/fashion-32", "context-encoder/photos-128",
     "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
     "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64",

@@ -326,7 +326,7 @@ def test_sample_refusals(dcgan, pix2pix, photos, tmp_path):
     assert "nowhere.png" in refused("sample", pix2pix, "--input", photos / "nowhere.png", "-o", out)
     assert "No picture matches" in refused("sample", pix2pix, "--input", photos / "*.gif", "-o", out)
     (tmp_path / "empty").mkdir()
-    assert "holds no picture" in refused("sample", pix2pix, "--input", tmp_path / "empty", "-o", out)
+    assert "contains no picture" in refused("sample", pix2pix, "--input", tmp_path / "empty", "-o", out)
     assert "--input" in refused("sample", pix2pix, "-o", out)
     assert "takes no --input" in refused("sample", latent, "--input", photos / "odd.png", "-o", out)
     assert "must end in .png" in refused("sample", latent, "-o", tmp_path / "grid.gif")
@@ -336,9 +336,9 @@ def test_sample_refusals(dcgan, pix2pix, photos, tmp_path):
 def test_outputs_that_cannot_be_written(dcgan, tmp_path):
     run_dir, _ = dcgan
     (tmp_path / "file").write_text("")
-    assert "is no folder" in refused("sample", run_dir, "-o", tmp_path / "file" / "grid.png")
-    assert "is no folder" in refused("export", run_dir, "-o", tmp_path / "file")
-    assert "is no folder" in refused("train", "dcgan", "-o", tmp_path / "file")
+    assert "is not a folder" in refused("sample", run_dir, "-o", tmp_path / "file" / "grid.png")
+    assert "is not a folder" in refused("export", run_dir, "-o", tmp_path / "file")
+    assert "is not a folder" in refused("train", "dcgan", "-o", tmp_path / "file")
     os.mkfifo(tmp_path / "pipe.png")
     assert "a device or a pipe" in refused("sample", run_dir, "-o", tmp_path / "pipe.png")
 
@@ -580,7 +580,7 @@ def test_inputs_of_sub_folders_keep_their_places_and_all_others_are_named(pix2pi
         assert made == ["a.png", "c.png", "sub/a.png", "sub/deeper/b.png"]
         assert [Path(name).name for name, _ in value["skipped"]] == ["bad.png"]
         named = {str(Path(name).relative_to(place)): why for name, why in value["no_pictures"]}
-        assert named.items() >= {"notes.txt": "is no picture by its name", "sub/.hidden.png": "is hidden"}.items()
+        assert named.items() >= {"notes.txt": "is not a picture by its name", "sub/.hidden.png": "is hidden"}.items()
         for name in ("notes.txt", "bad.png", ".hidden.png"):
             assert name in result.stderr
     assert named["out/sub/a.png"] == "lies in the folder of the outputs"

@@ -187,7 +187,7 @@ def test_refusals(dcgan, stylegan, picture, tmp_path):
     assert "out.webm" in sentence("walk", to=tmp_path / "out.webm")
     assert "is a folder" in sentence("walk", to=tmp_path.rename(tmp_path.with_suffix(".png")))
     tmp_path.with_suffix(".png").rename(tmp_path)
-    assert '"x" is no point' in sentence("walk", "--seeds", "x")
+    assert '"x" is not a point' in sentence("walk", "--seeds", "x")
     assert "nowhere.json" in sentence("walk", "--seeds", "nowhere.json")
     assert "--direction" in sentence("walk", "--direction", "one")
     assert "must rise" in sentence("walk", "--direction", "0-100")

@@ -98,7 +98,7 @@ def test_a_translation_looks_for_its_input(pix2pix, tmp_path, monkeypatch):
     run("sample", pix2pix, "--input", tmp_path / "drawings", "-o", tmp_path / "out")
     out = tmp_path / "out" / "a.png"
     os.rename(out, tmp_path / "made.png")
-    assert '"a.png", which is neither beside it nor here' in refused("replay", tmp_path / "made.png")
+    assert '"a.png", which is neither next to it nor here' in refused("replay", tmp_path / "made.png")
     assert answer(tmp_path / "made.png", "--input", tmp_path / "drawings" / "a.png")["equal"] is True
     monkeypatch.chdir(tmp_path / "drawings")
     assert answer(tmp_path / "made.png")["equal"] is True
@@ -146,7 +146,7 @@ def test_a_file_from_anywhere_is_read_and_nothing_more(grid, tmp_path):
     assert "arguments" in said(arguments={"name": {"deep": 1}})
     assert "extra" in said(extra=1)
     rewritten(grid, bad, replay="{")
-    assert "is no JSON" in refused("replay", bad)
+    assert "is not JSON" in refused("replay", bad)
     replay.sidecar(bad).write_text("[1]")
     assert "is missing" in refused("replay", bad)
     (tmp_path / "text.png").write_text("no picture")

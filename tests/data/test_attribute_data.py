@@ -220,7 +220,7 @@ def test_attributes_of_another_model_are_refused(table):
 
 
 def test_tfds_sets_with_labels_and_booleans(tmp_path, monkeypatch):
-    """As celeb_a has them, in a dict beside the image; a value that no picture has is still one of its label's."""
+    """As celeb_a has them, in a dict next to the image; a value that no picture has is still one of its label's."""
     import tensorflow_datasets as tfds
 
     class Labelled(tfds.core.GeneratorBasedBuilder):

@@ -32,7 +32,7 @@ def pictures(folder, n=N):
 
 @pytest.fixture
 def beside(tmp_path):
-    """Six pictures, 1 to 3 sentences in the .txt beside each; picture i is of gray 20 i."""
+    """Six pictures, 1 to 3 sentences in the .txt next to each; picture i is of gray 20 i."""
     folder = pictures(tmp_path / "set")
     for i in range(N):
         (folder / f"{i}.txt").write_text("\n\n".join(f"picture {i}, said way {k}" for k in range(1 + i % 3)) + "\n")
@@ -95,7 +95,7 @@ def test_pictures_without_sentences_are_left_out_and_named(beside):
     ("file", "content", "word"),
     [
         (None, None, "has no 0.txt with text"),
-        ("metadata.jsonl", "{", "Line 1 of metadata.jsonl is no JSON"),
+        ("metadata.jsonl", "{", "Line 1 of metadata.jsonl is not JSON"),
         ("metadata.jsonl", "[1]", "must be an object"),
         ("metadata.jsonl", '{"text": "a"}', '"file_name"'),
         ("metadata.jsonl", '{"file_name": "0.png", "text": 3}', "string or a list"),
@@ -456,8 +456,8 @@ def test_unicode_forms_of_names(tmp_path, forms):
     assert said(folder) == [("word 0",), ("word 1",)]
     (folder / "metadata.csv").unlink()
     for i in range(2):
-        (folder / f"{there}{i}.txt").write_text(f"beside {i}")
-    assert said(folder) == [("beside 0",), ("beside 1",)]
+        (folder / f"{there}{i}.txt").write_text(f"next to {i}")
+    assert said(folder) == [("next to 0",), ("next to 1",)]
 
 
 def test_names_in_a_zip_file(tmp_path):
@@ -486,7 +486,7 @@ def test_rows_that_name_nothing_are_said(tmp_path):
     [
         ('{"file_name": "0.png", "text": ' + "[" * 5000 + "]" * 5000 + "}", "nests more than 100"),
         ("[" * 100_000, "nests more than 100"),
-        ('{"file_name": "0.png", "text": ' + "9" * 5000 + "}", "is no JSON"),
+        ('{"file_name": "0.png", "text": ' + "9" * 5000 + "}", "is not JSON"),
         ('{"file_name": "0.png", "text": ' + "9" * 50 + "}", "64 bits"),
         ('{"file_name": "0.png", "text": "a", "embedding": [1e39]}', "all finite"),
         ('{"file_name": "0.png", "text": "a", "embedding": [NaN]}', "all finite"),

@@ -42,7 +42,7 @@ def test_a_source_names_its_classes(uneven):
 def test_balanced_classes_come_alike_and_every_picture_before_any_again(uneven):
     source = open_source(config(uneven, balance=True))
     shown, labels = greys(data.batches(source, 6, seed=3, labels=True), 9)
-    assert (shown // 50).tolist() == labels.tolist(), "labels stay beside their pictures"
+    assert (shown // 50).tolist() == labels.tolist(), "labels stay next to their pictures"
     for block in labels.reshape(-1, 3):
         assert sorted(block) == [0, 1, 2]
     for number, count in ((0, 9), (1, 3), (2, 2)):

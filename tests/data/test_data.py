@@ -503,8 +503,8 @@ def test_ordinary_photos_are_no_pairs(pictures):
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({}, "holds no pictures among 0 files"),
-        ({"a.txt": b"x"}, "holds no pictures among 1 files"),
+        ({}, "contains no pictures among 0 files"),
+        ({"a.txt": b"x"}, "contains no pictures among 1 files"),
         ({"a.heic": b"x"}, "holds 1 picture files that cannot be used"),
         (
             {"a.png": b"", "b.png": b"x"},
@@ -705,7 +705,7 @@ TREES = {  # folders of two pictures each -> what each split then holds
     "class in a split": (["train/bus", "train/train", "test/bus", "test/train"], {"train": 4, "test": 4}),
     "class above a split": (["bus/train", "bus/test", "test/train", "test/test"], {"train": 4, "test": 4}),
     "set of that name": (["train/train", "train/test"], {"train": 2, "test": 2}),
-    "papers beside it": (["train/cat", "train/dog", "papers"], {"train": 4}),
+    "papers next to it": (["train/cat", "train/dog", "papers"], {"train": 4}),
     "one class without": (["cat/train", "cat/test", "dog"], {"train": 2, "test": 2}),
 }
 CLASSES = {"class train": ["bus", "car", "train"], "class in a split": ["bus", "train"], "test alone": ["cat", "dog"],
@@ -732,7 +732,7 @@ def test_test_pictures_are_never_trained_on(tmp_path, kind):
     assert opened.records.about.get("classes", []) == CLASSES.get(kind, opened.records.about.get("classes", []))
     if kind in CLASSES:
         assert sorted(set(opened.labels.tolist())) == list(range(len(CLASSES[kind])))
-    assert len(opened.skipped) == (2 if kind in ("papers beside it", "one class without") else 0)
+    assert len(opened.skipped) == (2 if kind in ("papers next to it", "one class without") else 0)
 
 
 @pytest.mark.parametrize("shape", ["unpaired", "paired"])
@@ -755,7 +755,7 @@ def test_remarks_say_what_is_not_used_and_why(tmp_path):
     assert len(held) == 1
     assert held[0].startswith("test/ holds pictures back")
     named = data.remarks(data.open_source(config(tree(tmp_path / "named", ["bus", "car", "train"]))))
-    assert named == ["train/ is taken for a class of that name, since other folders with pictures lie beside it."]
+    assert named == ["train/ is taken for a class of that name, since other folders with pictures lie next to it."]
     assert data.remarks(data.open_source(config(tree(tmp_path / "plain", ["cat", "dog"])))) == []
 
 
@@ -820,7 +820,7 @@ def test_sources_that_no_file_can_be(name):
 
 
 def narrow_pairs(place, shuffled=0):
-    """Drawings with their colours beside them, each half 40 wide and 64 high."""
+    """Drawings with their colours next to them, each half 40 wide and 64 high."""
     found = data.open_source(config("adventurer_pairs_64", "paired", 64)).take(8)
     for i in range(8):
         parts = found["input"][i], found["target"][(i + shuffled) % 8]

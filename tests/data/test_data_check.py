@@ -124,7 +124,7 @@ def test_pairs(tmp_path):
     assert (rows["A/0.png"].status, rows["A/0.png"].detail) == ("unmatched", "its partner cannot be read")
     assert rows["B/0.png"].status == "empty"
     assert rows["A/1.png"].status == rows["B/1.png"].status == "unmatched"
-    assert rows["A/3.png"].status == "ok"  # the same input with another target is no duplicate
+    assert rows["A/3.png"].status == "ok"  # the same input with another target is not a duplicate
     (tmp_path / "B" / "3.png").write_bytes((tmp_path / "B" / "2.png").read_bytes())
     rows = by_file(check(tmp_path))
     assert rows["A/3.png"].status == rows["B/3.png"].status == "duplicate"

@@ -57,7 +57,7 @@ def test_slurm_gives_every_task_its_address(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     addresses = ["node9:14711", "node9:14712", "node10:14711", "node11:14711"]
     assert resolved(SLURM) == ({"worker": addresses}, "worker", 2)
-    assert strategies.cluster(SLURM | {"SLURM_STEP_NUM_TASKS": "1"}) is None, "one task is no cluster"
+    assert strategies.cluster(SLURM | {"SLURM_STEP_NUM_TASKS": "1"}) is None, "one task is not a cluster"
     cyclic = SLURM | {"SLURMD_NODENAME": "node11"}
     with pytest.raises(GanzooError, match="rank 2 runs on node11, not on node10: start with --distribution=block"):
         strategies.cluster(cyclic)
@@ -79,14 +79,14 @@ def test_slurm_shares_the_gpus_of_a_node_out(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "TF_CONFIG is no JSON"),
+        ("{", "TF_CONFIG is not JSON"),
         ("[]", 'TF_CONFIG has no "worker" list'),
         ('{"cluster": {"chief": ["a:1"]}}', 'TF_CONFIG has no "worker" list'),
         ('{"cluster": {"worker": []}}', 'TF_CONFIG has no "worker" list'),
         (config(["a:1"], 0, ps=["b:1"]), "Keras 3 has no parameter servers"),
-        (config(["a:1"], 1), "is none of its worker"),
-        (config(["a:1"], 0, "evaluator"), "is none of its worker"),
-        ('{"cluster": {"worker": ["a:1"]}}', "is none of its worker"),
+        (config(["a:1"], 1), "is not one of its worker"),
+        (config(["a:1"], 0, "evaluator"), "is not one of its worker"),
+        ('{"cluster": {"worker": ["a:1"]}}', "is not one of its worker"),
     ],
 )
 def test_a_broken_tf_config_is_refused(text, sentence, monkeypatch):

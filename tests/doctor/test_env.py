@@ -36,11 +36,11 @@ def test_extras_are_those_of_the_package_and_name_what_they_miss(monkeypatch):
     assert env.extras()["video"] == {"missing": [], "command": ""}
 
 
-def test_a_clone_that_was_not_installed_knows_no_extras(monkeypatch):
-    def missing(name):
+def test_a_clone_that_is_not_installed_has_no_extras_to_tell_of(monkeypatch):
+    def requires(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
     assert env.extras() == {}
 
 

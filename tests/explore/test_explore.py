@@ -61,7 +61,7 @@ def test_points_by_name(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [(text, f'"{text}" is no point') for text in ("", "a", "1:", ":1", "-1", "1:2:3", "1.5", "٣", "9" * 19)]
+    [(text, f'"{text}" is not a point') for text in ("", "a", "1:", ":1", "-1", "1:2:3", "1.5", "٣", "9" * 19)]
     + [(text, f'"{text}" must rise and name at most 64 points') for text in ("5-3", "0-64", f"0:{2**31}")]
     + [(value, f"Points are seeds, .* received {value!r}") for value in (None, True, 1.5)]
     + [("0-39,0-39", "At most 64 points fit one picture; received 80")],
@@ -371,7 +371,7 @@ def test_reports_that_do_not_fit(dcgan, stylegan, tmp_path):
     assert "no report" in refusal(format="other")
     assert "damaged" in refusal(latent=None)
     (tmp_path / "text.json").write_text("hello")
-    with pytest.raises(GanzooError, match=r"text\.json is no JSON"):
+    with pytest.raises(GanzooError, match=r"text\.json is not JSON"):
         explore.walk(dcgan, tmp_path / "text.json")
     with pytest.raises(GanzooError, match="Cannot read"):
         explore.walk(dcgan, "nowhere.json")

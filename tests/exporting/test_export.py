@@ -192,7 +192,7 @@ def test_only_the_sampling_network_is_stored(exported, name):
 
 
 def test_an_export_is_replaced_by_the_next(exported):
-    """An earlier export of the same paper gives way; the manifest holds no date."""
+    """An earlier export of the same paper gives way; the manifest contains no date."""
     model, path = exported[0]["dcgan"]
     manifest = (path / "assets.extra" / "manifest.json").read_bytes()
     assert exporting.export(model, path.parent, allow_random=True) == path

@@ -338,7 +338,9 @@ def test_a_file_that_is_no_picture_is_refused_in_a_sentence(browser, site, tmp_p
         before = shown(page)
         page.get_by_label("Upload a picture").set_input_files(tmp_path / "a.txt")
         page.wait_for_selector("#status.wrong")
-        assert page.locator("#status").inner_text() == "a.txt is no picture that this browser reads. PNG and JPEG are."
+        assert (
+            page.locator("#status").inner_text() == "a.txt is not a picture that this browser reads. PNG and JPEG are."
+        )
         np.testing.assert_array_equal(shown(page), before)
 
 
@@ -433,7 +435,7 @@ def test_both_backends_offer_the_same():
 def test_the_runtime_is_one_version_with_one_checksum(tmp_path, monkeypatch):
     other = tmp_path / "onnxruntime-web-1.30.0.tgz"
     other.write_bytes(b"not what was published")
-    for named, sentence in ((str(other), "SHA-512 differs"), (str(tmp_path / "none.tgz"), "which is no file")):
+    for named, sentence in ((str(other), "SHA-512 differs"), (str(tmp_path / "none.tgz"), "which is not a file")):
         monkeypatch.setenv(runtime.VARIABLE, named)
         with pytest.raises(GanzooError, match=sentence):
             runtime.install(tmp_path / "runtime")

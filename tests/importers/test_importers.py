@@ -324,7 +324,7 @@ def test_what_holds_no_state_dict_is_refused(tmp_path):
     assert "holds a list, not a state dict" in unreadable(tmp_path / "list.pth")
     assert 'a int under "a"' in unreadable(tmp_path / "numbers.pth")
     assert "not a state dict" in unreadable(tmp_path / "keys.pth")
-    assert "holds no weights" in unreadable(tmp_path / "empty.pth")
+    assert "contains no weights" in unreadable(tmp_path / "empty.pth")
     assert "sparse" in unreadable(tmp_path / "sparse.pth")
 
 
@@ -339,7 +339,7 @@ def test_missing_empty_and_foreign_files_are_refused(tmp_path):
     assert "Accepted: .pth, .pt, .safetensors, .npz" in unreadable(tmp_path / "a.h5")
     np.save(tmp_path / "array.npy", np.ones(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    assert "cannot be read as npz: it is no zip file" in unreadable(tmp_path / "array.npz")
+    assert "cannot be read as npz: it is not a zip file" in unreadable(tmp_path / "array.npz")
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):

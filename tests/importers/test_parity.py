@@ -74,7 +74,7 @@ def matched(network, state):
             continue
         array = np.moveaxis(array, (1, 0), (-2, -1)) if array.ndim >= 2 else array
         same = [v for v in variables if v.shape == array.shape and np.array_equal(v, array)]
-        assert len(same) == 1, f"{name} stands in {len(same)} variables"
+        assert len(same) == 1, f"{name} is in {len(same)} variables"
         found[name] = same[0]
         variables = [v for v in variables if v is not same[0]]
     assert not variables, "variables that the reference does not have"

@@ -58,7 +58,7 @@ def matched(network, state):
         if name == "4x4.Dense0.weight":
             forms = [array.reshape(-1, 4, 4, array.shape[1]).transpose(1, 2, 0, 3).reshape(array.shape)]
         same = [v for v in variables if any(v.shape == a.shape and np.array_equal(v, a) for a in forms)]
-        assert len(same) == 1, f"{name} stands in {len(same)} variables"
+        assert len(same) == 1, f"{name} is in {len(same)} variables"
         found[name] = same[0]
         variables = [v for v in variables if v is not same[0]]
     assert not variables, "variables that the reference does not have"

@@ -313,7 +313,7 @@ def test_served_graphs_take_no_tiff():
 
 @pytest.mark.parametrize("kind", ["16-bit", "RGBA", "palette"])
 def test_a_large_picture_is_converted_in_parts(kind):
-    """Arrays of a 16-bit picture of 8,000 px side took 1.6 GB beside Pillow's own; now little more than the result."""
+    """Arrays of a 16-bit picture of 8,000 px side took 1.6 GB besides Pillow's own; now little more than the result."""
     side = 3000
     large = {
         "16-bit": lambda: Image.fromarray(np.zeros((side, side), np.uint16)),

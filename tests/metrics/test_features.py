@@ -372,7 +372,7 @@ def test_without_a_file_inception_says_where_it_goes(tmp_path):
     assert "GANZOO_INCEPTION" in str(caught.value)
     with pytest.raises(GanzooError, match="nowhere is not there"):
         features.extractor("inception-v3-fid", path="nowhere")
-    with pytest.raises(GanzooError, match="holds no saved_model"):
+    with pytest.raises(GanzooError, match="contains no saved_model"):
         features.extractor("inception-v3-fid", path=tmp_path)
 
 
@@ -439,7 +439,7 @@ def test_inception_from_a_torchscript_file(tmp_path):
     with pytest.raises(GanzooError, match="is not the Inception of FID"):
         features.extractor("inception-v3-fid", path=tmp_path / "imagenet.pt")
     (tmp_path / "text.pt").write_text("no network")
-    with pytest.raises(GanzooError, match="is no TorchScript file"):
+    with pytest.raises(GanzooError, match="is not a TorchScript file"):
         features.extractor("inception-v3-fid", path=tmp_path / "text.pt")
 
 

@@ -271,7 +271,7 @@ def test_a_growing_run_resumed_in_a_fade_and_at_a_border_ends_with_the_same_byte
     for end in (4, 6, 8):
         result = training.train(config(train__steps=end), out=out, resume=end > 4, strategy="one")
         assert (result.stopped, result.steps) == ("done", end)
-    for step in (3, 4, 5, 6, 7, 8):  # beside the state they hold how many steps were to come
+    for step in (3, 4, 5, 6, 7, 8):  # besides the state they hold how many steps were to come
         mine, whole = state(out, step), state(run, step)
         assert mine.keys() == whole.keys()
         assert all(mine[key].tobytes() == whole[key].tobytes() for key in whole), step

@@ -57,7 +57,7 @@ def test_every_update_lowers_the_loss_that_it_was_given(name, more, replay):
         loss = step.at(number)[0]
         assert loss == step.at(number)[0], (
             f"{player}: the same step has another loss when it is run again. Draw its noise by self.noise, which depends on "
-            "the step alone, and keep in training_state() what it changes beside the weights."
+            "the step alone, and keep in training_state() what it changes besides the weights."
         )
         assert step.slope(number) == pytest.approx(1, abs=0.05), (
             f"{player}: its gradient is not that of the loss handed to minimize. A term is cut off by tf.stop_gradient, made "
@@ -164,7 +164,7 @@ def test_every_argument_of_the_constructor_counts(name, argument, first):
     if shapes(moved) == kept:
         assert any(differ(effects_of(step), effects(moved, step)) for step in range(STEPS)), (
             f"{argument} = {other!r} gives the shapes, updates and logs of {value!r}: the constructor or train_step does not "
-            "use it. If it shows only beside other arguments, name them in tiny.SECOND."
+            "use it. If it shows only together with other arguments, name them in tiny.SECOND."
         )
 
 
@@ -210,12 +210,11 @@ def test_a_second_minimize_of_an_update_is_refused_in_micro_batches(name, monkey
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_weights_train_but_statistics_and_averages(name):
-    model = tiny.build(name)
-    fixed = rf"/moving_(mean|variance)$|({tiny.FIXED.get(name, '^$')})$"
-    kept = {
-        key for key, v in model.state().items() if not (v.trainable or key.startswith("ema_") or re.search(fixed, key))
-    }
-    assert not kept, f"frozen: {sorted(kept)}. What is no weight at all is named in tiny.FIXED"
+    fixed = rf"/moving_(mean|variance)$|^ema_|({tiny.FIXED.get(name, '^$')})$"
+    for more in ({}, *tiny.VARIANTS.get(name, [])):
+        state = tiny.build(name, **more).state()
+        kept = {key for key, variable in state.items() if not (variable.trainable or re.search(fixed, key))}
+        assert not kept, f"frozen with {more}: {sorted(kept)}. What is not a weight at all is named in tiny.FIXED"
 
 
 # ---- ranges ----------------------------------------------------------------------------------------------------------
@@ -234,7 +233,7 @@ def samples(model):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_fill_their_range_and_no_more(name):
-    """Pictures lie in [-1, 1] and shapes in [0, 1], at the start well inside, and with wide weights on both sides of the
+    """Pictures are in [-1, 1] and shapes in [0, 1], at the start well inside, and with wide weights on both sides of the
     middle."""
     model = tiny.build(name)
     kind, start = samples(model)
@@ -273,7 +272,7 @@ def test_a_batch_of_bytes_is_the_batch_of_its_floats(name):
             floats[key] = tf.cast(stored[key], tf.float32)
     assert any(stored[key] is not floats[key] for key in stored)
     logs, expected = Watch(model, stored).logs, Watch(tiny.build(name, **more), floats).logs
-    assert logs == pytest.approx(expected, rel=1e-5), "what does train_step read of the batch beside self.unpack?"
+    assert logs == pytest.approx(expected, rel=1e-5), "what does train_step read of the batch besides self.unpack?"
 
 
 @pytest.mark.parametrize("name", NAMES)

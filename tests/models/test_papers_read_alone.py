@@ -1,4 +1,4 @@
-"""A paper's file answers what one asks with the paper beside it: the blocks of its docstring, and one order in all files."""
+"""A paper's file answers what one asks with the paper next to it: the blocks of its docstring, and one order in all files."""
 
 import ast
 import inspect

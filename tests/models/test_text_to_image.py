@@ -479,7 +479,7 @@ def test_sentences_on_the_command_line(saved, tmp_path):
         (("sample", saved, "-o", grid), 'give it one, as --text "a girl with long pink hair"'),
         (("sample", saved, "--text", " ", "-o", grid), "Text 0 is empty"),
         (("sample", "dcgan", "--text", "a girl", "-o", grid), "reads no text; leave --text out"),
-        (("explore", "walk", saved, "-o", grid), "needs sentences beside its noise"),
+        (("explore", "walk", saved, "-o", grid), "needs sentences besides its noise"),
     ):
         assert sentence in refused(*words)
 

@@ -171,7 +171,7 @@ def test_two_lists_meet_at_their_common_protocols():
     assert [(c.metric, c.first, c.second) for c in found] == [("kid1k_a_b_test", 5.0, 2.0)]  # the last one counts
     with pytest.raises(GanzooError, match="n 1000 and 5000"):
         compare_all([record("l1_n8_test"), record()], [record("kid5k_a_b_test")])
-    with pytest.raises(GanzooError, match="holds no record"):
+    with pytest.raises(GanzooError, match="contains no record"):
         compare_all([], [record()])
 
 
@@ -192,9 +192,9 @@ def test_lines_are_appended_whole_by_many_writers(tmp_path):
     ("text", "said"),
     [
         ("", "no record"),
-        ("x\n", "a.jsonl is no JSON"),
+        ("x\n", "a.jsonl is not JSON"),
         ("[" * 10**5, "nests more"),
-        ("1" * 5000, "is no JSON"),
+        ("1" * 5000, "is not JSON"),
         (f'{{"metric": "l1", "value": {10**30}}}', "64 bits"),
         ('{"metric": "l1_n8_test", "value": NaN}', "no results"),
         ('{"metric": "l1_n8_test", "value": 1, "std": "x"}', "no finite number"),

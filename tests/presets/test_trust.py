@@ -28,7 +28,7 @@ class Encoder(tf.Module):
 
 @pytest.fixture
 def stranger(tmp_path):
-    """A saved text-to-image model whose config names the SavedModel beside it, and the file that this one would write."""
+    """A saved text-to-image model whose config names the SavedModel next to it, and the file that this one would write."""
     mark = tmp_path / "mark"
     tf.saved_model.save(Encoder(mark), str(tmp_path / "code"))
     model = tiny.build("text-to-image", encoder=f"hub:{tmp_path / 'code'}", words=0)

@@ -75,7 +75,7 @@ def test_a_torn_file_falls_back_to_the_one_before(damage, model, tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         assert checkpoint.restore(model, tmp_path) == 3
     assert np.all(np.array(model.generator.weights[0]) == 3)
-    assert f"{newest} is no whole safetensors file" in caplog.text
+    assert f"{newest} is not a whole safetensors file" in caplog.text
     assert "Taking the checkpoint before it" in caplog.text
 
 

@@ -102,7 +102,7 @@ def test_a_served_name(folders, tmp_path):
     with pytest.raises(GanzooError, match='Two models would be called "dcgan"'):
         serving.serve([str(folders["dcgan"]), "dcgan"], port=0)
     (tmp_path / "saved_model.pb").write_bytes(b"no")
-    with pytest.raises(GanzooError, match="holds no SavedModel"):
+    with pytest.raises(GanzooError, match="contains no SavedModel"):
         serving.load("x", tmp_path)
 
 

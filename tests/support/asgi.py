@@ -107,7 +107,7 @@ class Gate:
 
     def __init__(self, batcher):
         self.call, self.open, self.rows = batcher.call, threading.Event(), []
-        batcher.call_seconds = float("inf")  # waiting at the gate is no time of the model's
+        batcher.call_seconds = float("inf")  # waiting at the gate is not a time of the model's
         batcher.call = self
 
     def __call__(self, signature, inputs):

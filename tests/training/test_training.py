@@ -247,7 +247,7 @@ def test_folders_that_cannot_be_used_are_refused(gan_run, tmp_path, run_of):
     run = copy(gan_run, tmp_path)
     for path in (run / "checkpoints").iterdir():
         path.write_bytes(b"torn")
-    with pytest.raises(GanzooError, match="holds no whole checkpoint to resume"):
+    with pytest.raises(GanzooError, match="contains no whole checkpoint to resume"):
         training.train(str(run / "config.toml"), out=run, resume=True)
 
 

@@ -28,7 +28,8 @@ def rebuild(parts: dict[str, np.ndarray], rule: dict[str, dict[str, str]]) -> di
     from dicebear import Avatar, Style
 
     style = Style(json.loads(files("dicebear_styles").joinpath("adventurer.json").read_text("utf-8")))
-    lines, colour = [], []
+    lines: list[Image.Image] = []
+    colour: list[Image.Image] = []
     for row in range(len(parts["hair"])):
         base = _options({name: str(parts[name][row]) for name in (*ALWAYS, *SOMETIMES)})
         tint = rule[str(parts["hair"][row])]

@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,7 @@ def main(full: Path, out: Path) -> None:
         arrays = dict(np.load(full / f"{name}.npz"))
         rows = np.sort(np.concatenate([np.flatnonzero(arrays["split"] == s)[:n] for s, n in wanted.items()]))
         arrays = take_rows(arrays, rows)
-        np.savez_compressed(out / f"{name}.npz", **arrays)
+        np.savez_compressed(out / f"{name}.npz", **dict[str, Any](arrays))
         sidecar(full, out, name, [f"{name}.npz"], "the first rows of each split", wanted)
     fashion(full, out)
     emoji(full, out)
@@ -101,7 +102,7 @@ def photos(full: Path, out: Path) -> None:
         own = np.flatnonzero(permissive & (arrays["photo"] == photo))
         rows += own[np.unique(np.linspace(0, len(own) - 1, PHOTOS_TEST).round().astype(int))].tolist()
     arrays = with_smaller_training(take_rows(arrays, np.sort(rows)), PHOTOS_QUALITY)
-    np.savez_compressed(out / "photos_128.npz", **arrays)
+    np.savez_compressed(out / "photos_128.npz", **dict[str, Any](arrays))
     part = (
         "the crops without share-alike: of the training photos all, as WebP of quality 80; of each test photo up to 60, "
         "with the bytes of the full set"
@@ -117,7 +118,7 @@ def faces(full: Path, out: Path) -> None:
     kept = np.concatenate([np.unique(identity[split == name])[:n] for name, n in FACES.items()])
     arrays = take_rows(arrays, np.flatnonzero(np.isin(identity, kept)))
     arrays = with_smaller_training(arrays, FACES_QUALITY)
-    np.savez_compressed(out / "faces_age_64.npz", **arrays)
+    np.savez_compressed(out / "faces_age_64.npz", **dict[str, Any](arrays))
     part = (
         "the first 330 identities of the training split, as WebP of quality 85, and the first 40 of the test split, with the "
         "bytes of the full set; all ten ages of each"
@@ -134,7 +135,7 @@ def digits(full: Path, out: Path) -> None:
         if stem == "mnist_m_32":
             arrays = with_smaller_training(arrays, DIGITS_QUALITY)
             part += f", the training pictures as WebP of quality {DIGITS_QUALITY}"
-        np.savez_compressed(out / f"{stem}.npz", **arrays)
+        np.savez_compressed(out / f"{stem}.npz", **dict[str, Any](arrays))
         sidecar(full, out, stem, [f"{stem}.npz"], part, count(arrays["split"]))
 
 

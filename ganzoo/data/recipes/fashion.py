@@ -9,6 +9,7 @@ each class. With the package installed, the source "fashion" reads its 70,000 pi
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,4 +34,4 @@ def rebuild(package: Path) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(Path(sys.argv[2]) / "fashion_mnist.npz", **rebuild(Path(sys.argv[1])))
+    np.savez_compressed(Path(sys.argv[2]) / "fashion_mnist.npz", **dict[str, Any](rebuild(Path(sys.argv[1]))))

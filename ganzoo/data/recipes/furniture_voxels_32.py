@@ -35,4 +35,4 @@ def surface(triangles: np.ndarray, side: int) -> np.ndarray:
 def half(grid: np.ndarray) -> np.ndarray:
     """A grid of half the side: the maximum of every 2 x 2 x 2 block."""
     n = grid.shape[0] // 2
-    return grid.reshape(n, 2, n, 2, n, 2).any(axis=(1, 3, 5))
+    return np.any(grid.reshape(n, 2, n, 2, n, 2), axis=(1, 3, 5))

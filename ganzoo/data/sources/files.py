@@ -50,7 +50,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
     remarks = [split_remark(tree.names), remark(*held, shown(source)) if held and hold_out else None]
     note = " ".join(filter(None, remarks))
     groups = layout.groups if all(item.group for item in items) and aged is None else []
-    names, labels = groups, [groups.index(item.group) for item in items if groups]
+    names, labels = groups, [groups.index(str(item.group)) for item in items if groups]
     if aged is not None:
         names, labels = list(ages.NAMES), [aged[item.files[0]] for item in items]
     classes = {"classes": names} if names else {}

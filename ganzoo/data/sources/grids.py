@@ -86,7 +86,7 @@ def _binvox_header(data: bytes, name: str) -> tuple[list[int], int]:
             if sides is None:
                 raise GanzooError(f'{name} is a binvox file without a line "dim", which says how large its grid is.')
             return sides, start
-    raise GanzooError(f"{name} is no binvox file of version 1.")
+    raise GanzooError(f"{name} is not a binvox file of version 1.")
 
 
 def read_npz(
@@ -110,7 +110,7 @@ def read_npz(
     if len(held) == 1:
         arrays = {"voxels": arrays[held[0]]}
     if "voxels" not in arrays:
-        raise GanzooError(f'{name} holds no array "voxels"; it has {", ".join(held)[:80] or "none"}.')
+        raise GanzooError(f'{name} contains no array "voxels"; it has {", ".join(held)[:80] or "none"}.')
     grids = arrays["voxels"]
     grids = grids[..., 0] if grids.ndim in (4, 5) and grids.shape[-1] == 1 else grids
     if grids.ndim == 2 and grids.dtype == np.uint8:
@@ -132,7 +132,7 @@ def fitted(grids: np.ndarray, size: int, name: str) -> np.ndarray:
     """Grids (..., S, S, S) at `size` voxels a side: as they are, or the maximum of each k x k x k block.
 
     Raises:
-        GanzooError: a side that is no multiple of `size`, or a grid without a filled voxel.
+        GanzooError: a side that is not a multiple of `size`, or a grid without a filled voxel.
     """
     side = grids.shape[-1]
     if side % size:
@@ -143,7 +143,7 @@ def fitted(grids: np.ndarray, size: int, name: str) -> np.ndarray:
         raise GanzooError(f"{name} holds an empty grid: no voxel is filled.")
     k = side // size
     blocks = grids.reshape(*grids.shape[:-3], size, k, size, k, size, k)
-    return blocks.any(axis=(-5, -3, -1))
+    return np.any(blocks, axis=(-5, -3, -1))
 
 
 def _only_grid(grids: np.ndarray, name: str) -> np.ndarray:
@@ -208,7 +208,7 @@ def check_glb(data: bytes, name: str) -> None:
     draws its mesh once more.
     """
     if len(data) < 20 or data[:4] != b"glTF" or data[16:20] != b"JSON":
-        raise GanzooError(f"{name} is no binary glTF file.")
+        raise GanzooError(f"{name} is not a binary glTF file.")
     scene = parse_json(data[20 : 20 + struct.unpack_from("<I", data, 12)[0]], name)
     try:
         accessors = scene.get("accessors", [])

@@ -25,7 +25,7 @@ def is_idx(names: Iterable[str]) -> bool:
 
 def idx_arrays(names: Iterable[str], read: Callable[[str], bytes], where: str) -> dict[str, np.ndarray]:
     """`train_images`, `train_labels`, `test_images`, `test_labels`: those that are there; images uint8 (n, h, w)."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in sorted(names):
         if match := NAME.match(name):
             split = "train" if match[1] == "train" else "test"
@@ -41,7 +41,7 @@ def read_idx(data: bytes, name: str) -> np.ndarray:
             shape = struct.unpack(f">{axes}I", stream.read(4 * axes))
             count = math.prod(shape)
             if zeros != 0 or kind != 8 or axes not in (1, 3) or not 0 < count <= MAX_BYTES:
-                raise GanzooError(f"{name} is no IDX file of bytes with one or three axes.")
+                raise GanzooError(f"{name} is not an IDX file of bytes with one or three axes.")
             values = stream.read(count)
     except (OSError, EOFError, struct.error, zlib.error) as error:
         raise GanzooError(f"{name} is a broken IDX file: {error}.") from error

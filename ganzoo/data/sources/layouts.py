@@ -4,8 +4,8 @@ Splits are folders called train, val or test (also training, valid, validation, 
 top or below a class or domain (`cat/test/`, `A/testA/`), so that no test picture is ever trained on:
 
     train/ and others     are splits; pictures outside them are left out
-    test/ or val/ alone   hold pictures back, and all beside them are "train"
-    train/ alone          is a split; beside other folders with pictures of the same depth it is a class that has this name
+    test/ or val/ alone   hold pictures back, and all next to them are "train"
+    train/ alone          is a split; next to other folders with pictures of the same depth it is a class that has this name
 
 Where the folders inside a train/, val/ or test/ are splits again, it is a class of that name too. Without any split all files are "train". Enclosing
 folders around everything are ignored.
@@ -58,7 +58,7 @@ class Layout:
     @property
     def groups(self) -> list[str]:
         """Names of the classes of all splits, sorted; none if there is only one."""
-        found = {item.group for item in self.items} - {None}
+        found = {item.group for item in self.items if item.group is not None}
         return sorted(found) if len(found) > 1 else []
 
     @property
@@ -96,9 +96,9 @@ def place(names: list[str]) -> tuple[dict[str, tuple[str, str]], list[tuple[str,
             pictures.append(name)
         elif suffix in UNREAD:
             problems.append((name, "corrupt", f"{suffix[1:]} files are not read; convert it to PNG or JPEG"))
-    placed = split_names(pictures)
-    problems += [(name, "unmatched", OUTSIDE) for name in pictures if placed[name] is None]
-    placed = {name: found for name, found in placed.items() if found is not None}
+    found = split_names(pictures)
+    problems += [(name, "unmatched", OUTSIDE) for name in pictures if found[name] is None]
+    placed = {name: place for name, place in found.items() if place is not None}
     root = _common_root([rest for _, rest in placed.values()])
     return {name: (split, rest[len(root) :]) for name, (split, rest) in placed.items()}, problems
 
@@ -160,17 +160,18 @@ def split_remark(names: list[str]) -> str | None:
     pictures = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
     folders = _Folders(pictures)
     splits = sorted({found[0] for name in pictures if (found := _split_of(name, folders))})
-    called = {kind_of_split(part) for name in pictures for part in name.split("/")[:-1][:MAX_LEVELS]} - {None}
+    called = {kind_of_split(part) for name in pictures for part in name.split("/")[:-1][:MAX_LEVELS]}
     held = [split for split in splits if split != "train"]
     if "train" in splits and "train" not in called:
         what = " and ".join(f"{split}/" for split in held)
         return (
-            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all beside {'it' if len(held) == 1 else 'them'} are for "
+            f"{what} hold{'s' * (len(held) == 1)} pictures back, and all next to {'it' if len(held) == 1 else 'them'} are for "
             'training. If it is a class of that name, take all with data.split = "all".'
         )
-    if not splits and called:
-        what = " and ".join(f"{split}/" for split in sorted(called))
-        return f"{what} is taken for a class of that name, since other folders with pictures lie beside it."
+    named = sorted(split for split in called if split is not None)
+    if not splits and named:
+        what = " and ".join(f"{split}/" for split in named)
+        return f"{what} is taken for a class of that name, since other folders with pictures lie next to it."
     return None
 
 
@@ -189,9 +190,10 @@ def _split_of(name: str, folders: _Folders) -> tuple[str, str] | None:
         kind = kind_of_split(parts[level]) if level < len(parts) - 1 else None
         if kind is None:
             return None if folders.holds_train(above) else ("train", name)
-        side = SPLIT_FOLDER.fullmatch(parts[level].lower())[2]
+        match = SPLIT_FOLDER.fullmatch(parts[level].lower())
+        letter = match[2] if match else None
         # In A/ a folder trainA/ says nothing new.
-        side = [side.upper()] if side and (not level or parts[level - 1].lower() != side) else []
+        side = [letter.upper()] if letter and (not level or parts[level - 1].lower() != letter) else []
         return kind, "/".join(parts[:level] + side + parts[level + 1 :])
     return None
 

@@ -1,7 +1,10 @@
 """`tfds:NAME` or `tfds:NAME/CONFIG`: a prepared TensorFlow Datasets set as `Records`. Nothing is downloaded here."""
 
+import operator
 import os
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +42,8 @@ def tfds_records(source: str, split: str, shape: TaskShape) -> Records:
     told = _text_of(tfds, features, name) if shape.describe else None
     labelled = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     known, traits = _attributes_of(tfds, features, name) if shape.attribute else ({}, [])
-    items, ids, described, labels, said_of = [], [], [], [], []
+    ids: list[str] = []
+    items, described, labels, said_of = [], [], [], []
 
     def columns(row):
         asked = tuple(get(row) for _, get in traits)
@@ -95,6 +99,10 @@ def _builder(tfds, name: str):
         raise GanzooError(f'TensorFlow Datasets cannot open "{name}": {str(error).splitlines()[0]}') from error
 
 
+def _part(key: str, part: str) -> Callable[[Any], Any]:
+    return lambda row: row[key][part]
+
+
 def _text_of(tfds, features, name: str):
     """row -> the sentences of an example, a string or several: of the text feature with the likeliest name."""
 
@@ -103,14 +111,14 @@ def _text_of(tfds, features, name: str):
             isinstance(feature, tfds.features.Tensor) and feature.dtype in (str, bytes, object) and feature.shape == ()
         )
 
-    found = {}
+    found: dict[str, Callable[[Any], Any]] = {}
     for key, feature in getattr(features, "items", dict)():
         inner = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
         if text(inner):
-            found[key] = lambda row, key=key: row[key]
+            found[key] = operator.itemgetter(key)
         elif isinstance(inner, tfds.features.FeaturesDict):
             for part in (part for part, sub in inner.items() if text(sub)):
-                found.setdefault(key, lambda row, key=key, part=part: row[key][part])
+                found.setdefault(key, _part(key, part))
     likely = [key for key in TEXTS if key in found]
     if not found:
         raise GanzooError(f"The TFDS set {name} has no text feature; its features: {', '.join(features)}.")

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     out = io.BytesIO()
-    np.savez(out, **arrays)
+    np.savez(out, **dict[str, Any](arrays))
     try:
         files.write_bytes(path, out.getvalue())
     except OSError:  # a read-only or full disk: the result is right, it is only not kept

@@ -65,7 +65,7 @@ def _place(path: str | None) -> Path:
 def _saved_model(place: Path):
     if not (place / "saved_model.pb").is_file():
         raise GanzooError(
-            f"{place} is no SavedModel: it holds no saved_model.pb. {NAME} is a SavedModel or a .pt file."
+            f"{place} is not a SavedModel: it contains no saved_model.pb. {NAME} is a SavedModel or a .pt file."
         )
     try:
         module = tf.saved_model.load(str(place))  # what tensorflow_hub.load does, without its ten seconds of import
@@ -83,7 +83,7 @@ def _saved_model(place: Path):
         return features, tf.ensure_shape(by_width[CLASSES], (None, CLASSES)) if CLASSES in by_width else features[:, :0]
 
     # The module must live as long as the function that calls it.
-    forward.module = module
+    forward.__dict__["module"] = module
     return forward
 
 
@@ -104,7 +104,7 @@ def _torchscript(place: Path):
         module = torch.jit.load(str(place), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise GanzooError(
-            f"{place} is no TorchScript file such as inception-2015-12-05.pt: {str(error).splitlines()[0]}"
+            f"{place} is not a TorchScript file such as inception-2015-12-05.pt: {str(error).splitlines()[0]}"
         ) from error
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """lorelei-cnn: reads hair colour, hair style, glasses and mouth of the drawn characters of `lorelei_64`.
 
-Made by `tools/train_extractor.py`; its accuracy on the test pictures stands in the sidecar of its weights, `lorelei_cnn.json`, and
+Made by `tools/train_extractor.py`; its accuracy on the test pictures is in the sidecar of its weights, `lorelei_cnn.json`, and
 bounds what a score by it can say. It judges text-to-image: is on the picture what the sentence asked for?
 """
 

@@ -1,4 +1,4 @@
-// What the page asks for, answered in the page itself: ONNX networks run by onnxruntime-web, which lies beside them. The
+// What the page asks for, answered in the page itself: ONNX networks run by onnxruntime-web, which lies next to them. The
 // server's backend.js has the same functions. Noise is not drawn here: it is read from tables that Python wrote, so that a
 // seed shows the same picture everywhere.
 import { fillHoles } from "./filling.js";

@@ -95,7 +95,7 @@ def test_golden_network(name):
         (lambda s: s.update(extra=np.zeros(3)), r"Unknown: extra \(3,\)"),
         (lambda s: s.pop("linear.weight"), 'it has no "linear.weight"'),
         (lambda s: s.update({"linear.bias": np.full(512, np.nan)}), "Not finite: linear.bias"),
-        (lambda s: s.update({"blocks.9.0.conv1.weight": np.zeros((1, 1, 3, 3))}), "is no size of BigGAN"),
+        (lambda s: s.update({"blocks.9.0.conv1.weight": np.zeros((1, 1, 3, 3))}), "is not a size of BigGAN"),
     ],
 )
 def test_a_state_that_does_not_fit_is_said(change, word):
