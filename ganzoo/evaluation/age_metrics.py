@@ -3,7 +3,8 @@
 `same-person-identity`, `same-person-pixels`, `same-person-z0`: the share of reconstructions G(z*, y0) that the face descriptor
 takes for the person of the face, with z* of both searches and z0 = E(x). (An untrained model is measured by z0 alone: its
 pictures are grey wherever a search goes.) `same-person-other` is that of another person's face of the same age class, which
-is chance. The threshold is measured on the training pictures: of pairs of two persons of one age class it takes one in a
+is chance. (The search for identity minimises what this descriptor then judges, where the paper has two networks: its share is
+what the search reaches, and no second opinion.) The threshold is measured on the training pictures: of pairs of two persons of one age class it takes one in a
 hundred for one person.
 
 `asked-age`: the share of faces at each age class, made by the search for identity, whose age age-cnn reads as the class that was
@@ -98,6 +99,7 @@ def same_person(how: str) -> Callable:
         made = model.faces_of(_latents(subject, which, how, n), labels)
         apart = _distances(shown, made)
         note = f"below {limit:.3f}, where 1 % of two persons are; mean distance {apart.mean():.3f}"
+        note += "; judged by the descriptor that the search minimises" if HOW[how] is True else ""
         return name, len(shown), Score(float(np.mean(apart < limit)), note=note)
 
     return run
