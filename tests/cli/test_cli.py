@@ -32,6 +32,7 @@ VERBS = (
     "sample",
     "replay",
     "train",
+    "fetch",
     "finetune",
     "plan",
     "evaluate",

@@ -613,8 +613,8 @@ def test_idx_folder(idx_folder, monkeypatch):
     [
         (b"\0\0\x08\x03\0\0\0\x02", "broken IDX file"),
         (idx(noise(4, 4, 4))[:-1], "truncated IDX file: 63 of 64"),
-        (b"\0\0\x0d\x03" + b"\0\0\0\1" * 3, "no IDX file of bytes"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "no IDX file of bytes"),
+        (b"\0\0\x0d\x03" + b"\0\0\0\1" * 3, "not an IDX file of bytes"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "not an IDX file of bytes"),
         (gzip.compress(idx(noise(4, 4, 4)), mtime=0)[:40], "broken IDX file"),
     ],
 )

@@ -90,7 +90,7 @@ def test_refusals(tmp_path):
     with pytest.raises(ImageError, match="0 bytes") as caught:
         images.read_image(b"")
     assert caught.value.kind == "empty"
-    with pytest.raises(ImageError, match="no picture of a known kind") as caught:
+    with pytest.raises(ImageError, match="not a picture of a known kind") as caught:
         images.read_image(b"hello")
     assert caught.value.kind == "unsupported"
     with pytest.raises(ImageError, match=r"Cannot read .*nothing\.png: No such file") as caught:

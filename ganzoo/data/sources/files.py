@@ -23,7 +23,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
     if not layout.items:
         found = f"{len(layout.problems)} picture files that cannot be used" if layout.problems else "no pictures"
         raise GanzooError(
-            f"{source} holds {found} among {len(tree.names)} files; needed are {shape.what}: {shape.layouts}."
+            f"{source} contains {found} among {len(tree.names)} files; needed are {shape.what}: {shape.layouts}."
         )
     described = shape.describe(tree, layout) if shape.describe else None
     said = shape.attribute(tree, layout) if shape.attribute else None
