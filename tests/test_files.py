@@ -80,7 +80,7 @@ DEEP = files.MAX_DEPTH
         (files.parse_json, str(2**64), "more than 64 bits"),
         (files.parse_json, "1" * 5000, "is not JSON"),
         (files.parse_json, "{", "is not JSON"),
-        (files.parse_json, b"\xff", "no UTF-8"),
+        (files.parse_json, b"\xff", "not UTF-8"),
         (files.parse_toml, "a = " + "[" * 5000 + "]" * 5000, "nests more than 100"),
         (files.parse_toml, ".".join(["a"] * 20_000) + " = 1", "nests more than 100"),
         (files.parse_toml, "[" + " . ".join(['"a"', "'b'"] * 10_000) + "]", "nests more than 100"),

@@ -104,7 +104,7 @@ def test_pictures_without_sentences_are_left_out_and_named(beside):
         ("metadata.jsonl", '{"file_name": "0.png", "text": "a", "embedding": "x"}', "list of numbers"),
         ("metadata.csv", "file,text\n0.png,a\n", '"file_name"'),
         ("metadata.csv", "file_name\n0.png\n", "string or a list"),
-        ("metadata.jsonl", b'{"file_name": "0.png", "text": "\xff"}', "no UTF-8"),
+        ("metadata.jsonl", b'{"file_name": "0.png", "text": "\xff"}', "not UTF-8"),
     ],
 )
 def test_bad_folders_are_said_in_a_sentence(tmp_path, file, content, word):
@@ -349,7 +349,7 @@ def test_data_check_names_pictures_without_sentences(beside):
     unmatched = [(row.file, row.detail) for row in found.rows if row.status == "unmatched"]
     assert unmatched == [("2.png", "has no 2.txt with text")]
     (beside / "metadata.jsonl").write_text("{")
-    assert any("no JSON" in text for text in check(beside, shape="captions").advice)
+    assert any("not JSON" in text for text in check(beside, shape="captions").advice)
 
 
 # what people bring

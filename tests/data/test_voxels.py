@@ -427,7 +427,7 @@ def scene_of(points=9, faces=9, **more):
         (glb(scene_of(meshes=3)), "damaged"),
         (glb([1]), "damaged"),
         (b"glTF" + bytes(20), "not a binary glTF"),
-        (glb({})[:20] + b"[" * 5000, "nests more|no JSON"),
+        (glb({})[:20] + b"[" * 5000, "nests more|not JSON"),
     ],
 )  # fmt: skip
 def test_meshes_that_claim_too_much_are_refused_before_they_are_read(content, sentence):
