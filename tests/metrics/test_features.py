@@ -325,7 +325,7 @@ def test_a_recipe_writes_what_it_states_and_repeats_itself(name, tmp_path, cloth
     b = weights.read(tmp_path / "b" / network.FILE)[0]
     assert a.keys() == {v.path for v in network.build().weights}
     assert all(np.allclose(a[key], b[key], atol=1e-2) for key in a)  # threads may add in another order
-    with pytest.raises(GanzooError, match=r"is no \w+.npz with the arrays"):
+    with pytest.raises(GanzooError, match=r"is not \w+.npz with the arrays"):
         train_extractor.train(name, GOLDEN / "efficientnet_lite0.npz", tmp_path / "c")
 
 
