@@ -486,7 +486,8 @@ class AgeCGAN(BaseGAN):
     # ---- serving: z0 alone, since a search is not a graph --------------------------------------------------------------
     def at_age(self, images, age):
         """float32 faces in [-1, 1] at `age` (float32 (N,), years), G(E(x), y): inside a graph."""
-        return self.images_of(self._encoded(images), faces.classes_in_graph(age))
+        count, (images, age) = rows.or_one_row(images, age)
+        return self.images_of(self._encoded(images), faces.classes_in_graph(age))[:count]
 
     def serving_signature(self):
         return faces.endpoints(self.at_age, self.image_size, self.channels)
