@@ -213,6 +213,7 @@ class DTN(BaseGAN):
         GanzooError: another f or pooling, a size that does not double from 4x4, or the face descriptor's file is missing.
     """
 
+    image_size: int
     task, crops, real_class = "image", True, REAL
     train_options = ("encoder_steps",)
     players = {  # noqa: RUF012  (as in the base)
