@@ -320,7 +320,9 @@ def _read(recipe: Recipe, path: Path) -> tuple[dict[str, Split], str]:
         with np.load(path, allow_pickle=False) as file:
             return recipe.splits({name: file[name] for name in recipe.arrays}), digest
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise GanzooError(f"{path} is not {recipe.file} with the arrays {', '.join(recipe.arrays)}: {error}.") from error
+        raise GanzooError(
+            f"{path} is not {recipe.file} with the arrays {', '.join(recipe.arrays)}: {error}."
+        ) from error
 
 
 def main() -> None:
