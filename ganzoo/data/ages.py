@@ -3,7 +3,6 @@
     folders   a sub-folder for each age or range of ages: `23/`, `age_23/`, `19-29/`, `60+/`; a range lies within one class
     metadata  `metadata.jsonl` or `metadata.csv` in the folder or its split folders, with `file_name` (as of captions) and
               `age`, years or the name of a class
-    TFDS      a set with a number or a string "age" next to its image
     bundled   `faces_age_64`
 
 A folder whose name is not an age is refused: its pictures would be of no class.
