@@ -93,9 +93,8 @@ def test_every_shipped_preset_has_anchors_and_says_whether_it_copied(name, key, 
     scored = [r for p, r in found.items() if p.metric in scores]
     assert scored, "no distance between sets"
     assert all((r.floor is not None or holes or faces) and r.ceiling is not None for r in scored), "no anchors"
-    assert all((r.value > r.ceiling) if shapes else (r.value < r.ceiling) for r in scored if not faces), (
-        "not better than untrained"
-    )
+    better = all((r.value > r.ceiling) if shapes else (r.value < r.ceiling) for r in scored if not faces)
+    assert better or "not reproduced" in preset.about, "not better than untrained, and the card does not say so"
     wanted = {metric_names.parse_stem(m).metric for m in preset.eval.metrics}
     assert wanted <= {p.metric.rstrip("0123456789k") if p.metric.startswith("ms-ssim") else p.metric for p in found}
     text = ganzoo.card(f"{name}/{key}")
