@@ -212,6 +212,7 @@ def test_pix2pix_answers_an_upload_and_a_drawing(browser, site, models, tmp_path
         page.get_by_role("button", name="Clear").click()
         white = np.full((1, 64, 64, model.input_channels), 255, np.uint8)
         assert np.abs(shown(page).astype(int) - model.generate(white, seed=7)[0]).max() <= 2
+        page.mouse.move(box["x"] + 20, box["y"] + 20)
         page.mouse.down()
         page.mouse.up()
         assert (shown(page, "canvas.pad") < 128).any(), "a tap is a dot"
