@@ -45,7 +45,7 @@ def test_a_class_is_asked_by_name_or_number_or_comes_in_turn(model):
     ("given", "word"),
     [
         ({"label": "Bags"}, 'no class "Bags".*Did you mean "Bag"'),
-        ({"label": 3}, "none of the 3 classes"),
+        ({"label": 3}, "not one of the 3 classes"),
         ({"label": [0, 1]}, "one for each of the 16 samples; received 2"),
         ({"truncation": 0}, "more than 0 and at most 1"),
         ({"truncation": -0.5}, "more than 0"),
