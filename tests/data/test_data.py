@@ -505,7 +505,7 @@ def test_ordinary_photos_are_no_pairs(pictures):
     [
         ({}, "contains no pictures among 0 files"),
         ({"a.txt": b"x"}, "contains no pictures among 1 files"),
-        ({"a.heic": b"x"}, "holds 1 picture files that cannot be used"),
+        ({"a.heic": b"x"}, "contains 1 picture files that cannot be used"),
         (
             {"a.png": b"", "b.png": b"x"},
             "has 0 usable pictures; at least 2 are needed. 2 files were skipped, the first: a.png",

@@ -296,11 +296,21 @@ def few_pictures(path, file, names, rows):
     return path
 
 
+def few_digits(path, rows):
+    """The bundled digits, the first `rows` of each split."""
+    with np.load(FASHION.with_name("mnist_5k.npz")) as file:
+        chosen = np.concatenate([np.flatnonzero(file["split"] == split)[:n] for split, n in rows.items()])
+        np.savez(path, **{name: file[name][chosen] for name in ("images", "labels", "split")})
+    return path
+
+
 @pytest.mark.parametrize("name", list(train_extractor.RECIPES))
 def test_a_recipe_writes_what_it_states_and_repeats_itself(name, tmp_path, clothes):
     network, counts = train_extractor.RECIPES[name].network, {"train": 192, "test": 20}
     if name == "fashion-cnn":
         data = few_clothes(tmp_path / "few.npz", clothes, 192, 20)
+    elif name == "digits-cnn":
+        data = few_digits(tmp_path / "few.npz", counts)
     elif name == "age-cnn":
         data = few_pictures(tmp_path / "few.npz", "faces_age_64.npz", ["age"], counts)
     else:
