@@ -37,8 +37,8 @@ def test_a_class_is_found_by_name_or_number(asked, found):
     [
         (CLOTHES, "Bags", r'has no class "Bags"\. Did you mean "Bag"\?.*Its classes: T-shirt/top, Ankle boot, Bag'),
         (CLOTHES, 3, r"label 3 is not one of the 3 classes .* 0 \(T-shirt/top\) to 2 \(Bag\)"),
-        (CLOTHES, -1, "label -1 is none"),
-        (CLOTHES, "-1", "label -1 is none"),
+        (CLOTHES, -1, "label -1 is not one"),
+        (CLOTHES, "-1", "label -1 is not one"),
         (CLOTHES, True, "name or the number"),
         (CLOTHES, 1.5, "name or the number"),
         (NUMBERED, "Bag", "by number, 0 to 2"),
