@@ -37,6 +37,7 @@ NOT_HERE = {  # a regular expression of a command -> why, and where it is tested
     r"replay coloured|runs/elsewhere": "a picture and a run of yours: tests/cli/test_replay.py",
     r"ganzoo explore truncate biggan": "measures with an extractor of clothes: tests/models/test_biggan.py",
     r"ganzoo explain": "builds the paper's own size: tests/report/test_explain.py",
+    r"sample (dtn|age-cgan) ": "faces and digits of yours: tests/models/test_dtn.py, tests/models/test_age_cgan.py",
     r"train anime/lorelei-64 --data faces/ --set": "trains as the line above it does: tests/data/test_attribute_data.py",
 }
 SMALLER = {  # what a page says -> what is run

@@ -116,7 +116,7 @@ def test_the_client(client, models, served, tmp_path):
     ]  # as its page says
     with pytest.raises(GanzooError, match="unequal lengths"):
         client.generate("pix2pix", images=[file], seed=[1, 2])
-    with pytest.raises(GanzooError, match="no name of a served model"):
+    with pytest.raises(GanzooError, match="not a name of a served model"):
         client.predict("dcgan/fashion-32", instances=[1])
     with pytest.raises(ServerError, match='"b2a" not found'):
         client.generate("dcgan", signature="b2a")

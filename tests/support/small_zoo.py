@@ -83,10 +83,9 @@ def make(root: Path, monkeypatch) -> None:
         paper, found = presets.read(name), {}
         for key, preset in paper.presets.items():
             small = {k: v for k, v in checks(name).small.items() if k != "data.split"} | OWN.get(name, {})
-            if preset.weights is None or preset.data.shape == "voxels":
-                found[key] = preset
-                if preset.weights is None:
-                    continue
+            found[key] = preset
+            if preset.weights is None or preset.data.shape not in (*SOURCES, "voxels") or preset.data.source_b:
+                continue
             if preset.data.shape != "voxels":
                 source = "my_classes" if name == "biggan" else SOURCES[preset.data.shape]
                 small |= {"data.source": str(root / source), "data.split": "train", "data.test_split": "test"}
