@@ -34,6 +34,7 @@ def kinds(log=(), samples=()):
 # ---- rules -----------------------------------------------------------------------------------------------------------
 # What is true of shipped runs: D takes 1 % and, while the rates go to zero, 2 % of the fakes for real.
 TRUE_OF = {
+    "anime-lorelei-64.log.jsonl": [("d_wins", 2050, None)],  # rates falling from 2,000 on
     "context-encoder-photos-128.log.jsonl": [
         ("d_wins", 550, None)
     ],  # the L2 loss leads, D tells soft holes from photos
