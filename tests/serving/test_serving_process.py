@@ -131,7 +131,7 @@ def test_the_client(client, models, served, tmp_path):
         nobody.models()
     with pytest.raises(ServerError, match="No answer"), Client("http://[") as nobody:
         nobody.models()
-    with pytest.raises(GanzooError, match="no URL"):
+    with pytest.raises(GanzooError, match="not the URL"):
         Client("127.0.0.1:8501")
 
 
