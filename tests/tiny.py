@@ -141,7 +141,7 @@ ELSEWHERE = {
 }
 
 # Factor of initial weights that are so small that rounding hides the slope of a loss.
-WIDER = {"gan": 50.0, "cyclegan": 10.0}
+WIDER = {"gan": 50.0}
 
 # What no gradient moves besides batch statistics, by the end of its key.
 FIXED = {"anime": "training_set/rows", "biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}
