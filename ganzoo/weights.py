@@ -58,6 +58,17 @@ def read(path: str | Path, sha256: str | None = None) -> tuple[dict[str, np.ndar
     return parsed(data, path)[0], found
 
 
+def read_stated(path: Path) -> tuple[dict[str, np.ndarray], dict, str]:
+    """(arrays by key, sidecar, sha256) of a bundled file; the sidecar of its name, a .json file, states the sha256.
+
+    Raises:
+        GanzooError: as `read`, or the sidecar cannot be read.
+    """
+    about = files.read_json(path.with_suffix(".json"))
+    arrays, sha256 = read(path, about["files"][path.name]["sha256"])
+    return arrays, about, sha256
+
+
 def read_bytes(path: str | Path) -> bytes:
     """The bytes of a weights file. Raises GanzooError: missing, or too large."""
     try:

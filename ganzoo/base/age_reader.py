@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import ages, files, weights
+from ganzoo import ages, weights
+from ganzoo.base import small_cnn
+from ganzoo.devices import precision
 from ganzoo.errors import GanzooError
 
 SIZE = 64
@@ -25,19 +27,9 @@ FILE, SIDECAR = "age_cnn.safetensors", "age_cnn.json"
 
 
 def build(*, training: bool = False) -> keras.Model:
-    """(N, 64, 64, 3) in [0, 1] -> {"age": (N, 1)}, in units of 100 years.
-
-    `training` puts a batch norm behind every convolution and dropout before the head; the recipe folds the norms into the
-    convolutions, so the network without them computes the same.
-    """
-    x = inputs = keras.Input((SIZE, SIZE, 3), name="images")
-    for place, (width, kernel, stride, pools) in enumerate(CONVOLUTIONS, start=1):
-        x = layers.Conv2D(width, kernel, stride, padding="same", name=f"conv{place}")(x)
-        x = layers.BatchNormalization(momentum=0.98, name=f"norm{place}")(x) if training else x
-        x = layers.ReLU(name=f"relu{place}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{place}")(x) if pools else x
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dropout(0.3, name="dropout")(x) if training else x
+    """(N, 64, 64, 3) in [0, 1] -> {"age": (N, 1)}, in units of 100 years. `training`: see `small_cnn`."""
+    inputs = keras.Input((SIZE, SIZE, 3), name="images")
+    x = small_cnn.features(inputs, CONVOLUTIONS, training)
     return keras.Model(inputs, {"age": layers.Dense(1, name="age")(x)}, name="age_cnn")
 
 
@@ -53,14 +45,9 @@ def load() -> keras.Model:
             f"The reader of ages is not at {ASSETS / FILE}, which belongs to every installation of ganzoo: install it again, or "
             "say the own age of each face (start_age, --start-age)."
         )
-    about = files.read_json(ASSETS / SIDECAR)
-    arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    arrays, *_ = weights.read_stated(ASSETS / FILE)
+    with precision.policy("float32"):  # a training in bfloat16 has its own
         model = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
     return model
 

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import files, weights
+from ganzoo import weights
+from ganzoo.devices import precision
 from ganzoo.errors import GanzooError
 from ganzoo.layers import QuantisedConv2D
 
@@ -93,12 +94,8 @@ def fill(network: keras.Model) -> None:
 @functools.lru_cache(maxsize=1)
 def load() -> keras.Model:
     """The network with the bundled weights, in float32; once per process. Raises GanzooError as `fill`."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # a training in bfloat16 has its own
-    try:
+    with precision.policy("float32"):  # a training in bfloat16 has its own
         network = build()
-    finally:
-        keras.config.set_dtype_policy(policy)
     fill(network)
     return network
 
@@ -109,8 +106,7 @@ def _values() -> dict[str, list[np.ndarray]]:
         raise GanzooError(
             f"The face descriptor is not at {ASSETS / FILE}, which belongs to every installation of ganzoo: install it again."
         )
-    about = files.read_json(ASSETS / SIDECAR)
-    arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
+    arrays, about, _ = weights.read_stated(ASSETS / FILE)
 
     def decoded(key):
         row, array = about["weights"][key], arrays[key]

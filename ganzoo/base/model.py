@@ -162,8 +162,19 @@ class BaseGAN(Sharing, Steps, Batches, keras.Model):
 
     @property
     def trains_generator(self) -> bool:
-        """Whether steps train the generator now, so that its samples say something of the run."""
-        return True
+        """Whether steps train the generator now, so that its samples say something of the run: not in the segment of an
+        encoder."""
+        return self.segment is None or self.segment.part != "encoder"
+
+    @property
+    def teaches(self) -> bool:
+        """Whether steps train a helper that the rest of the run leaves as it is: in the segment of the encoder; without segments
+        while the weights began as random ones."""
+        if "e_optimizer" not in self.players:
+            return False
+        if self.segment is None:
+            return self.weights_source == "random"
+        return self.segment.part == "encoder"
 
     def start_segment(self, segment: Segment) -> None:
         """Called before the `fit` of a segment."""

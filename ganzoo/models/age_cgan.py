@@ -238,10 +238,6 @@ class AgeCGAN(BaseGAN):
         """Whether steps train this part now: in its segment, or without segments both."""
         return self.segment is None or self.segment.part in ("", part)
 
-    @property
-    def trains_generator(self):
-        return self.trains("cgan")
-
     # ---- training: D, then G against the updated D on one forward of G; E on pictures of the G that samples --------
     def code(self, labels) -> tf.Tensor:
         """float32 (N, 6) of classes (N,): 1 for the own one, `label_off` for the others."""

@@ -297,19 +297,6 @@ class DTN(BaseGAN):
         steps = train.encoder_steps if "e_optimizer" in self.players else 0
         return encoder_first(super().segments(train), train, steps, "f")
 
-    @property
-    def trains_generator(self):
-        return self.segment is None or self.segment.part != "encoder"
-
-    @property
-    def teaches(self) -> bool:
-        """Whether steps train f: in its segment; without segments while the weights began as random ones."""
-        if "e_optimizer" not in self.players:
-            return False
-        if self.segment is None:
-            return self.weights_source == "random"
-        return self.segment.part == "encoder"
-
     # ---- training: [f], D, then g (section 4) ------------------------------------------------------------------------
     def features(self, images):
         """f of pictures in [-1, 1] of either domain, in inference mode whatever trains."""

@@ -274,19 +274,6 @@ class TextToImage(BaseGAN):
     def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"
 
-    @property
-    def trains_generator(self):
-        return self.segment is None or self.segment.part != "encoder"
-
-    @property
-    def teaches(self) -> bool:
-        """Whether steps train the encoder: in its segment; without segments while the weights began as random ones."""
-        if "e_optimizer" not in self.players:
-            return False
-        if self.segment is None:
-            return self.weights_source == "random"
-        return self.segment.part == "encoder"
-
     # ---- training: [encoder], D, then G with fresh noise on the same texts (algorithm 1) ---------------------------
     def encoder_step(self, image, text):
         """The joint embedding: see _text_encoder.py."""

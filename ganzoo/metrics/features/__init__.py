@@ -7,8 +7,7 @@ user's own file. This package needs TensorFlow; `ganzoo.metrics` itself does not
 import os
 from functools import lru_cache
 
-import keras
-
+from ganzoo.devices import precision
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.metrics.features import efficientnet, fashion_cnn, inception
 from ganzoo.metrics.features.cache import cached, cached_arrays, folder
@@ -53,11 +52,7 @@ def _extractor(name: str, resize: str | None, path: str | None) -> Extractor:
 
 @lru_cache(maxsize=4)
 def _network(name: str, path: str | None) -> Network:
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # a training in bfloat16 has its own
-    try:
+    with precision.policy("float32"):  # a training in bfloat16 has its own
         if name == "efficientnet-lite0":
             return efficientnet.load()
         return fashion_cnn.load() if name == "fashion-cnn" else inception.load(path)
-    finally:
-        keras.config.set_dtype_policy(policy)

@@ -10,29 +10,20 @@ import keras
 import numpy as np
 from keras import layers
 
-from ganzoo import files, weights
+from ganzoo import weights
+from ganzoo.base import small_cnn
 from ganzoo.errors import GanzooError
 from ganzoo.metrics.features.network import ASSETS
 
 SIZE, CLASSES = 32, 10
-WIDTHS = (16, 32, 64)
+CONVOLUTIONS = tuple((filters, 3, 1, True) for filters in (16, 32, 64))  # as `small_cnn` takes them
 FILE, SIDECAR = "digits_cnn.safetensors", "digits_cnn.json"
 
 
 def build(*, training: bool = False) -> keras.Model:
-    """(N, 32, 32, 1) in [0, 1] -> logits (N, 10).
-
-    `training` puts a batch norm behind every convolution and dropout before the last layer; the recipe folds the norms into the
-    convolutions, so the network without them computes the same.
-    """
-    x = inputs = keras.Input((SIZE, SIZE, 1), name="images")
-    for place, width in enumerate(WIDTHS, start=1):
-        x = layers.Conv2D(width, 3, padding="same", name=f"conv{place}")(x)
-        x = layers.BatchNormalization(momentum=0.98, name=f"norm{place}")(x) if training else x
-        x = layers.ReLU(name=f"relu{place}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{place}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dropout(0.3, name="dropout")(x) if training else x
+    """(N, 32, 32, 1) in [0, 1] -> logits (N, 10). `training`: see `small_cnn`."""
+    inputs = keras.Input((SIZE, SIZE, 1), name="images")
+    x = small_cnn.features(inputs, CONVOLUTIONS, training)
     return keras.Model(inputs, layers.Dense(CLASSES, name="logits")(x), name="digits_cnn")
 
 
@@ -48,8 +39,7 @@ def load() -> keras.Model:
             f"The reader of digits has no weights at {ASSETS / FILE}: make them by python -m tools.train_extractor digits-cnn (a "
             "minute on one core)."
         )
-    about = files.read_json(ASSETS / SIDECAR)
-    arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
+    arrays, *_ = weights.read_stated(ASSETS / FILE)
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
     return model

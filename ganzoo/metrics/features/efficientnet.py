@@ -10,15 +10,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import files, weights
+from ganzoo import weights
 from ganzoo.metrics.features.network import ASSETS, Network
 
 
 def load() -> Network:
     """The network from the bundled weights, whose sha256 the sidecar states."""
-    about = files.read_json(ASSETS / "efficientnet_lite0.json")
-    file = "efficientnet_lite0.safetensors"
-    arrays, sha256 = weights.read(ASSETS / file, about["files"][file]["sha256"])
+    arrays, about, sha256 = weights.read_stated(ASSETS / "efficientnet_lite0.safetensors")
     model = build(about["architecture"], arrays, about["batch_norm"]["epsilon"], about["size"])
 
     def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

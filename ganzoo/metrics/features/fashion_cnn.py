@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from ganzoo import files, weights
+from ganzoo import weights
 from ganzoo.metrics.features.network import ASSETS, Network
 
 SIZE, MARGIN, CLASSES = 28, 2, 10
@@ -20,8 +20,7 @@ FILE, SIDECAR = "fashion_cnn.safetensors", "fashion_cnn.json"
 
 def load() -> Network:
     """The network from the bundled weights, whose sha256 the sidecar states."""
-    about = files.read_json(ASSETS / SIDECAR)
-    arrays, sha256 = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
+    arrays, _, sha256 = weights.read_stated(ASSETS / FILE)
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from ganzoo import files, weights
+from ganzoo import weights
+from ganzoo.base import small_cnn
 from ganzoo.errors import GanzooError
 from ganzoo.metrics.features.network import ASSETS
 
@@ -28,19 +29,9 @@ FILE, SIDECAR = "lorelei_cnn.safetensors", "lorelei_cnn.json"
 
 
 def build(*, training: bool = False) -> keras.Model:
-    """(N, 64, 64, 3) in [0, 1] -> {column: logits (N, classes)}.
-
-    `training` puts a batch norm behind every convolution and dropout before the heads; the recipe folds the norms into the
-    convolutions, so the network without them computes the same.
-    """
-    x = inputs = keras.Input((SIZE, SIZE, 3), name="images")
-    for place, (width, kernel, stride, pools) in enumerate(CONVOLUTIONS, start=1):
-        x = layers.Conv2D(width, kernel, stride, padding="same", name=f"conv{place}")(x)
-        x = layers.BatchNormalization(momentum=0.98, name=f"norm{place}")(x) if training else x
-        x = layers.ReLU(name=f"relu{place}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool{place}")(x) if pools else x
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dropout(0.3, name="dropout")(x) if training else x
+    """(N, 64, 64, 3) in [0, 1] -> {column: logits (N, classes)}. `training`: see `small_cnn`."""
+    inputs = keras.Input((SIZE, SIZE, 3), name="images")
+    x = small_cnn.features(inputs, CONVOLUTIONS, training)
     heads = {column: layers.Dense(len(classes), name=column)(x) for column, classes in HEADS.items()}
     return keras.Model(inputs, heads, name="lorelei_cnn")
 
@@ -57,8 +48,7 @@ def load() -> keras.Model:
             f"The reader of the drawn characters has no weights at {ASSETS / FILE}: make them by "
             "python -m tools.train_extractor lorelei-cnn (a few minutes on one core)."
         )
-    about = files.read_json(ASSETS / SIDECAR)
-    arrays, _ = weights.read(ASSETS / FILE, about["files"][FILE]["sha256"])
+    arrays, *_ = weights.read_stated(ASSETS / FILE)
     model = build()
     weights.assign({v.path: v for v in model.weights}, arrays, str(ASSETS / FILE))
     return model
