@@ -14,9 +14,9 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import ages, weights
-from ganzoo.base import small_cnn
 from ganzoo.devices import precision
 from ganzoo.errors import GanzooError
+from ganzoo.layers import small_cnn
 
 SIZE = 64
 SCALE = 100.0  # years, of the network's output

@@ -11,8 +11,8 @@ import numpy as np
 from keras import layers
 
 from ganzoo import weights
-from ganzoo.base import small_cnn
 from ganzoo.errors import GanzooError
+from ganzoo.layers import small_cnn
 from ganzoo.metrics.features.network import ASSETS
 
 SIZE, CLASSES = 32, 10
