@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -405,28 +405,39 @@ def write_ages(
     text = png_text(model, 0, ages=",".join(wanted), optimise=optimise)
     text |= {} if start_age is None else {"start_age": start_age}
     rows, files, skipped, remarks = [], [], [], []
-    for source in inputs:
-        try:
-            picture = images.at_most(images.read_image(source), LARGEST)
-            remarks += _unlike(model, picture, source)
-            row, said = _at_ages(model, picture, wanted, start_age, optimise)
-        except images.ImageError as error:
-            if len(inputs) == 1:
-                raise
-            skipped.append((str(source), str(error)))
-            continue
+    for source, picture in _readable(inputs, skipped):
+        picture = images.at_most(picture, LARGEST)
+        remarks += _unlike(model, picture, source)
+        row, said = _at_ages(model, picture, wanted, start_age, optimise)
         remarks += [f"{shown(str(source))}: {one}" for one in said]
         if isinstance(plan, dict):
             images.write_png(plan[source], images.grid(row, len(row)), text | replay.input_facts(source))
             files.append(plan[source])
         else:
             rows.append(row)
-    if len(skipped) == len(inputs):
-        raise GanzooError(f"None of the {len(inputs)} inputs can be read; the first: {skipped[0][1]}")
     if rows:
         images.write_png(out, images.grid(np.concatenate(rows), len(rows[0])), text)
         files.append(out)
     return Written(files, skipped, remarks)
+
+
+def _readable(inputs: list[Path], skipped: list[tuple[str, str]]) -> Iterator[tuple[Path, np.ndarray]]:
+    """Each input and its picture; those that cannot be read are added to `skipped` with the reason.
+
+    Raises:
+        GanzooError: the only input cannot be read, or none of several.
+    """
+    for source in inputs:
+        try:
+            picture = images.read_image(source)
+        except images.ImageError as error:
+            if len(inputs) == 1:
+                raise
+            skipped.append((str(source), str(error)))
+            continue
+        yield source, picture
+    if len(skipped) == len(inputs):
+        raise GanzooError(f"None of the {len(inputs)} inputs can be read; the first: {skipped[0][1]}")
 
 
 def _at_ages(model: Any, picture: np.ndarray, wanted: list[str], start_age, optimise: str):
@@ -484,14 +495,7 @@ def translate_files(
         text["crop"] = ",".join(map(str, crop))
     if mask is not None:
         text |= {key.replace("input", "mask"): value for key, value in replay.input_facts(mask).items()}
-    for source in inputs:
-        try:
-            picture = images.read_image(source)
-        except images.ImageError as error:
-            if len(inputs) == 1:
-                raise
-            skipped.append((str(source), str(error)))
-            continue
+    for source, picture in _readable(inputs, skipped):
         if model.fills:
             remarks += _unlike(model, picture, source)
         elif model.crops:
@@ -506,8 +510,6 @@ def translate_files(
             files.append(plan[source])
         else:
             cells.append(made)
-    if len(skipped) == len(inputs):
-        raise GanzooError(f"None of the {len(inputs)} inputs can be read; the first: {skipped[0][1]}")
     if cells:
         images.write_png(out, contact_sheet(cells), text)
         files.append(out)

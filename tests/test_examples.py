@@ -36,7 +36,7 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     small = dict(notebook.metadata["ganzoo"]["test"])
     (given,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     for name, value in small.items():
-        given.source, count = re.subn(rf"^{name} = \S+", f"{name} = {value}", given.source, flags=re.MULTILINE)
+        given.source, count = re.subn(rf"^{name} = .+", f"{name} = {value}", given.source, flags=re.MULTILINE)
         assert count == 1, f"{path.name} has no parameter {name}"
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
 

@@ -23,7 +23,7 @@ TINY = {
     "dtn": {"image_size": 16, "channels": 1, "f": "classifier", "source_classes": 3, "nf": 2, "feature_dim": 5, "pooling": "stride", "feature_augment": "translation", "colour_weight": 1.0, "ngf": 4, "ndf": 3, "one_by_one": False, "d_activation": "relu", "alpha": 10.0, "beta": 5.0, "gamma": 0.01, "ema_decay": 0.5},
     "gan": {"image_size": 6, "channels": 3, "latent_dim": 5, "hidden": 12, "maxout_units": 6, "maxout_pieces": 3, "ema_decay": 0.5},
     "pix2pix": {"input_channels": 1, "ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "l1_weight": 10.0, "ema_decay": 0.5},
-    "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 2.0, "stddev_group": 2, "ema_decay": 0.5},
+    "stylegan-lite": {"image_size": 16, "channels": 1, "latent_dim": 6, "w_dim": 5, "mapping_layers": 2, "mapping_width": 7, "lrmul": 0.1, "fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.5, "w_decay": 0.9, "r1_gamma": 50.0, "stddev_group": 2, "ema_decay": 0.5},
     "text-to-image": {"image_size": 16, "channels": 1, "latent_dim": 6, "text_dim": 7, "text_projection": 5, "ngf": 4, "ndf": 4, "encoder_width": 8, "text_length": 90, "words": 16, "r1_gamma": 0.5, "ema_decay": 0.5},
     "wgan-gp": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "n_critic": 2, "gp_weight": 1.0, "ema_decay": 0.5},
 }  # fmt: skip
@@ -47,7 +47,7 @@ VARIANTS = {
     "cyclegan": [
         {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
         {"norm": "batch", "ema_decay": 0.0},
-        {"affine": True, "dropout": 0.25},
+        {"affine": True, "dropout": 0.25, "identity_weight": 20.0},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "dtn": [

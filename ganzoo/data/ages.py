@@ -11,31 +11,27 @@ A folder whose name is not an age is refused: its pictures would be of no class.
 from dataclasses import replace
 
 from ganzoo import ages
-from ganzoo.data.captions import metadata_of, rows_of_metadata
 from ganzoo.data.images import IMAGES
+from ganzoo.data.metadata import keys, leave_out, metadata_of, pictures_named
 from ganzoo.data.sources.layouts import Layout
 from ganzoo.data.sources.trees import Finder, Tree, shown
 from ganzoo.data.task_shapes import pipeline
 from ganzoo.errors import GanzooError
 
 
-def classes_of(tree: Tree, layout: Layout) -> dict[str, int]:
-    """The class of each picture file; pictures without an age become problems of `layout` and leave its items, and so do rows
-    that name no file.
+def labels_of(tree: Tree, layout: Layout) -> dict[str, int]:
+    """The class of each picture file; pictures without an age become problems of `layout` and leave its items,
+    and so do rows that name no file.
 
     Raises:
         GanzooError: a folder or a value that is not an age, a metadata file that cannot be read or names no picture, or nothing
             that says an age.
     """
     listed = metadata_of(tree.names)
-    found, lost = _from_metadata(tree, listed) if listed else (_from_folders(layout), {})
-    kept = [item for item in layout.items if item.files[0] in found]
+    lost: dict[str, str] = {}
+    found = _from_metadata(tree, listed, lost) if listed else _from_folders(layout)
     why = f"is not in {shown(listed[0])}" if listed else "is in no folder of an age"
-    layout.problems += [(item.files[0], "unmatched", why) for item in layout.items if item.files[0] not in found]
-    layout.problems += [
-        (name, "unmatched", f"is named in {shown(file)}, but is not there") for name, file in lost.items()
-    ]
-    layout.items[:] = kept
+    leave_out(layout, found, lost, lambda name: why)
     return found
 
 
@@ -52,28 +48,17 @@ def _from_folders(layout: Layout) -> dict[str, int]:
     return {item.files[0]: known[item.group] for item in layout.items if item.group is not None}
 
 
-def _from_metadata(tree: Tree, files: list[str]) -> tuple[dict[str, int], dict[str, str]]:
-    finder = Finder(tree)
+def _from_metadata(tree: Tree, files: list[str], lost: dict[str, str]) -> dict[str, int]:
     found: dict[str, int] = {}
-    lost: dict[str, str] = {}
-    for file in files:
-        folder = file.rpartition("/")[0]
-        for number, row in enumerate(rows_of_metadata(tree, file), start=1):
-            where = f"Row {number} of {shown(file)}"
-            name, age = row.get("file_name"), row.get("age")
-            if not isinstance(name, str) or not name or "age" not in row:
-                raise GanzooError(
-                    f'{where} needs "file_name" and "age"; it has {shown(", ".join(map(str, row)))[:80]}.'
-                )
-            path = finder.find(folder, name)
-            if path is None:
-                lost.setdefault(name, file)
-            elif age not in (None, ""):
-                try:
-                    found[path] = ages.class_of(age)
-                except GanzooError as error:
-                    raise GanzooError(f"{where}: {error}") from error
-    return found, lost
+    for where, path, row in pictures_named(tree, files, Finder(tree), '"file_name" and "age"', lost):
+        if "age" not in row:
+            raise GanzooError(f'{where} has no "age", in years or the name of a class; it has {keys(row)}.')
+        if row["age"] not in (None, ""):
+            try:
+                found[path] = ages.class_of(row["age"])
+            except GanzooError as error:
+                raise GanzooError(f"{where}: {error}") from error
+    return found
 
 
 AGES = pipeline(
@@ -83,6 +68,7 @@ AGES = pipeline(
         what="faces with ages",
         layouts="pictures in a sub-folder for each age or range of ages (23, 19-29, 60+), or metadata.jsonl or metadata.csv with "
         "file_name and age",
-        ages=classes_of,
+        label=labels_of,
+        class_names=ages.NAMES,
     )
 )

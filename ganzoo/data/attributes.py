@@ -20,8 +20,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ganzoo.data.captions import metadata_of, rows_of_metadata
 from ganzoo.data.images import IMAGES
+from ganzoo.data.metadata import leave_out, metadata_of, pictures_named
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Finder, Tree, shown
 from ganzoo.data.task_shapes import pipeline
@@ -148,21 +148,15 @@ def describe(tree: Tree, layout: Layout) -> dict[str, dict[str, str]]:
         GanzooError: a metadata file that cannot be read, names no picture, or holds what is not an attribute.
     """
     finder, listed = Finder(tree), metadata_of(tree.names)
-    found, lost = _from_metadata(tree, listed, finder) if listed else (_from_tags(tree, layout, finder), {})
-    kept = []
-    for item in layout.items:
-        name = item.files[0]
-        why = (
+    lost: dict[str, str] = {}
+    found = _from_metadata(tree, listed, finder, lost) if listed else _from_tags(tree, layout, finder)
+
+    def why(name):
+        return (
             f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with its tags"
         )
-        if name in found:
-            kept.append(item)
-        else:
-            layout.problems.append((name, "unmatched", why))
-    layout.problems += [
-        (name, "unmatched", f"is named in {shown(file)}, but is not there") for name, file in lost.items()
-    ]
-    layout.items[:] = kept
+
+    leave_out(layout, found, lost, why)
     return found
 
 
@@ -180,27 +174,14 @@ def _from_tags(tree: Tree, layout: Layout, finder: Finder) -> dict[str, dict[str
     return found
 
 
-def _from_metadata(tree: Tree, files: list[str], finder: Finder) -> tuple[dict, dict[str, str]]:
+def _from_metadata(tree: Tree, files: list[str], finder: Finder, lost: dict[str, str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    lost: dict[str, str] = {}
-    for file in files:
-        folder = file.rpartition("/")[0]
-        for number, row in enumerate(rows_of_metadata(tree, file), start=1):
-            where = f"Row {number} of {shown(file)}"
-            name = row.get("file_name")
-            if not isinstance(name, str) or not name:
-                raise GanzooError(
-                    f'{where} has no "file_name"; needed are "file_name" and a column for each attribute.'
-                )
-            path = finder.find(folder, name)
-            if path is None:
-                lost.setdefault(name, file)
-                continue
-            said = found.setdefault(path, {})
-            for column, value in row.items():
-                if column not in OF_CAPTIONS:
-                    _add(said, column, value, where)
-    return found, lost
+    for where, path, row in pictures_named(tree, files, finder, '"file_name" and a column for each attribute', lost):
+        said = found.setdefault(path, {})
+        for column, value in row.items():
+            if column not in OF_CAPTIONS:
+                _add(said, column, value, where)
+    return found
 
 
 def _add(said: dict[str, str], name: str, value, where: str) -> None:

@@ -11,9 +11,6 @@ where the pictures have classes (sub-folders, labels of a TFDS set), one of anot
 For models that ask for it, "foil" is the sentence with one word exchanged, so that it describes the picture no more.
 """
 
-import contextlib
-import csv
-import io
 import random
 import re
 import warnings
@@ -25,14 +22,14 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ganzoo.data.images import IMAGES
+from ganzoo.data.metadata import keys, leave_out, metadata_of, pictures_named
 from ganzoo.data.sources.layouts import Layout, stem
 from ganzoo.data.sources.trees import Finder, Tree, shown
 from ganzoo.data.task_shapes import pipeline
 from ganzoo.errors import GanzooError
-from ganzoo.files import decode_text, lines, parse_json
+from ganzoo.files import decode_text, lines
 from ganzoo.media.images import SUFFIXES
 
-METADATA = ("metadata.jsonl", "metadata.csv")
 TRIES = 4096  # other pictures that are tried before a picture counts as one without a wrong partner
 WORD = re.compile(r"\w+")
 FOILS = 4  # of a sentence, at most
@@ -55,27 +52,14 @@ def describe(tree: Tree, layout: Layout) -> dict[str, Described]:
         GanzooError: a metadata file that cannot be read or names no picture.
     """
     finder, listed = Finder(tree), metadata_of(tree.names)
-    found, lost = _from_metadata(tree, listed, finder) if listed else (_from_text_files(tree, layout, finder), {})
-    kept = []
-    for item in layout.items:
-        name = item.files[0]
-        if name in found:
-            kept.append(item)
-        else:
-            why = (
-                f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
-            )
-            layout.problems.append((name, "unmatched", why))
-    layout.problems += [
-        (name, "unmatched", f"is named in {shown(file)}, but is not there") for name, file in lost.items()
-    ]
-    layout.items[:] = kept
+    lost: dict[str, str] = {}
+    found = _from_metadata(tree, listed, finder, lost) if listed else _from_text_files(tree, layout, finder)
+
+    def why(name):
+        return f"is not in {shown(listed[0])}" if listed else f"has no {PurePosixPath(stem(name)).name}.txt with text"
+
+    leave_out(layout, found, lost, why)
     return found
-
-
-def metadata_of(names: list[str]) -> list[str]:
-    """The metadata files among the names."""
-    return [name for name in names if PurePosixPath(name).name.lower() in METADATA]
 
 
 def has_text_files(names: list[str]) -> bool:
@@ -90,38 +74,24 @@ def _from_text_files(tree: Tree, layout: Layout, finder: Finder) -> dict[str, De
     for item in layout.items:
         file = finder.find("", f"{stem(item.files[0])}.txt")
         if file:
-            said = tuple(line.strip() for line in lines(_text(tree, file)) if line.strip())
+            said = tuple(line.strip() for line in lines(decode_text(tree.read(file), shown(file))) if line.strip())
             found |= {item.files[0]: Described(said)} if said else {}
     return found
 
 
-def _from_metadata(tree: Tree, files: list[str], finder: Finder) -> tuple[dict[str, Described], dict[str, str]]:
-    """(sentences by picture, names that are no file -> where they stand)."""
+def _from_metadata(tree: Tree, files: list[str], finder: Finder, lost: dict[str, str]) -> dict[str, Described]:
+    """Sentences by picture; `lost` as of `pictures_named`."""
     texts: dict[str, list[str]] = {}
     vectors: dict[str, list] = {}
-    lost: dict[str, str] = {}
-    for file in files:
-        folder = file.rpartition("/")[0]
-        for number, row in enumerate(rows_of_metadata(tree, file), start=1):
-            where = f"Row {number} of {shown(file)}"
-            name, said = row.get("file_name"), row.get("text")
-            if not isinstance(name, str) or not name:
-                raise GanzooError(f'{where} has no "file_name"; needed are "file_name" and "text".')
-            if "text" not in row:
-                raise GanzooError(
-                    f'{where} has no "text", which is a string or a list of strings; it has {_keys(row)}.'
-                )
-            said = [said] if isinstance(said, str) else said
-            if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
-                raise GanzooError(f'{where}: "text" is a string or a list of strings; received {said!r:.60}.')
-            path = finder.find(folder, name)
-            if path is None:
-                lost.setdefault(name, file)
-                continue
-            said = [text.strip() for text in map(shown, said) if text.strip()]
-            texts.setdefault(path, []).extend(said)
-            if "embedding" in row:
-                vectors.setdefault(path, []).extend(_vectors(row["embedding"], where))
+    for where, path, row in pictures_named(tree, files, finder, '"file_name" and "text"', lost):
+        if "text" not in row:
+            raise GanzooError(f'{where} has no "text", which is a string or a list of strings; it has {keys(row)}.')
+        said = [row["text"]] if isinstance(row["text"], str) else row["text"]
+        if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+            raise GanzooError(f'{where}: "text" is a string or a list of strings; received {said!r:.60}.')
+        texts.setdefault(path, []).extend(text.strip() for text in map(shown, said) if text.strip())
+        if "embedding" in row:
+            vectors.setdefault(path, []).extend(_vectors(row["embedding"], where))
     counts = {name: len(rows) for name, rows in vectors.items()}
     for name, count in counts.items():
         if count not in (1, len(texts[name])):
@@ -134,11 +104,7 @@ def _from_metadata(tree: Tree, files: list[str], finder: Finder) -> tuple[dict[s
             f"{shown(files[0])}: every picture needs embeddings of one width; there are {sorted(widths)}."
         )
     arrays = {name: np.array(rows, np.float32) for name, rows in vectors.items()}
-    return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}, lost
-
-
-def _keys(row: dict) -> str:
-    return shown(", ".join(map(str, row)))[:80]
+    return {name: Described(tuple(said), arrays.get(name)) for name, said in texts.items() if said}
 
 
 def _vectors(value, where: str) -> list:
@@ -150,55 +116,6 @@ def _vectors(value, where: str) -> list:
     if array.ndim not in (1, 2) or not array.size or not np.isfinite(array).all():
         raise GanzooError(f'{where}: "embedding" is a list of numbers, all finite, or one such list for each sentence.')
     return list(np.atleast_2d(array))
-
-
-def rows_of_metadata(tree: Tree, file: str) -> list[dict]:
-    """The rows of a metadata file, each by the names of its columns; of a CSV file all values are strings.
-
-    Raises:
-        GanzooError: it cannot be read, or a row is not an object, or has too many fields.
-    """
-    return _jsonl(tree, file) if file.lower().endswith(".jsonl") else _csv(tree, file)
-
-
-def _jsonl(tree: Tree, file: str) -> list[dict]:
-    rows = []
-    for number, line in enumerate(lines(_text(tree, file)), start=1):
-        row = parse_json(line, f"Line {number} of {shown(file)}") if line.strip() else None
-        if row is not None and not isinstance(row, dict):
-            raise GanzooError(
-                f'Line {number} of {shown(file)} must be an object with "file_name" and what is said of it.'
-            )
-        rows += [row] if row is not None else []
-    return rows
-
-
-def _csv(tree: Tree, file: str) -> list[dict]:
-    """The rows of a CSV file; a sentence with a comma needs quotes, and without them its row has too many fields."""
-    try:
-        # Strict: a quote that nothing closes would swallow the rows after it.
-        rows = [row for row in csv.reader(io.StringIO(_text(tree, file)), skipinitialspace=True, strict=True) if row]
-    except csv.Error as error:
-        raise GanzooError(f"{shown(file)} cannot be read as CSV: {error}.") from error
-    header, found = [name.strip() for name in rows[0]] if rows else [], []
-    if len(set(header)) != len(header):
-        raise GanzooError(f"{shown(file)} has two columns of one name: {_keys(dict.fromkeys(header))}.")
-    for number, fields in enumerate(rows[1:], start=1):
-        if len(fields) != len(header):
-            raise GanzooError(
-                f"Row {number} of {shown(file)} has {len(fields)} fields, the first line has {len(header)}: put a text "
-                f'that holds a comma into quotes, as in {fields[0]:.40},"a girl, smiling".'
-            )
-        row = dict(zip(header, fields, strict=True))
-        if row.get("text", "").startswith("["):  # a list, written as JSON
-            with contextlib.suppress(GanzooError):  # or a sentence that begins with a bracket
-                row["text"] = parse_json(row["text"], "")
-        found.append(row)
-    return found
-
-
-def _text(tree: Tree, file: str) -> str:
-    return decode_text(tree.read(file), shown(file))
 
 
 def normalised(text: str) -> str:

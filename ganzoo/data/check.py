@@ -13,9 +13,10 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from ganzoo.data.attributes import ATTRIBUTES, attributes_of
-from ganzoo.data.captions import CAPTIONS, Texts, has_text_files, metadata_of, rows_of_metadata
+from ganzoo.data.captions import CAPTIONS, Texts, has_text_files
 from ganzoo.data.images import IMAGES
 from ganzoo.data.masks import MASKS
+from ganzoo.data.metadata import metadata_of, rows_of_metadata
 from ganzoo.data.paired import PAIRED, pair_parts_of
 from ganzoo.data.source import tally
 from ganzoo.data.sources.held_back import TENTH, remark
@@ -113,7 +114,7 @@ def check(path: str | os.PathLike, *, shape: str | None = None, size: int | None
     wanted = wanted or _told_by_names(tree)
     layout = (wanted or PAIRED).layout(tree.names)
     described, broken = {}, ""
-    tell = wanted and (wanted.describe or wanted.attribute or wanted.ages)
+    tell = wanted and (wanted.describe or wanted.attribute or wanted.label)
     if tell:
         try:
             described = tell(tree, layout)

@@ -33,7 +33,8 @@ class TaskShape:
         parts_of: (layout, file -> picture) -> `parts` for a set whose pictures say what they are; by default `parts` itself.
         describe: (folder or zip file, layout) -> sentences by picture file, of the shape "captions".
         attribute: (folder or zip file, layout) -> attributes by picture file, of the shape "attributes".
-        ages: (folder or zip file, layout) -> class of the age by picture file, of the shape "ages".
+        label: (folder or zip file, layout) -> class by picture file, of a shape whose classes are `class_names`; of the others the
+            sub-folders are the classes.
     """
 
     name: str
@@ -50,7 +51,8 @@ class TaskShape:
     )
     describe: Callable | None = None
     attribute: Callable | None = None
-    ages: Callable | None = None
+    label: Callable | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def pipeline(shape: TaskShape) -> TaskShape:

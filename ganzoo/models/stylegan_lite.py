@@ -530,7 +530,7 @@ class StyleGAN(LatentGAN):
         z = self.noise(tf.random.stateless_normal, f"latents {stream}", rows, [2, self.latent_dim])
         lod, fade = self.stage()
         shapes, noise = self.generator.synthesis.noise_shapes(lod), None
-        if self.noise_inputs:
+        if self.generator.synthesis.noisy:
             flat = self.noise(tf.random.stateless_normal, f"noise {stream}", rows, [sum(h * w for h, w in shapes)])
             maps = tf.split(flat, [h * w for h, w in shapes], axis=1)
             noise = [tf.reshape(m, [-1, h, w, 1]) for m, (h, w) in zip(maps, shapes, strict=True)]

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ganzoo import ages
 from ganzoo.data.attributes import attributes_of
 from ganzoo.data.sources.held_back import remark
 from ganzoo.data.sources.idx import idx_records, is_idx
@@ -27,7 +26,7 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
         )
     described = shape.describe(tree, layout) if shape.describe else None
     said = shape.attribute(tree, layout) if shape.attribute else None
-    aged = shape.ages(tree, layout) if shape.ages else None
+    labelled = shape.label(tree, layout) if shape.label else None
     if not layout.items:
         raise GanzooError(f"{source} has no {shape.what}: the first, {_first(layout)}. Needed: {shape.layouts}.")
     held = hold_back(layout, hold_out) if hold_out is not None else None
@@ -49,11 +48,12 @@ def file_records(tree: Tree, source: str, split: str, shape: TaskShape, hold_out
 
     remarks = [split_remark(tree.names), remark(*held, shown(source)) if held and hold_out else None]
     note = " ".join(filter(None, remarks))
-    groups = layout.groups if all(item.group for item in items) and aged is None else []
-    names, labels = groups, [groups.index(str(item.group)) for item in items if groups]
-    if aged is not None:
-        names, labels = list(ages.NAMES), [aged[item.files[0]] for item in items]
-    classes = {"classes": names} if names else {}
+    if labelled is not None:
+        names, labels = shape.class_names, [labelled[item.files[0]] for item in items]
+    else:
+        names = tuple(layout.groups) if all(item.group for item in items) else ()
+        labels = [names.index(str(item.group)) for item in items if names]
+    classes = {"classes": list(names)} if names else {}
     return Records(
         source=source,
         split=split,
