@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import __version__, presets, replay
-from ganzoo.base import BaseGAN, labels
+from ganzoo.base import BaseGAN, faces, labels
 from ganzoo.base.pixels import LARGEST, cropped
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import given_path, is_hidden, kind_of, names_below, parse_json, shown
@@ -582,7 +582,8 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
     """What shows an image model at work, uint8 (n, H, W, C) each.
 
     Of one direction: input, output, target. Of two: a, a to b, back to a, b, b to a, back to b. Of a model that fills
-    holes: with the hole in white, filled, as it is. Of faces: as they are, made again, and at each age class.
+    holes: with the hole in white, filled, as it is. Of faces: as they are, made again, and at each age class; without SciPy,
+    by the encoder alone.
     """
     if model.fills:
         whole = inputs["image"]
@@ -593,7 +594,7 @@ def translations(model: BaseGAN, inputs: dict, seed: int) -> list[np.ndarray]:
         )
         return [np.where(masks[..., None], np.uint8(255), whole), model.generate(whole, mask=masks), whole]
     if model.changes_age:
-        made, _ = model.strip(inputs["image"], model.class_names)
+        made, _ = model.strip(inputs["image"], model.class_names, optimise=faces.can_search())
         return list(np.moveaxis(made.reshape(len(inputs["image"]), -1, *made.shape[1:]), 1, 0))
     first, second, *_ = inputs.values()
     if not model.directions:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,31 @@ def test_command_refusals(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     assert "thesis.tex" in refused("demo", "-o", tmp_path / "thesis.tex")
     assert "--steps" in refused("demo", "-o", tmp_path / "d", "--steps", 0)
+
+
+# A process in which nothing can be imported that only an extra brings.
+CORE = """
+import sys
+extras = {"scipy", "skimage", "sklearn", "trimesh", "imageio_ffmpeg", "tf2onnx", "onnx", "onnxruntime", "starlette", "uvicorn"}
+extras |= {"httpx", "huggingface_hub", "torch", "ray", "matplotlib"}
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in extras:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+sys.modules |= dict.fromkeys(extras)
+from pathlib import Path
+from ganzoo import demo
+for name in sys.argv[2:]:
+    demo.show(name, Path(sys.argv[1]), 0)
+"""
+
+
+def test_the_core_shows_models_whose_papers_name_an_extra(tmp_path):
+    names = ["age-cgan/faces-64", "context-encoder/photos-128", "3d-gan/furniture-32"]
+    (tmp_path / "samples").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", CORE, str(tmp_path), *names], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list((tmp_path / "samples").iterdir())) == len(names)

@@ -1,5 +1,6 @@
 """What a paper needs that changes the ages of faces: squares of pictures, ages as classes, a search for z, endpoints."""
 
+import importlib.util
 from collections.abc import Callable
 
 import numpy as np
@@ -73,6 +74,11 @@ def checked_in_graph(age: tf.Tensor) -> tf.Tensor:
     fits = tf.reduce_all((age >= 0) & (age <= ages.OLDEST))
     with tf.control_dependencies([tf.debugging.Assert(fits, [f"age is 0 to {ages.OLDEST} years; received", age])]):
         return tf.identity(age)
+
+
+def can_search() -> bool:
+    """Whether SciPy is installed, which the search for z needs."""
+    return importlib.util.find_spec("scipy") is not None
 
 
 def minimiser() -> Callable[[Callable, np.ndarray, int], np.ndarray]:

@@ -29,6 +29,7 @@ from ganzoo.runs.folder import Place
 from ganzoo.runs.log import kept_rows
 from ganzoo.runs.mirror import Mirror
 from ganzoo.sampling import translations
+from ganzoo.training.console import say
 
 STOPPING = b"\nStopping after this step; the state is saved then. A second Ctrl-C ends at once, without saving.\n"
 
@@ -278,7 +279,7 @@ class ProgressLines(keras.callbacks.Callback):
         values = "  ".join(f"{name} {rate:.2g}" for name, rate in of_players.items())
         left = datetime.timedelta(seconds=round((self.steps - self.step) / speed))
         line = f"step {self.step:,} of {self.steps:,}  {_losses(logs or {}, of_players)}  {values}"
-        print(f"{line}  {speed * self.log.batch_size:.1f} images/s  {left} left", file=sys.stderr, flush=True)
+        say(f"{line}  {speed * self.log.batch_size:.1f} images/s  {left} left")
         self.said = now, self.step
 
 

@@ -7,7 +7,6 @@ New settings (`accept_changes`) begin the count and the rates again. Rollbacks s
 killed and resumed after one ends with the bytes of the run that was not.
 """
 
-import sys
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.devices import workers
 from ganzoo.runs import changes, checkpoint
+from ganzoo.training.console import say
 
 ROLLBACKS = 3
 
@@ -53,7 +53,7 @@ def roll_back(model: BaseGAN, run: Path, failure: NotFinite) -> int:
     factor = changes.rate_factor(run) * changes.HALVED
     text = f"{failure} Back to step {step:,}; all learning rates are times {factor:g} from here on."
     changes.note(run, step, "rollback", text)
-    print(text, file=sys.stderr, flush=True)
+    say(text)
     return step
 
 

@@ -3,7 +3,6 @@ on the way (progressive growing), with everything that a run does besides its st
 
 import dataclasses
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from ganzoo.runs import changes
 from ganzoo.runs.folder import Place
 from ganzoo.runs.mirror import Mirror
 from ganzoo.training import accumulation, callbacks, jit_probe, monitors, trackers
+from ganzoo.training.console import say
 
 if TYPE_CHECKING:
     from ganzoo.training.settle import Run
@@ -178,11 +178,6 @@ def batches(model: BaseGAN, pictures, segment: Segment, seed: int, done: int):
         foils="foil" in model.batch_signature(), attributes=bool(model.attributes),
     )  # fmt: skip
     return workers.batches(model.distribute_strategy, segment.batch_size, lambda rows: make(rows=rows))
-
-
-def say(sentence: str) -> None:
-    """Prints a sentence on stderr."""
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def text_column(model: BaseGAN) -> str | None:

@@ -8,7 +8,6 @@ and everything that they remember (the best value, patience, what was said) is r
 import contextlib
 import json
 import math
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -25,6 +24,7 @@ from ganzoo.presets import StopConfig, metric_names
 from ganzoo.runs import checkpoint, health
 from ganzoo.runs.log import kept_rows, read_log
 from ganzoo.training import callbacks
+from ganzoo.training.console import say
 
 SAMPLES = 64  # of the health check; four times as many real pictures are its reference
 SIDE = 16  # pixels: its features are small pictures, which cost next to nothing
@@ -159,7 +159,7 @@ class HealthMonitor(Watch):
         for finding in found:
             if (finding.kind, finding.since) not in self.said:
                 self.said.add((finding.kind, finding.since))
-                print(f"step {self.step:,}: {finding.text}", file=sys.stderr, flush=True)
+                say(f"step {self.step:,}: {finding.text}")
         wins = [f for f in found if f.kind == "d_wins" and f.until is None]
         if wins and self.stop.d_wins and self.step >= self.stop.min_steps:
             self.stopped = f"d_wins: {wins[0].text}"

@@ -21,6 +21,7 @@ from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
 from ganzoo.training import divergence, held_out, loop, monitors, trackers
+from ganzoo.training.console import say
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle
@@ -202,11 +203,9 @@ def _remark_on(out: Path, before: RunConfig) -> None:
     """Says what may be otherwise than the run left it, though it is nothing to refuse."""
     steps = checkpoint.steps(out / "checkpoints")
     if steps is not None and steps != before.train.steps:
-        loop.say(
-            f"{out}/config.toml asks for {before.train.steps} steps; when its newest state was saved, for {steps}."
-        )
+        say(f"{out}/config.toml asks for {before.train.steps} steps; when its newest state was saved, for {steps}.")
     if damaged := changes.damaged(out):
-        loop.say(
+        say(
             f"{damaged} damaged row(s) of {out / changes.FILE} are left out; if one was a rollback, the learning rates are twice "
             "what they were."
         )
@@ -305,7 +304,7 @@ def _begin(run: Run) -> int:
     start = checkpoint.restore(model, out / "checkpoints") if run.resume else None
     first = start is None
     for choice in run.reasons:
-        loop.say(str(choice))
+        say(str(choice))
     if first and run.resume and chief:
         _check_unbegun(run)
     start = start or 0
@@ -317,7 +316,7 @@ def _begin(run: Run) -> int:
         moved = Transfer(model, zoo.arguments_of(run.init, run.folder, config))
         model.weights_source = zoo.load_into(model, run.init, run.folder, assign=moved)
         if moved.reused < len(moved.rows) or moved.left:
-            loop.say(moved.summary())
+            say(moved.summary())
     elif first:
         model.init_from_data(run.source)
     if first:
@@ -330,7 +329,7 @@ def _begin(run: Run) -> int:
     model.jit_compile = model.run_config.train.jit_compile
     if chief:
         for remark in data.remarks(run.source):
-            loop.say(remark)
+            say(remark)
         # Only now, so that a refused run leaves nothing behind; and before the first checkpoint, without which it is begun
         # again, and which alone could not say of what run it is.
         if run.changed:
@@ -403,7 +402,7 @@ def _finish(run: Run, result: RunResult) -> None:
     run.model.passport = licences.together(*inherited, data.passport(run.source))
     facts |= began | dataclasses.asdict(run.model.passport)
     if run.model.passport.unknown:
-        loop.say(
+        say(
             f"Nobody has said under which licence {files.shown(run.config.data.source)} is, so that of the model is unknown: put a "
             'LICENCE file into the folder, or set data.licence, for example --set data.licence="CC-BY-4.0".'
         )

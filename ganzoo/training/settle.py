@@ -11,7 +11,8 @@ from ganzoo.base.segments import Segment
 from ganzoo.data import Source
 from ganzoo.devices import precision
 from ganzoo.presets import RunConfig
-from ganzoo.training import finetune_recipe, loop
+from ganzoo.training import finetune_recipe
+from ganzoo.training.console import say
 from ganzoo.training.finetune_recipe import Choice
 
 
@@ -103,7 +104,7 @@ def settle(
         number = before.train.precision if number == "auto" else number
     found["train.precision"], why = precision.resolve(number)
     if why:
-        loop.say(why)
+        say(why)
     return Settled(presets.run_config(config, found), source, tuple(reasons))
 
 

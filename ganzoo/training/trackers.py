@@ -18,6 +18,7 @@ from ganzoo import __version__, files
 from ganzoo.errors import GanzooError, missing_extra, nearest
 from ganzoo.presets import RunConfig
 from ganzoo.runs.log import read_json
+from ganzoo.training.console import say
 
 FILE = "tracker.json"  # of a run folder: tracker -> the name that it gave the run, so that a resume goes on there
 Row = dict[str, float]
@@ -47,7 +48,7 @@ class Tracker:
         except Exception as error:  # of a server, a network, a disk: whatever it is
             if not self.failed:
                 words = " ".join(str(error).split())
-                print(f"{self.title} does not take this run's numbers, which goes on: {words:.300}", file=sys.stderr)
+                say(f"{self.title} does not take this run's numbers, which goes on: {words:.300}")
             self.failed = True
 
 
