@@ -404,7 +404,8 @@ def write_ages(
     wanted = list(wanted or model.class_names)
     text = png_text(model, 0, ages=",".join(wanted), optimise=optimise)
     text |= {} if start_age is None else {"start_age": start_age}
-    rows, files, skipped, remarks = [], [], [], []
+    rows, files, remarks = [], [], []
+    skipped: list[tuple[str, str]] = []
     for source, picture in _readable(inputs, skipped):
         picture = images.at_most(picture, LARGEST)
         remarks += _unlike(model, picture, source)
@@ -486,7 +487,8 @@ def translate_files(
         raise GanzooError(f"{model.full_name} takes pictures whole and no --crop; leave it out.")
     plan = plan_outputs(inputs, out) if mask is None else _beside(inputs, mask, out)
     holes = None if mask is None else images.read_image(mask, 1)
-    text, skipped, files, cells, remarks = png_text(model, seed), [], [], [], []
+    text, files, cells, remarks = png_text(model, seed), [], [], []
+    skipped: list[tuple[str, str]] = []
     if direction:
         text["direction"] = direction
     if box is not None:
