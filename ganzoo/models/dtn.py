@@ -26,8 +26,8 @@ gamma = 0.05, D's slope is 0.2. Kernels are those that others' code has for SVHN
 instead of pooling and a batch norm behind every convolution of f and D. Rates are ours: Adam, 2e-4, beta_1 0.5, batches of
 128, D then G.
 
-Deviations: g sees sources and targets as one batch, so that its batch norm has one set of statistics, with which it samples, too. f
-reads color (SVHN, others' code); `input_channels=1` is the paper's gray. Where a domain has another number of
+Deviations: g sees sources and targets one after the other, each with batch statistics of its own, as in others' code; it samples with
+the running ones of both. f reads color (SVHN, others' code); `input_channels=1` is the paper's gray. Where a domain has another number of
 channels than f reads, it is converted. d is a mean, as is d_2, and D's activation in the digits' experiment is not known: ReLU.
 The paper's face descriptor (DeepFace) is not public: "face-descriptor" is dlib's, 128 numbers, times the root of 128, so that the mean square
 is the squared distance by which it tells persons apart. It forgets the colour of hair and skin, which DTN is to keep, so that the
@@ -322,12 +322,13 @@ class DTN(BaseGAN):
         return loss
 
     def forward(self, a, b):
-        """f(s), G(s), G(t), and the tape that recorded g. One pass of both, so that its batch norm has one set of statistics."""
-        code, rows = tf.concat([self.features(a), self.features(b)], axis=0), tf.shape(a)[0]
+        """f(s), G(s), G(t), and the tape that recorded g. A pass of each: the codes of drawings and of photos lie apart, and a
+        batch norm over both would tell g which are which."""
+        code = self.features(a)
         with tf.GradientTape() as tape:
-            made = self.generator(code, training=True)
-            fake_a, fake_b = made[:rows], made[rows:]
-        return code[:rows], fake_a, fake_b, tape
+            fake_b = self.generator(self.features(b), training=True)
+            fake_a = self.generator(code, training=True)
+        return code, fake_a, fake_b, tape
 
     def discriminator_step(self, b, fake_a, fake_b):
         with tf.GradientTape() as tape:
