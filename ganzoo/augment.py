@@ -44,8 +44,8 @@ def _contrast(images, numbers, on):
 
 def _translation(images, numbers, on):
     for axis, number in zip((1, 2), numbers, strict=True):
-        size = images.shape[axis]
-        most = int(size / 8 + 0.5)
+        size = _side(images, axis)
+        most = (size + 4) // 8
         shift = tf.cast(on, tf.int32) * (_whole(number, 2 * most + 1) - most)
         places = tf.range(size)[None] + tf.reshape(shift, [-1, 1]) + 1
         padded = tf.pad(images, [[0, 0], *([1, 1] if a == axis else [0, 0] for a in (1, 2)), [0, 0]])
@@ -56,17 +56,22 @@ def _translation(images, numbers, on):
 def _cutout(images, numbers, on):
     inside = on
     for axis, number in zip((1, 2), numbers, strict=True):
-        size = images.shape[axis]
-        hole = int(size / 2 + 0.5)
+        size = _side(images, axis)
+        hole = (size + 1) // 2
         first = _whole(number, size + 1 - hole % 2) - hole // 2
         places = tf.reshape(tf.range(size), [1, -1, 1, 1] if axis == 1 else [1, 1, -1, 1])
         inside *= tf.cast((places >= first) & (places < first + hole), images.dtype)
     return images * (1 - inside)
 
 
+def _side(images, axis):
+    """A number where the graph knows it, else a tensor."""
+    return tf.shape(images)[axis] if images.shape[axis] is None else images.shape[axis]
+
+
 def _whole(number, bound):
     """U[0, 1) as whole numbers 0 ... bound - 1."""
-    return tf.cast(tf.floor(tf.cast(number, tf.float32) * bound), tf.int32)
+    return tf.cast(tf.floor(tf.cast(number, tf.float32) * tf.cast(bound, tf.float32)), tf.int32)
 
 
 # policy -> (transformation, random numbers that it takes besides the one that switches it on)
@@ -103,7 +108,7 @@ def diff_augment(images: tf.Tensor, numbers: tf.Tensor, policy: str, p=1.0) -> t
     """The images, each with its own draw of the policy's transformations.
 
     Args:
-        images: float (N, H, W, C) in [-1, 1]; H, W and C are known. The result is not clipped.
+        images: float (N, H, W, C) in [-1, 1]. The result is not clipped.
         numbers: (N, width(policy)) uniform in [0, 1).
         policy: as for `steps_of`.
         p: chance of each transformation of each image; 1 always applies them (DiffAugment), 0 gives the images as they are.

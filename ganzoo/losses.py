@@ -11,6 +11,8 @@ G ln 2 = 0.693, minimax G -0.693, hinge D 2 and G 0, Wasserstein 0 and 0, least 
 
 import tensorflow as tf
 
+from ganzoo.errors import GanzooError
+
 __all__ = [
     "hinge_d",
     "hinge_g",
@@ -21,6 +23,8 @@ __all__ = [
     "minimax_g",
     "non_saturating_d",
     "non_saturating_g",
+    "relativistic_d",
+    "relativistic_g",
     "safe_sqrt",
     "tv",
     "wasserstein_d",
@@ -45,13 +49,18 @@ def safe_sqrt(x: tf.Tensor) -> tf.Tensor:
 # --- Goodfellow et al. 2014, arXiv 1406.2661 --------------------------------------------------------------------------
 
 
-def non_saturating_d(real, fake) -> tf.Tensor:
+def non_saturating_d(real, fake, smoothing: float = 0.0) -> tf.Tensor:
     """D of the original GAN: `mean softplus(-D(x)) + mean softplus(D(G(z)))`, that is -E log D - E log(1 - D).
 
     Also known as logistic or vanilla loss; equals binary cross-entropy with targets 1 and 0, summed and not halved
     (pix2pix halves it in its own step).
+
+    Args:
+        smoothing: one-sided label smoothing (Salimans et al. 2016, arXiv 1606.03498, section 3.4): the target of reals is 1
+            less this, which adds `smoothing * mean D(x)`; that of fakes stays 0.
     """
-    return _mean(tf.nn.softplus(-_float(real))) + _mean(tf.nn.softplus(_float(fake)))
+    loss = _mean(tf.nn.softplus(-_float(real))) + _mean(tf.nn.softplus(_float(fake)))
+    return loss + smoothing * _mean(_float(real)) if smoothing else loss
 
 
 def non_saturating_g(fake) -> tf.Tensor:
@@ -101,14 +110,44 @@ def wasserstein_g(fake) -> tf.Tensor:
 # --- Mao et al. 2016, arXiv 1611.04076, in the convention of CycleGAN -------------------------------------------------
 
 
-def least_squares_d(real, fake) -> tf.Tensor:
-    """D of LSGAN (1611.04076, targets 1 and 0): `0.5 * (mean (D(x) - 1)^2 + mean D(G(z))^2)`."""
-    return 0.5 * (_mean(tf.square(_float(real) - 1.0)) + _mean(tf.square(_float(fake))))
+def least_squares_d(real, fake, smoothing: float = 0.0) -> tf.Tensor:
+    """D of LSGAN (1611.04076, targets 1 and 0): `0.5 * (mean (D(x) - 1)^2 + mean D(G(z))^2)`.
+
+    `smoothing`: the target of reals is 1 less this, as in `non_saturating_d`."""
+    return 0.5 * (_mean(tf.square(_float(real) - (1.0 - smoothing))) + _mean(tf.square(_float(fake))))
 
 
 def least_squares_g(fake) -> tf.Tensor:
     """G of LSGAN (1611.04076, target 1): `mean (D(G(z)) - 1)^2`, without the paper's 1/2 (as CycleGAN uses it)."""
     return _mean(tf.square(_float(fake) - 1.0))
+
+
+# --- Jolicoeur-Martineau 2018, arXiv 1807.00734, as Huang et al. 2024 (R3GAN, arXiv 2501.05441) have it ---------------
+
+
+def relativistic_d(real, fake) -> tf.Tensor:
+    """D of relativistic pairs (1807.00734; 2501.05441, equation 2): `mean softplus(-(D(x) - D(G(z))))`, each real with the
+    fake of its row. R3GAN adds R1 and R2 with one gamma (`penalties`).
+
+    Raises:
+        GanzooError: other numbers of real and of fake logits.
+    """
+    return _mean(tf.nn.softplus(-_pairs(real, fake)))
+
+
+def relativistic_g(real, fake) -> tf.Tensor:
+    """G of relativistic pairs: `mean softplus(D(x) - D(G(z)))`. Raises as `relativistic_d`."""
+    return _mean(tf.nn.softplus(_pairs(real, fake)))
+
+
+def _pairs(real, fake) -> tf.Tensor:
+    real, fake = _float(real), _float(fake)
+    if not real.shape.is_compatible_with(fake.shape):
+        raise GanzooError(
+            f"A relativistic loss compares each real with a fake, but there are logits of shape {tuple(real.shape)} for reals "
+            f"and {tuple(fake.shape)} for fakes. Give as many of both."
+        )
+    return real - fake
 
 
 # --- reconstruction and smoothness ------------------------------------------------------------------------------------

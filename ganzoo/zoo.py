@@ -184,6 +184,8 @@ def build(config: RunConfig, *, most: tuple[int, str] | None = None) -> BaseGAN:
     frozen = freezing.frozen_layers(model, config.train.freeze_d)
     model.run_config = config.model_copy(update={"train": config.train.model_copy(update={"freeze_d": frozen})})
     freezing.freeze_d(model, frozen)
+    if config.train.stability:
+        model.stabilise(config.train.stability, config.train.batch_size)
     model.compile(**{name: schedules.optimizer(getattr(config.train, name), name) for name in model.players})
     freezing.multiply_rates(model, config.train.lr_multipliers)
     return model

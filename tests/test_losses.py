@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ganzoo import losses
+from ganzoo.errors import GanzooError
 
 GOLDEN = Path(__file__).parent / "golden"
 STORED = dict(np.load(GOLDEN / "losses_logits.npz", allow_pickle=False))
@@ -44,6 +45,29 @@ def value_and_gradients(function, *logits):
         tape.watch(tensors)
         value = function(*tensors)
     return value, tape.gradient(value, tensors)
+
+
+def test_relativistic_losses_compare_each_real_with_the_fake_of_its_row():
+    """softplus(-1), softplus(3) and softplus(0) by hand; a constant added to all logits changes nothing."""
+    real, fake = tf.constant([[2.0], [-1.0], [0.5]]), tf.constant([[1.0], [2.0], [0.5]])
+    d = (math.log1p(math.exp(-1)) + math.log1p(math.exp(3)) + LN2) / 3
+    g = (math.log1p(math.exp(1)) + math.log1p(math.exp(-3)) + LN2) / 3
+    for shift in (0, 7):
+        assert float(losses.relativistic_d(real + shift, fake + shift)) == pytest.approx(d)
+        assert float(losses.relativistic_g(real + shift, fake + shift)) == pytest.approx(g)
+    with pytest.raises(GanzooError, match=r"shape \(3, 1\) for reals and \(2, 1\) for fakes"):
+        losses.relativistic_d(real, fake[:2])
+
+
+def test_smoothing_moves_the_target_of_reals_alone():
+    """Cross-entropy with the targets 0.9 and 0; squares around 0.9 and 0."""
+    real, fake = tf.constant([[2.0], [-1.0]]), tf.constant([[1.0], [3.0]])
+    wanted = tf.nn.sigmoid_cross_entropy_with_logits(tf.fill([2, 1], 0.9), real)
+    refused = tf.nn.sigmoid_cross_entropy_with_logits(tf.zeros([2, 1]), fake)
+    expected = float(tf.reduce_mean(wanted) + tf.reduce_mean(refused))
+    assert float(losses.non_saturating_d(real, fake, smoothing=0.1)) == pytest.approx(expected)
+    squares = 0.5 * ((1.1**2 + 1.9**2) / 2 + (1 + 9) / 2)
+    assert float(losses.least_squares_d(real, fake, smoothing=0.1)) == pytest.approx(squares)
 
 
 def test_every_golden_loss_is_checked():

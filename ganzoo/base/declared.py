@@ -69,6 +69,8 @@ class Declared:
         keeps_encoder: whether a fine-tuning keeps the encoder that the weights bring (`train.encoder_steps` becomes 0).
         train_options: options of `[train]` that not every paper takes (`presets.OF_SOME_PAPERS`), and this one does.
         augments_by: constructor argument that names how what D sees is augmented (`ganzoo.augment`); "" for none.
+        refuses: options of `[train.stability]` that mean nothing here -> why, to follow "it": "has no pictures". A paper whose
+            step goes through the functions of `ganzoo.base.stability` takes the others.
         averages_by: constructor argument that takes the place of `ema_decay` where it is not 0; "" for none.
         batch_unit: constructor argument that says in how many parts a step divides its rows, or into groups of how many:
             rows are a multiple of it; "" for none.
@@ -111,6 +113,7 @@ class Declared:
     train_options: tuple[str, ...] = ()
     augments_by: str = ""
     averages_by: str = ""
+    refuses: Mapping[str, str] = MappingProxyType({})
     batch_unit: str = ""
 
     example_options: ClassVar[dict] = {}

@@ -20,13 +20,14 @@ from ganzoo.base.parts import Part
 from ganzoo.base.rates import RateIsZero
 from ganzoo.base.segments import Segment, one_segment
 from ganzoo.base.sharing import Sharing
+from ganzoo.base.stability import Stability
 from ganzoo.base.steps import Steps
 from ganzoo.errors import GanzooError
-from ganzoo.presets import OF_SOME_PAPERS, RunConfig, TrainConfig
+from ganzoo.presets import OF_SOME_PAPERS, RunConfig, StabilityConfig, TrainConfig
 from ganzoo.presets.licences import Passport
 
 
-class BaseGAN(Sharing, Steps, Batches, keras.Model):
+class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
     """Base of every paper's model; subclasses set the class attributes and write the paper.
 
     `paper`, its canonical name, is set by `@register`. Who moves in a step a paper says by the names of `Steps`; what it makes
@@ -122,10 +123,14 @@ class BaseGAN(Sharing, Steps, Batches, keras.Model):
                 )
 
     def get_compile_config(self):
-        return {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}
+        players = {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in self.players}
+        steadied = {"stability": self.stability.model_dump(), "images_a_step": self.images_a_step}
+        return players | (steadied if self.images_a_step else {})
 
     def compile_from_config(self, config):
-        self.compile(**{key: keras.saving.deserialize_keras_object(value) for key, value in config.items()})
+        if "stability" in config:
+            self.stabilise(StabilityConfig(**config["stability"]), config["images_a_step"])
+        self.compile(**{key: keras.saving.deserialize_keras_object(config[key]) for key in self.players})
 
     # ---- state ---------------------------------------------------------------------------------------------------
     def networks(self) -> dict[str, keras.Model]:
@@ -142,7 +147,8 @@ class BaseGAN(Sharing, Steps, Batches, keras.Model):
     def training_state(self) -> dict[str, keras.Variable]:
         """`state()`, the slots of every optimizer and the step: all that an exact resume needs."""
         slots = _keyed({key: getattr(self, key).variables for key in self.players}, repeats=True)
-        return self.state() | slots | {"step": self.step}
+        augments = self.shows_by.state() if self.shows_by else {}
+        return self.state() | slots | {"step": self.step} | augments
 
     @property
     def metrics(self):

@@ -11,6 +11,7 @@ from ganzoo.base.guard import Guard
 from ganzoo.base.parts import Part
 from ganzoo.errors import GanzooError
 from ganzoo.layers.normalization import share_statistics
+from ganzoo.presets import StabilityConfig
 
 
 class Steps:
@@ -37,6 +38,10 @@ class Steps:
     trackers: dict[str, keras.metrics.Mean]
 
     if TYPE_CHECKING:  # of `BaseGAN`
+        stability: StabilityConfig
+
+        @property
+        def decay(self) -> float | tf.Tensor: ...
 
         def networks(self) -> dict[str, keras.Model]: ...
 
@@ -50,6 +55,8 @@ class Steps:
     def due(self, player: str) -> bool | tf.Tensor:
         """Whether the player moves in this step: true, or of a paper whose player sits steps out a scalar bool tensor, for
         example `self.step.value % 5 == 4`. Where it is false no weight, no slot and no count of Adam's moves."""
+        if player == "g_optimizer" and self.stability.d_steps > 1:
+            return tf.equal((self.step.value + 1) % self.stability.d_steps, 0)
         return True
 
     def why_not_accumulate(self) -> str:
@@ -114,7 +121,7 @@ class Steps:
     def gradients(self, tape: tf.GradientTape, loss: tf.Tensor, player: str) -> list[tf.Tensor | None]:
         """Of the loss, for `trainable_of(player)`. `update` sums over replicas, so the division by their number happens here
         and nowhere else; so does the scaling of a float16 loss, which the optimizer undoes. Where the player is not due,
-        the backward pass is left out."""
+        the backward pass is left out on one device; `update` applies none of it anywhere."""
         optimizer, replicas = getattr(self, player), tf.distribute.get_strategy().num_replicas_in_sync
         scale = tf.ones_like(loss) / replicas
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -122,7 +129,9 @@ class Steps:
         # keras.Variable.value is what the tape watched.
         variables = [v.value for v in self.trainable_of(player)]
         due = self.due(player)
-        if due is True:
+        if (
+            due is True or replicas > 1
+        ):  # replicas meet in the backward pass of a synchronised batch norm, and cannot in a branch
             return tape.gradient(loss, variables, output_gradients=scale)
         zero = tf.UnconnectedGradients.ZERO
         return tf.cond(
@@ -143,12 +152,12 @@ class Steps:
     def update_ema(self, decay: float | None = None) -> None:
         """shadow = decay * shadow + (1 - decay) * weight; batch statistics are copied. Nothing without ema_decay.
 
-        `decay` is `ema_decay` unless a paper has another for this step.
+        `decay` is that of `Stability.decay`, `ema_decay` without options, unless a paper has another for this step.
         """
         if self.part is not None:
             self.part.averages = [decay]
             return
-        every = self.ema_decay if decay is None else decay
+        every = self.decay if decay is None else decay
         for average, network in self.averages():
             for shadow, weight in zip(average.weights, network.weights, strict=True):
                 decay = every if weight.trainable else 0.0

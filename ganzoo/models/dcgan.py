@@ -169,25 +169,28 @@ class DCGAN(LatentGAN):
             fake = self.generator(z, training=True)
         return real, fake, tape
 
+    def judge(self, images):
+        return self.discriminator(self.shown(images), training=True)
+
     def discriminator_step(self, real, fake):
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
-            real_logits = self.discriminator(real, training=True)
-            fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
-            loss = losses.non_saturating_d(real_logits, fake_logits)
+            real_logits, fake_logits = self.judge(real), self.judge(tf.stop_gradient(fake))
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
+            loss += self.r1_r2(self.judge, real, fake)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, losses.judgement(real_logits, fake_logits)
+        return loss, self.judged(real_logits, fake_logits)
 
-    def generator_step(self, fake, tape):
+    def generator_step(self, real, fake, tape):
         with tape:
-            loss = losses.non_saturating_g(self.discriminator(fake, training=True))
+            loss = self.g_loss(losses.non_saturating_g, self.judge(fake), lambda: self.judge(real))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
         d_loss, judgement = self.discriminator_step(real, fake)
-        g_loss = self.generator_step(fake, tape)
+        g_loss = self.generator_step(real, fake, tape)
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)
 

@@ -115,13 +115,17 @@ class GAN(LatentGAN):
 
     def critic(self, pixels, stream):
         """D with fresh dropout from the named noise stream."""
+        pictures = tf.reshape(pixels, [-1, self.image_size, self.image_size, self.channels])
+        pixels = tf.reshape(self.shown(pictures, low=0.0), [-1, self.pixels])
         width = self.pixels + 2 * self.maxout_units
         noise = self.noise(tf.random.stateless_uniform, stream, tf.shape(pixels)[0], [width])
         return self.discriminator([pixels, noise], training=True)
 
-    def generator_step(self, fake, tape):
+    def generator_step(self, real, fake, tape):
         with tape:
-            loss = losses.non_saturating_g(self.critic(fake, "dropout_fake"))  # section 3: max log D(G(z))
+            fake_logits = self.critic(fake, "dropout_fake")
+            # Section 3: max log D(G(z)).
+            loss = self.g_loss(losses.non_saturating_g, fake_logits, lambda: self.critic(real, "dropout_real"))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 
@@ -129,16 +133,17 @@ class GAN(LatentGAN):
         with tf.GradientTape() as tape:
             fake_logits = self.critic(tf.stop_gradient(fake), "dropout_fake")
             real_logits = self.critic(real, "dropout_real")
-            loss = losses.non_saturating_d(real_logits, fake_logits)
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
             half = 0.5 * loss  # the official cost is the mean of the two cross entropies
+            half += self.r1_r2(lambda x: self.critic(x, "dropout_penalty"), real, fake)
         self.minimize(tape, half, "d_optimizer")
-        return half, losses.judgement(real_logits, fake_logits)
+        return half, self.judged(real_logits, fake_logits)
 
     def train_step(self, data):
         real, fake, tape = self.forward(data)
         # The official code takes both gradients at the same point. G moves first here, against the D that has not
         # moved, and D then sees the fakes made before: the same two gradients, one forward of G.
-        g_loss = self.generator_step(fake, tape)
+        g_loss = self.generator_step(real, fake, tape)
         d_loss, judgement = self.discriminator_step(real, fake)
         self.update_ema()
         return self.log(d_loss=d_loss, g_loss=g_loss, **judgement)

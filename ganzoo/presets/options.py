@@ -7,7 +7,7 @@ from ganzoo.errors import GanzooError, nearest
 from ganzoo.files import parse_toml, read_text, shown
 from ganzoo.presets import trust
 from ganzoo.presets.catalogue import find_paper, read, resolve
-from ganzoo.presets.records import DataConfig, RunConfig, TrainConfig, validate
+from ganzoo.presets.records import DataConfig, RunConfig, TrainConfig, fields_at, validate
 from ganzoo.presets.toml import to_toml
 
 
@@ -83,7 +83,6 @@ def _merge(base: dict, own: dict) -> dict:
 
 def _set(tables: dict, key: str, value: Any) -> None:
     *path, last = key.split(".")
-    fields: dict = RunConfig.model_fields
     if not path:
         # A bare key is looked up in train and data: `steps=100`.
         homes = [t for t, record in (("train", TrainConfig), ("data", DataConfig)) if last in record.model_fields]
@@ -92,9 +91,10 @@ def _set(tables: dict, key: str, value: Any) -> None:
             raise GanzooError(f'Unknown option "{key}".{nearest(key, options)}')
         path = homes[:1]
     node = tables
-    for part in path:
-        if part not in node and part not in fields:
-            raise GanzooError(f'Unknown option "{key}": there is no table "{part}".{nearest(part, [*node])}')
+    for depth, part in enumerate(path):
+        tables_here = {*node, *fields_at(RunConfig, path[:depth])}
+        if part not in tables_here:
+            raise GanzooError(f'Unknown option "{key}": there is no table "{part}".{nearest(part, tables_here)}')
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
             raise GanzooError(f'Unknown option "{key}": {part} is a value, not a table.')

@@ -1,5 +1,6 @@
 """Typed records of `zoo_configs/*.toml` and of run files. Reads and validates; builds no network, needs no TensorFlow."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -190,6 +191,50 @@ class GrowthConfig(Record):
         return self
 
 
+class StabilityConfig(Record):
+    """What steadies a training, `[train.stability]`; none of it is on by itself, and a paper that an option means nothing to
+    refuses it (`ganzoo.base.stability`; docs/training.md has formulas and sources).
+
+    augment: what D sees is augmented (`ganzoo.augment`): "color,translation,cutout" or a part of it. ada_target: of mean
+    sign(D(real)), 0.6 in ADA: the chance of each transformation follows it, from 0 on; 0: all are always applied
+    (DiffAugment). ada_images: images in which the chance goes from 0 to 1 at most. instance_noise: deviation of normal noise
+    on what D sees, in units of [-1, 1]; it falls to 0 over the first `instance_noise_steps` steps.
+
+    label_smoothing: D's target for reals is 1 less this. relativistic: both losses are those of pairs of a real and a fake.
+    r1_gamma, r2_gamma: weights (half of them) of the gradient penalties at reals and at fakes.
+
+    ema_images: half-life of the averaged generator in images, in place of `model.ema_decay`. ema_rampup: it is never more
+    than this share of the images seen so far; 0 for no limit. d_steps: G moves in every so manyth step, D in each.
+    """
+
+    augment: str = ""
+    ada_target: float = pydantic.Field(0.0, ge=0, lt=1)
+    ada_images: pydantic.PositiveInt = 500_000
+    instance_noise: pydantic.NonNegativeFloat = 0.0
+    instance_noise_steps: pydantic.PositiveInt | None = None
+    label_smoothing: float = pydantic.Field(0.0, ge=0, lt=0.5)
+    relativistic: bool = False
+    r1_gamma: pydantic.NonNegativeFloat = 0.0
+    r2_gamma: pydantic.NonNegativeFloat = 0.0
+    ema_images: pydantic.NonNegativeInt = 0
+    ema_rampup: pydantic.NonNegativeFloat = 0.0
+    d_steps: pydantic.PositiveInt = 1
+
+    @pydantic.model_validator(mode="after")
+    def _belong_together(self):
+        if self.ada_target and not self.augment:
+            raise ValueError("ada_target drives augment: set it too")
+        if bool(self.instance_noise) != bool(self.instance_noise_steps):
+            raise ValueError("instance_noise and instance_noise_steps belong together")
+        if self.ema_rampup and not self.ema_images:
+            raise ValueError("ema_rampup limits ema_images: set it too")
+        if self.relativistic and (self.label_smoothing or self.ada_target):
+            raise ValueError(
+                "relativistic logits have neither a target nor a zero: leave label_smoothing and ada_target out"
+            )
+        return self
+
+
 # Options of `[train]` that a paper must declare (`train_options`), and what is true of a paper that does not.
 OF_SOME_PAPERS = {"growth": "trains at one size", "encoder_steps": "has no encoder to train by itself"}
 
@@ -230,6 +275,7 @@ class TrainConfig(Record):
     growth: GrowthConfig | None = None
     encoder_steps: pydantic.NonNegativeInt = 0
     sync_batch_norm: bool = False
+    stability: StabilityConfig | None = None
     g_optimizer: OptimizerConfig
     d_optimizer: OptimizerConfig
     e_optimizer: OptimizerConfig | None = None  # of models with an encoder
@@ -251,6 +297,8 @@ class TrainConfig(Record):
         for size in (self.batch_size, *(self.growth.batch_sizes.values() if self.growth else ())):
             if size % self.accumulate:
                 raise ValueError(f"accumulate {self.accumulate} does not divide a batch of {size}")
+        if self.accumulate > 1 and self.stability and self.stability.ada_target:
+            raise ValueError("stability.ada_target follows the signs of whole batches: set accumulate = 1")
         for key in ("steps", "log_every", "sample_every", "checkpoint_every", "health_every", "metric_every"):
             if getattr(self, key) % self.steps_per_execution:
                 raise ValueError(
@@ -374,7 +422,7 @@ def validate(record: type[Record], tables: dict, where: str):
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            hint = nearest(str(first["loc"][-1]), _fields_at(record, first["loc"][:-1]))
+            hint = nearest(str(first["loc"][-1]), fields_at(record, first["loc"][:-1]))
             raise GanzooError(f'{where}: unknown option "{key}".{hint}') from None
         if first["type"] == "missing":
             raise GanzooError(f'{where}: "{key}" is missing.') from None
@@ -383,7 +431,8 @@ def validate(record: type[Record], tables: dict, where: str):
         raise GanzooError(f"{where}: {key}: {first['msg']}; received {first['input']!r}.") from None
 
 
-def _fields_at(record: type[pydantic.BaseModel], path: tuple) -> list[str]:
+def fields_at(record: type[pydantic.BaseModel], path: Sequence) -> list[str]:
+    """The keys of the table at `path`, those that are not set included; of a table of any keys, those of the one around it."""
     for part in path:
         annotation = record.model_fields[part].annotation if part in record.model_fields else None
         inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
