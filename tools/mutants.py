@@ -267,9 +267,10 @@ def text(old: str, new: str):
 
 
 LAYER = r"layers\.(Conv\w+|Dense)|Equalized\w+"
-G_LOSS, D_LOSS = r"(losses\.)?\w+_g", r"(losses\.)?(?!\w*_latents)\w+_d"
+G_LOSS, D_LOSS = r"self\.g_loss|(losses\.)?\w+_g", r"self\.d_loss|(losses\.)?(?!\w*_latents)\w+_d"
 NOISE, ROW_SEEDS = r"self\.noise", r"self\.row_noise_seeds"
 ARGUMENTS = "test_every_argument_of_the_constructor_counts"
+STEADY = "test_options_that_steady_a_training_reach_both_players"
 LOSS, SIGN, TELLS = (
     "test_every_update_lowers_the_loss_that_it_was_given",
     "test_the_generator_s_loss_falls_where_its_samples_are_taken_for_real",
@@ -297,9 +298,9 @@ FAULTS = {
     # what the losses are
     "generator-sign": Fault(calls(G_LOSS, "-NODE", function="generator_step"), SIGN),
     "discriminator-sign": Fault(calls(D_LOSS, "-NODE", function="discriminator_step"), TELLS),
-    "real-and-fake-swapped": Fault(swapped(D_LOSS), TELLS),
+    "real-and-fake-swapped": Fault(swapped(D_LOSS, -2, -1), TELLS),
     "real-is-never-shown": Fault(names({"real|y|real_a": "fake"}, "discriminator_step"), TELLS),
-    "logs-swapped": Fault(swapped(r"losses\.judgement"), TELLS),
+    "logs-swapped": Fault(swapped(r"losses\.judgement|self\.judged"), TELLS),
     "generator-learns-from-constants": Fault(names({r"fake(_b)?": "tf.stop_gradient(NODE)"}, "generator_step"), SIGN),
     "term-left-out": Fault(factors("0.0 * TERM"), ARGUMENTS),
     "term-without-gradient": Fault(factors("FACTOR * tf.stop_gradient(TERM)"), LOSS),
@@ -308,6 +309,13 @@ FAULTS = {
     ),
     "argument-not-read": Fault(unread, ARGUMENTS),
     "width-not-read": Fault(unbuilt, ARGUMENTS),
+    # options of a run
+    "pictures-shown-as-they-are": Fault(calls(r"self\.for_d", "ARG0"), STEADY),
+    "r1-left-out": Fault(calls(r"self\.r1", "0.0"), STEADY),
+    "r2-left-out": Fault(calls(r"self\.r2", "0.0"), STEADY),
+    "r2-of-reals": Fault(calls(r"self\.r2", "self.r2(ARG0, real)", function="discriminator_step"), STEADY),
+    "d-loss-without-options": Fault(calls(r"self\.d_loss", "ARG0(ARG1, fake=ARG2)"), STEADY),
+    "g-loss-without-options": Fault(calls(r"self\.g_loss", "ARG0(ARG1)"), STEADY),
     # what moves
     "discriminator-moves-twice": Fault(
         lambda tree: statements(tree, "train_step", r"self\.discriminator_step\(", lambda node: [node, node]), ROUNDS

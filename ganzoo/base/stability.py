@@ -41,8 +41,6 @@ class Stability:
         Raises:
             GanzooError: an option that means nothing to this paper, or that it has by another name; the sentence says why.
         """
-        if self.paper not in ("dcgan", "gan", "line"):
-            raise GanzooError(f"{self.paper} does not take train.stability yet.")
         refused = dict(self.refuses)
         if self.augments_by:
             refused |= dict.fromkeys(("augment", "ada_target"), f"has it as model.{self.augments_by}")
@@ -65,7 +63,7 @@ class Stability:
             self.logs = (*self.logs, "augment_p")
             self.trackers["augment_p"] = keras.metrics.Mean(name="augment_p")
 
-    def shown(self, *pictures: tf.Tensor, turn: int = 0, low: float = -1.0):
+    def for_d(self, *pictures: tf.Tensor, turn: int = 0, low: float = -1.0):
         """What D sees of float pictures: augmented, and with instance noise on them. Reals, fakes and the fakes of G's step go
         through the same transformations of their row, so that D learns nothing from these; gradients pass.
 
@@ -83,7 +81,7 @@ class Stability:
         if self.shows_by:
             rows = tf.shape(seen[0])[0]
             view = self.shows_by.view(
-                lambda columns: self.noise(tf.random.stateless_uniform, f"shown {turn}", rows, [columns])
+                lambda columns: self.noise(tf.random.stateless_uniform, f"for_d {turn}", rows, [columns])
             )
             seen = [view(x) for x in seen]
         if options.instance_noise:
@@ -105,32 +103,33 @@ class Stability:
         if self.stability.relativistic:
             return losses.relativistic_d(real, fake)
         if self.stability.label_smoothing:
-            return loss(real, fake, smoothing=self.stability.label_smoothing)
-        return loss(real, fake)
+            return loss(real, fake=fake, smoothing=self.stability.label_smoothing)
+        return loss(real, fake=fake)
 
     def g_loss(self, loss: Callable[..., tf.Tensor], fake: tf.Tensor, real: Callable[[], tf.Tensor]) -> tf.Tensor:
         """G's adversarial loss on logits: `loss(fake)` of the paper, or that of relativistic pairs, which asks D for `real()`."""
         return losses.relativistic_g(real(), fake) if self.stability.relativistic else loss(fake)
 
-    def r1_r2(self, critic: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor | float:
-        """gamma / 2 times R1 at reals and R2 at fakes, 0 without them. `critic`: images -> logits, as D is asked in this step."""
-        total: tf.Tensor | float = 0.0
-        if self.stability.r1_gamma:
-            total += self.stability.r1_gamma / 2 * penalties.r1(critic, real)
-        if self.stability.r2_gamma:
-            total += self.stability.r2_gamma / 2 * penalties.r2(critic, fake)
-        return total
+    def r1(self, critic: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor) -> tf.Tensor | float:
+        """gamma / 2 times R1 at reals, 0 without it. `critic`: images -> logits, as D is asked in this step."""
+        gamma = self.stability.r1_gamma
+        return gamma / 2 * penalties.r1(critic, real) if gamma else 0.0
+
+    def r2(self, critic: Callable[[tf.Tensor], tf.Tensor], fake: tf.Tensor) -> tf.Tensor | float:
+        """As `r1`, at fakes."""
+        gamma = self.stability.r2_gamma
+        return gamma / 2 * penalties.r2(critic, fake) if gamma else 0.0
 
     def judged(self, real: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What a D step says of D besides its loss (`losses.judgement`), and ADA's p, which follows it. Relativistic logits have
-        no zero of their own: there a fake is taken for real if it is above the real one of its pair."""
+        """What of a D step the paper logs besides its loss (`losses.judgement`), and ADA's p, which follows it. Relativistic
+        logits have no zero of their own: there a fake is taken for real if it is above the real one of its pair."""
         said = losses.judgement(real, fake)
         if self.stability.relativistic:
             said["fooled"] = tf.reduce_mean(tf.cast(fake > real, tf.float32))
         if self.stability.ada_target and self.shows_by:
             self.shows_by.adapt(real, self.step.value)
             said["augment_p"] = self.shows_by.p.value
-        return said
+        return {key: value for key, value in said.items() if key in self.logs}
 
     @property
     def decay(self) -> float | tf.Tensor:

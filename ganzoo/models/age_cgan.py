@@ -252,18 +252,21 @@ class AgeCGAN(BaseGAN):
             fake = self.generator([z, labels], training=True)
         return real, labels, fake, tape
 
+    def judge(self, images, labels):
+        return self.discriminator([self.for_d(images), labels], training=True)
+
     def discriminator_step(self, real, labels, fake):
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
-            real_logits = self.discriminator([real, labels], training=True)
-            fake_logits = self.discriminator([tf.stop_gradient(fake), labels], training=True)
-            loss = losses.non_saturating_d(real_logits, fake_logits)
+            real_logits, fake_logits = self.judge(real, labels), self.judge(tf.stop_gradient(fake), labels)
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
+            loss += self.r1(lambda x: self.judge(x, labels), real) + self.r2(lambda x: self.judge(x, labels), fake)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, losses.judgement(real_logits, fake_logits)
+        return loss, self.judged(real_logits, fake_logits)
 
-    def generator_step(self, labels, fake, tape):
+    def generator_step(self, real, labels, fake, tape):
         with tape:
-            loss = losses.non_saturating_g(self.discriminator([fake, labels], training=True))
+            loss = self.g_loss(losses.non_saturating_g, self.judge(fake, labels), lambda: self.judge(real, labels))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 
@@ -286,7 +289,7 @@ class AgeCGAN(BaseGAN):
         if self.trains("cgan"):
             real, labels, fake, tape = self.forward(data)
             logs["d_loss"], judgement = self.discriminator_step(real, labels, fake)
-            logs["g_loss"] = self.generator_step(labels, fake, tape)
+            logs["g_loss"] = self.generator_step(real, labels, fake, tape)
             logs |= judgement
             self.update_ema()
         if self.trains("encoder"):

@@ -356,6 +356,11 @@ class Anime(LatentGAN):
             chosen = self._sampled(self.noise(tf.random.stateless_uniform, "conditions", count, [len(self.attributes)]))
         return columns_of(chosen, self.attributes)
 
+    @property
+    def refuses(self):
+        reason = "holds D's slope at 1 (DRAGAN, model.penalty_weight), and these want 0"
+        return dict.fromkeys(("r1_gamma", "r2_gamma"), reason) if self.penalty_weight else {}
+
     # ---- training: D, then G against the updated D, on one forward of G -------------------------------------------
     def forward(self, count):
         """What is asked for in this step, the fakes, and the tape that recorded them."""
@@ -365,6 +370,10 @@ class Anime(LatentGAN):
             fake = self.generator([z, asked], training=True)
         return asked, fake, tape
 
+    def judge(self, images):
+        """The logits of the adversarial head."""
+        return self.discriminator(self.for_d(images), training=True)[0]
+
     def penalty(self, real):
         """The DRAGAN penalty on the adversarial head alone; 0 in the steps between."""
         count = tf.shape(real)[0]
@@ -372,46 +381,47 @@ class Anime(LatentGAN):
         noise = self.noise(tf.random.stateless_uniform, "around", count, real.shape[1:])
 
         def taken():
-            return penalties.dragan(lambda x: self.discriminator(x, training=True)[0], real, alpha=alpha, noise=noise)
+            return penalties.dragan(self.judge, real, alpha=alpha, noise=noise)
 
         if self.penalty_interval == 1:
             return taken()
         return tf.cond(self.step.value % self.penalty_interval == 0, taken, lambda: tf.constant(0.0))
 
-    def read_noisily(self, shown, stream):
+    def read_noisily(self, pictures, stream):
         """D's logits of the attributes of pictures (N, H, W, C) with noise on them, each with a deviation of its own."""
-        count = tf.shape(shown)[0]
+        count = tf.shape(pictures)[0]
         size = self.attribute_noise * self.noise(tf.random.stateless_uniform, f"{stream} deviation", count)
-        noise = self.noise(tf.random.stateless_normal, f"{stream} noise", count, shown.shape[1:])
-        return self.discriminator(shown + size[:, None, None, None] * noise, training=True)[1]
+        noise = self.noise(tf.random.stateless_normal, f"{stream} noise", count, pictures.shape[1:])
+        return self.discriminator(self.for_d(pictures + size[:, None, None, None] * noise), training=True)[1]
 
     def discriminator_step(self, real, known, fake, asked):
         count = tf.shape(real)[0]
         with tf.GradientTape() as tape:
             # One pass: nothing in D mixes rows.
             fake = tf.stop_gradient(fake)
-            logits, read = self.discriminator(tf.concat([real, fake], axis=0), training=True)
+            logits, read = self.discriminator(tf.concat([self.for_d(real), self.for_d(fake)], axis=0), training=True)
             real_logits, fake_logits = logits[:count], logits[count:]
             reads = [read[:count], read[count:]]
             if self.attribute_noise:
                 reads[0] = self.read_noisily(real, "real")
                 reads[1] = self.read_noisily(fake, "fake d") if self.fake_attribute_weight else reads[1]
-            adversarial = losses.non_saturating_d(real_logits, fake_logits)
+            adversarial = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
             real_read = attribute_loss(reads[0], known, self.attribute_reduction)
             fake_read = attribute_loss(reads[1], asked, self.attribute_reduction)
             penalty = self.penalty(real) * self.penalty_interval if self.penalty_weight else tf.constant(0.0)
             loss = real_read + self.fake_attribute_weight * fake_read
             loss += self.adversarial_weight * adversarial + self.penalty_weight * penalty
+            loss += self.r1(self.judge, real) + self.r2(self.judge, fake)
         self.minimize(tape, loss, "d_optimizer")
         values = {"d_loss": adversarial, "penalty": penalty, "real_attributes": real_read, "fake_attributes": fake_read}
-        return values | losses.judgement(real_logits, fake_logits)
+        return values | self.judged(real_logits, fake_logits)
 
-    def generator_step(self, fake, asked, tape):
+    def generator_step(self, real, fake, asked, tape):
         with tape:
-            logits, read = self.discriminator(fake, training=True)
+            logits, read = self.discriminator(self.for_d(fake), training=True)
             if self.attribute_noise:
                 read = self.read_noisily(fake, "fake g")
-            adversarial = losses.non_saturating_g(logits)
+            adversarial = self.g_loss(losses.non_saturating_g, logits, lambda: self.judge(real))
             wanted = attribute_loss(read, asked, self.attribute_reduction)
             loss = wanted + self.adversarial_weight * adversarial
         self.minimize(tape, loss, "g_optimizer")
@@ -421,7 +431,7 @@ class Anime(LatentGAN):
         real, known = self.unpack(data)
         asked, fake, tape = self.forward(tf.shape(real)[0])
         d_values = self.discriminator_step(real, known, fake, asked)
-        g_values = self.generator_step(fake, asked, tape)
+        g_values = self.generator_step(real, fake, asked, tape)
         self.update_ema()
         return self.log(**d_values, **g_values)
 

@@ -354,6 +354,11 @@ class BigGAN(LatentGAN):
 
     logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit")
     batch_unit = "d_steps"
+    refuses = {  # noqa: RUF012  (as in the base)
+        "label_smoothing": "has hinge losses, which have margins and no targets",
+        "relativistic": "draws the classes of its fakes, so that the fake of a row is not of the real one's class",
+        "d_steps": "has it as model.d_steps",
+    }
     truncates_noise = True
     own_metrics = {"asked-class": "class as asked", "fid-in-class": "FID in class"}  # noqa: RUF012  (as in the base)
     checks = Checks(
@@ -450,23 +455,29 @@ class BigGAN(LatentGAN):
         """int64 labels of the given shape; `seed` int32 (2,)."""
         return tf.random.stateless_uniform(shape, seed, 0, self.classes, tf.int64)
 
+    def judge(self, images, labels, turn=0):
+        return self.discriminator([self.for_d(images, turn=turn), labels], training=True)
+
     def discriminator_step(self, real, label, turn):
         rows = tf.shape(real)[0]
         z, wanted = self.drawn(rows, f"d{turn}")
         fake = self.generator([z, wanted], training=True)
         with tf.GradientTape() as tape:
             # In one batch, as in the code: no row of D depends on another, and its spectral norms are taken once.
-            logits = self.discriminator([tf.concat([fake, real], 0), tf.concat([wanted, label], 0)], training=True)
+            seen = [self.for_d(fake, turn=turn), self.for_d(real, turn=turn)]
+            logits = self.discriminator([tf.concat(seen, 0), tf.concat([wanted, label], 0)], training=True)
             fake_logits, real_logits = logits[:rows], logits[rows:]
             loss = losses.hinge_d(real_logits, fake_logits)
+            loss += self.r1(lambda x: self.judge(x, label, turn), real)
+            loss += self.r2(lambda x: self.judge(x, wanted, turn), fake)
         self.minimize(tape, loss, "d_optimizer", turn)
-        return {"d_loss": loss} | losses.judgement(real_logits, fake_logits)
+        return {"d_loss": loss} | self.judged(real_logits, fake_logits)
 
     def generator_step(self, rows):
         z, wanted = self.drawn(rows, "g")
         with tf.GradientTape() as tape:
             fake = self.generator([z, wanted], training=True)
-            loss = losses.hinge_g(self.discriminator([fake, wanted], training=True))
+            loss = losses.hinge_g(self.judge(fake, wanted))
             said = {"g_loss": loss}
             if self.ortho_weight:
                 said["ortho"] = penalties.orthogonal(self.filters())
@@ -489,7 +500,7 @@ class BigGAN(LatentGAN):
             judged = self.discriminator_step(real, label, turn)  # the last one is logged
         said = self.generator_step(tf.shape(shares[0][0])[0])
         # A copy until ema_start, as in the code.
-        self.update_ema(tf.where(self.step.value < self.ema_start, 0.0, self.ema_decay))
+        self.update_ema(tf.where(self.step.value < self.ema_start, 0.0, self.decay))
         return self.log(**said, **judged)
 
     # ---- sampling --------------------------------------------------------------------------------------------------

@@ -200,18 +200,21 @@ class ContextEncoder(BaseGAN):
             fake = self.generator(self.blanked(images, hole), training=True)
         return target, fake, self.l2_weights(hole), tape
 
+    def judge(self, images):
+        return self.discriminator(self.for_d(images), training=True)
+
     def discriminator_step(self, target, fake):
         with tf.GradientTape() as tape:
-            real_logits = self.discriminator(target, training=True)
-            fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
-            loss = losses.non_saturating_d(real_logits, fake_logits)
+            real_logits, fake_logits = self.judge(target), self.judge(tf.stop_gradient(fake))
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
+            loss += self.r1(self.judge, target) + self.r2(self.judge, fake)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, losses.judgement(real_logits, fake_logits)
+        return loss, self.judged(real_logits, fake_logits)
 
     def generator_step(self, target, fake, weights, tape):
         with tape:
             squares = tf.square(fake - target)
-            adversarial = losses.non_saturating_g(self.discriminator(fake, training=True))
+            adversarial = self.g_loss(losses.non_saturating_g, self.judge(fake), lambda: self.judge(target))
             share = 1 - self.l2_weight if self.l2_weight < 1 else 1.0
             loss = self.l2_weight * tf.reduce_mean(weights * squares) + share * adversarial
         self.minimize(tape, loss, "g_optimizer")

@@ -244,13 +244,20 @@ class CycleGAN(BaseGAN):
             fake_b, *same_b = self.passed(self.generator_ab, "ab", a, *[b] * identity)
             fake_a, cycled_a, *same_a = self.passed(self.generator_ba, "ba", b, fake_b, *[a] * identity)
             (cycled_b,) = self.passed(self.generator_ab, "cycle", fake_a)
-            loss = losses.least_squares_g(self.discriminator_b(fake_b, training=True))  # (D_Y(G(x)) - 1)^2
-            loss += losses.least_squares_g(self.discriminator_a(fake_a, training=True))  # (D_X(F(y)) - 1)^2
+            loss = self.fooling_loss(self.discriminator_b, fake_b, b)  # (D_Y(G(x)) - 1)^2
+            loss += self.fooling_loss(self.discriminator_a, fake_a, a)  # (D_X(F(y)) - 1)^2
             cycle = losses.l1(a, cycled_a) + losses.l1(b, cycled_b)
             same = losses.l1(a, same_a[0]) + losses.l1(b, same_b[0]) if identity else tf.zeros([])
             loss += self.cycle_weight * (cycle + self.identity_weight * same)
         self.minimize(tape, loss, "g_optimizer")
         return loss, cycle, same, fake_a, fake_b
+
+    def judge(self, discriminator, images):
+        return discriminator(self.for_d(images), training=True)
+
+    def fooling_loss(self, discriminator, fake, real):
+        fake_logits = self.judge(discriminator, fake)
+        return self.g_loss(losses.least_squares_g, fake_logits, lambda: self.judge(discriminator, real))
 
     def passed(self, network, stream, *batches):
         """A network's outputs of several batches, in training.
@@ -271,22 +278,26 @@ class CycleGAN(BaseGAN):
 
     def discriminator_step(self, a, b, fake_a, fake_b):
         """D_X and D_Y on the real images and on fakes from the histories."""
-        shown_a, shown_b = self.recall(self.pool_a, fake_a), self.recall(self.pool_b, fake_b)
+        pooled_a, pooled_b = self.recall(self.pool_a, fake_a), self.recall(self.pool_b, fake_b)
         with tf.GradientTape() as tape:
-            real_a, old_a = self.passed(self.discriminator_a, "a", a, shown_a)
-            real_b, old_b = self.passed(self.discriminator_b, "b", b, shown_b)
+            real_a, old_a = self.passed(self.discriminator_a, "a", self.for_d(a), self.for_d(pooled_a))
+            real_b, old_b = self.passed(self.discriminator_b, "b", self.for_d(b), self.for_d(pooled_b))
             # 1/2 [(D(y) - 1)^2 + D(G(x))^2]: section 4 divides D's objective by 2
-            loss = losses.least_squares_d(real_a, old_a) + losses.least_squares_d(real_b, old_b)
+            loss = self.d_loss(losses.least_squares_d, real_a, old_a)
+            loss += self.d_loss(losses.least_squares_d, real_b, old_b)
+            for network, real, old in ((self.discriminator_a, a, pooled_a), (self.discriminator_b, b, pooled_b)):
+                critic = functools.partial(self.judge, network)
+                loss += self.r1(critic, real) + self.r2(critic, old)
         self.minimize(tape, loss, "d_optimizer")
-        fooled = tf.reduce_mean(tf.cast(tf.concat([old_a, old_b], 0) > 0.5, tf.float32))
-        return loss, fooled
+        # Between the targets 1 and 0 the border is 0.5.
+        return loss, self.judged(tf.concat([real_a, real_b], 0) - 0.5, tf.concat([old_a, old_b], 0) - 0.5)
 
     def train_step(self, data):
         a, b = self.unpack(data)
         g_loss, cycle, identity, fake_a, fake_b = self.generator_step(a, b)
-        d_loss, fooled = self.discriminator_step(a, b, fake_a, fake_b)
+        d_loss, judgement = self.discriminator_step(a, b, fake_a, fake_b)
         self.update_ema()
-        return self.log(d_loss=d_loss, g_loss=g_loss, cycle=cycle, identity=identity, fooled=fooled)
+        return self.log(d_loss=d_loss, g_loss=g_loss, cycle=cycle, identity=identity, **judgement)
 
     def batch_signature(self):
         return {

@@ -170,14 +170,14 @@ class DCGAN(LatentGAN):
         return real, fake, tape
 
     def judge(self, images):
-        return self.discriminator(self.shown(images), training=True)
+        return self.discriminator(self.for_d(images), training=True)
 
     def discriminator_step(self, real, fake):
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
             real_logits, fake_logits = self.judge(real), self.judge(tf.stop_gradient(fake))
             loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
-            loss += self.r1_r2(self.judge, real, fake)
+            loss += self.r1(self.judge, real) + self.r2(self.judge, fake)
         self.minimize(tape, loss, "d_optimizer")
         return loss, self.judged(real_logits, fake_logits)
 

@@ -216,6 +216,8 @@ class DTN(BaseGAN):
     image_size: int
     task, crops, real_class = "image", True, REAL
     train_options = ("encoder_steps",)
+    _three = "has a D that tells three kinds of pictures apart, and no logit of real against fake"
+    refuses = dict.fromkeys(("ada_target", "label_smoothing", "relativistic", "r1_gamma", "r2_gamma"), _three)
     players = {  # noqa: RUF012  (as in the base)
         "e_optimizer": ("feature", "classifier"),
         "d_optimizer": ("discriminator",),
@@ -330,18 +332,20 @@ class DTN(BaseGAN):
             fake_a = self.generator(code, training=True)
         return code, fake_a, fake_b, tape
 
+    def judge(self, images):
+        return self.discriminator(self.for_d(images), training=True)
+
     def discriminator_step(self, b, fake_a, fake_b):
         with tf.GradientTape() as tape:
             # Passes of their own: batch norm must not mix the statistics of what D tells apart.
-            source = self.discriminator(tf.stop_gradient(fake_a), training=True)
-            target = self.discriminator(tf.stop_gradient(fake_b), training=True)
-            loss = ternary_d(source, target, self.discriminator(b, training=True))
+            source, target = self.judge(tf.stop_gradient(fake_a)), self.judge(tf.stop_gradient(fake_b))
+            loss = ternary_d(source, target, self.judge(b))
         self.minimize(tape, loss, "d_optimizer")
         return loss, tf.reduce_mean(tf.cast(tf.argmax(source, axis=-1) == REAL, tf.float32))
 
     def generator_step(self, b, code, fake_a, fake_b, tape):
         with tape:
-            source, target = self.discriminator(fake_a, training=True), self.discriminator(fake_b, training=True)
+            source, target = self.judge(fake_a), self.judge(fake_b)
             const = squared_error(code, self.features(fake_a))  # of sources alone
             tid = squared_error(b, fake_b)  # of targets alone
             loss = ternary_g(source, target) + self.alpha * const + self.beta * tid

@@ -116,7 +116,7 @@ class GAN(LatentGAN):
     def critic(self, pixels, stream):
         """D with fresh dropout from the named noise stream."""
         pictures = tf.reshape(pixels, [-1, self.image_size, self.image_size, self.channels])
-        pixels = tf.reshape(self.shown(pictures, low=0.0), [-1, self.pixels])
+        pixels = tf.reshape(self.for_d(pictures, low=0.0), [-1, self.pixels])
         width = self.pixels + 2 * self.maxout_units
         noise = self.noise(tf.random.stateless_uniform, stream, tf.shape(pixels)[0], [width])
         return self.discriminator([pixels, noise], training=True)
@@ -135,7 +135,8 @@ class GAN(LatentGAN):
             real_logits = self.critic(real, "dropout_real")
             loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
             half = 0.5 * loss  # the official cost is the mean of the two cross entropies
-            half += self.r1_r2(lambda x: self.critic(x, "dropout_penalty"), real, fake)
+            half += self.r1(lambda x: self.critic(x, "dropout_real"), real)
+            half += self.r2(lambda x: self.critic(x, "dropout_fake"), fake)
         self.minimize(tape, half, "d_optimizer")
         return half, self.judged(real_logits, fake_logits)
 

@@ -151,6 +151,12 @@ class GAN3D(LatentGAN):
     standing = (16, 32)  # each shape has thousands of voxels
     logs: tuple[str, ...] = ("d_loss", "g_loss", "fooled", "real_logit", "fake_logit", "accuracy", "d_updated")
     makes = "voxels"
+    refuses = {  # noqa: RUF012  (as in the base)
+        "augment": "makes voxels, and the transformations are those of pictures",
+        "ada_target": "makes voxels, and the transformations are those of pictures",
+        "relativistic": "lets D move by its accuracy, which a zero between real and fake tells",
+        "d_steps": "holds D back where it is too good (model.accuracy_limit), and not G",
+    }
     own_metrics = {"linear-d-features": "linear of voxels"}  # noqa: RUF012  (as in the base)
     feature_layers = "_lrelu"
     checks = Checks(small={"model.grid_size": 8, "model.latent_dim": 6, "model.ngf": 4, "model.ndf": 3, "data.size": 8})
@@ -226,18 +232,21 @@ class GAN3D(LatentGAN):
         """D moves if its accuracy in the last step says so."""
         return self.d_accuracy.value <= self.accuracy_limit if player == "d_optimizer" else True
 
+    def judge(self, voxels):
+        return self.discriminator(self.for_d(voxels, low=0.0), training=True)
+
     def discriminator_step(self, real, fake):
         due = self.due("d_optimizer")
         with tf.GradientTape() as tape:
             # Two passes: batch norm must not mix real and fake statistics.
-            real_logits = self.discriminator(real, training=True)
-            fake_logits = self.discriminator(tf.stop_gradient(fake), training=True)
-            loss = losses.non_saturating_d(real_logits, fake_logits)
+            real_logits, fake_logits = self.judge(real), self.judge(tf.stop_gradient(fake))
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
+            loss += self.r1(self.judge, real) + self.r2(self.judge, fake)
         self.minimize(tape, loss, "d_optimizer")
         right = tf.concat([real_logits > 0, fake_logits < 0], 0)
         accuracy = tf.reduce_mean(tf.cast(right, tf.float32))
         self.d_accuracy.assign(accuracy)
-        judgement = losses.judgement(real_logits, fake_logits)
+        judgement = self.judged(real_logits, fake_logits)
         return loss, judgement | {"accuracy": accuracy, "d_updated": tf.cast(due, tf.float32)}
 
     def encoder_step(self, real, picture):
@@ -251,7 +260,7 @@ class GAN3D(LatentGAN):
 
     def generator_step(self, real, pictures, fake, tape):
         with tape:
-            loss = losses.non_saturating_g(self.discriminator(fake, training=True))
+            loss = losses.non_saturating_g(self.judge(fake))
             total = loss
             for picture in pictures:
                 z = tf.stop_gradient(self.encode(picture)[0])

@@ -208,20 +208,21 @@ class Pix2Pix(BaseGAN):
         return x, y, fake, tape
 
     def judge(self, x, y):
-        return self.discriminator(tf.concat([x, tf.cast(y, x.dtype)], axis=-1), training=True)
+        return self.discriminator(tf.concat(self.for_d(x, tf.cast(y, x.dtype)), axis=-1), training=True)
 
     def discriminator_step(self, x, y, fake):
         with tf.GradientTape() as tape:
-            fake_logits = self.judge(x, tf.stop_gradient(fake))
-            real_logits = self.judge(x, y)
-            loss = 0.5 * losses.non_saturating_d(real_logits, fake_logits)  # "divide the objective by 2"
+            fake_logits, real_logits = self.judge(x, tf.stop_gradient(fake)), self.judge(x, y)
+            loss = 0.5 * self.d_loss(losses.non_saturating_d, real_logits, fake_logits)  # "divide the objective by 2"
+            loss += self.r1(lambda y: self.judge(x, y), y) + self.r2(lambda y: self.judge(x, y), fake)
         self.minimize(tape, loss, "d_optimizer")
-        return loss, losses.judgement(real_logits, fake_logits)
+        return loss, self.judged(real_logits, fake_logits)
 
     def generator_step(self, x, y, fake, tape):
         with tape:
             l1 = losses.l1(y, fake)
-            loss = losses.non_saturating_g(self.judge(x, fake)) + self.l1_weight * l1
+            loss = self.g_loss(losses.non_saturating_g, self.judge(x, fake), lambda: self.judge(x, y))
+            loss += self.l1_weight * l1
         self.minimize(tape, loss, "g_optimizer")
         return loss, l1
 

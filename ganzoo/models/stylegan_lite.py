@@ -468,6 +468,15 @@ class StyleGAN(LatentGAN):
         """Layers that truncation reaches where nothing else is asked for."""
         return min(self.truncation_cutoff or self.num_layers, self.num_layers)
 
+    @property
+    def refuses(self):
+        zero = (
+            {"relativistic": "has ADA, which reads the sign of D's logits (model.ada_target)"}
+            if self.ada_target
+            else {}
+        )
+        return zero | {"r1_gamma": "has it as model.r1_gamma"}
+
     def training_state(self):
         return super().training_state() | self.augmenter.state()
 
@@ -560,6 +569,7 @@ class StyleGAN(LatentGAN):
 
     def judge(self, images, labels):
         lod, fade = self.stage()
+        images = self.for_d(images)
         inputs = [images, labels] if self.classes else images
         return self.discriminator(inputs, lod=lod, fade=fade, native=True)
 
@@ -591,16 +601,18 @@ class StyleGAN(LatentGAN):
             real_logits, r1 = self.judge_real(real, labels)
             r1 *= self.r1_interval
             fake_logits = self.judge(view(tf.stop_gradient(fake)), labels)
-            loss = losses.non_saturating_d(real_logits, fake_logits)
-            penalised = loss + self.r1_gamma / 2 * r1
+            loss = self.d_loss(losses.non_saturating_d, real_logits, fake_logits)
+            r2 = 4.0 ** -self.stage()[0] * self.r2(lambda images: self.judge(view(images), labels), fake)
+            penalised = loss + self.r1_gamma / 2 * r1 + r2
         self.minimize(tape, penalised, "d_optimizer")
         self.augmenter.adapt(real_logits, self.step.value)
-        return loss, r1, losses.judgement(real_logits, fake_logits)
+        return loss, r1, self.judged(real_logits, fake_logits)
 
-    def generator_step(self, fake, tape, labels):
+    def generator_step(self, real, fake, tape, labels):
         view = self.view("fake g", fake)
         with tape:
-            loss = losses.non_saturating_g(self.judge(view(fake), labels))
+            fake_logits = self.judge(view(fake), labels)
+            loss = self.g_loss(losses.non_saturating_g, fake_logits, lambda: self.judge(view(real), labels))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 
@@ -613,7 +625,7 @@ class StyleGAN(LatentGAN):
         d_loss, r1, judgement = self.discriminator_step(real, fake, labels)
         if self.fresh_latents:
             fake, tape = self.fakes(rows, labels, "g")
-        g_loss = self.generator_step(fake, tape, labels)
+        g_loss = self.generator_step(real, fake, tape, labels)
         whole, fade = self.stage()
         if fade is not None:
             self.generator.lod.assign(whole + fade)

@@ -37,6 +37,8 @@ uses standing statistics, so that an image depends on its own z and text alone. 
 same rule: one stride-2 layer for a doubling.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -143,9 +145,11 @@ def build_discriminator(*, image_size, channels, text_dim, text_projection, ndf,
     return keras.Model([image, text], layers.Reshape((1,), name="logit", dtype="float32")(x), name="discriminator")
 
 
-def matching_aware_d(real, wrong, fake, cls_weight=0.5) -> tf.Tensor:
-    """D of GAN-CLS on logits: -log s_r - (1 - c) log(1 - s_f) - c log(1 - s_w), means over the batch."""
+def matching_aware_d(real, wrong, fake, cls_weight=0.5, smoothing=0.0) -> tf.Tensor:
+    """D of GAN-CLS on logits: -log s_r - (1 - c) log(1 - s_f) - c log(1 - s_w), means over the batch. `smoothing`: as in
+    `losses.non_saturating_d`."""
     loss = tf.reduce_mean(tf.nn.softplus(-tf.cast(real, tf.float32)))
+    loss += smoothing * tf.reduce_mean(tf.cast(real, tf.float32)) if smoothing else 0.0
     loss += (1 - cls_weight) * tf.reduce_mean(tf.nn.softplus(tf.cast(fake, tf.float32)))
     if cls_weight:
         loss += cls_weight * tf.reduce_mean(tf.nn.softplus(tf.cast(wrong, tf.float32)))
@@ -196,6 +200,10 @@ class TextToImage(BaseGAN):
     """
 
     task = "text"
+    refuses = {  # noqa: RUF012  (as in the base)
+        "r1_gamma": "has it as model.r1_gamma",
+        "relativistic": "also shows D wrong pairs and texts between texts, which have no real picture to be compared with",
+    }
     alphabet = _text_encoder.ALPHABET
     train_options = ("encoder_steps",)
     own_metrics = {  # noqa: RUF012  (as in the base)
@@ -279,11 +287,14 @@ class TextToImage(BaseGAN):
         """The joint embedding: see _text_encoder.py."""
         return _text_encoder.encoder_step(self, image, text)
 
+    def judge(self, image, text):
+        return self.discriminator([self.for_d(image), text], training=True)
+
     def judge_real(self, image, text):
         """Logits of matching pairs and R1 at their pictures, from one forward pass; 0 where no R1 is asked for."""
         if not self.r1_gamma:
-            return self.discriminator([image, text], training=True), tf.constant(0.0)
-        return penalties.logits_and_r1(lambda x: self.discriminator([x, text], training=True), image)
+            return self.judge(image, text), tf.constant(0.0)
+        return penalties.logits_and_r1(lambda x: self.judge(x, text), image)
 
     def discriminator_step(self, image, wrong, text):
         z = self.noise(tf.random.stateless_normal, "d_latents", tf.shape(image)[0], [self.latent_dim])
@@ -291,13 +302,14 @@ class TextToImage(BaseGAN):
         with tf.GradientTape() as tape:
             # Passes of their own: batch norm must not mix real, wrong and fake statistics.
             real_logits, r1 = self.judge_real(image, text)
-            wrong_logits = self.discriminator([wrong, text], training=True) if self.cls_weight else real_logits
-            fake_logits = self.discriminator([fake, text], training=True)
-            loss = matching_aware_d(real_logits, wrong_logits, fake_logits, self.cls_weight)
-            penalised = loss + self.r1_gamma / 2 * r1
+            wrong_logits = self.judge(wrong, text) if self.cls_weight else real_logits
+            fake_logits = self.judge(fake, text)
+            matching = functools.partial(matching_aware_d, wrong=wrong_logits, cls_weight=self.cls_weight)
+            loss = self.d_loss(matching, real_logits, fake_logits)
+            penalised = loss + self.r1_gamma / 2 * r1 + self.r2(lambda x: self.judge(x, text), fake)
         self.minimize(tape, penalised, "d_optimizer")
         refused = tf.reduce_mean(tf.cast(wrong_logits < 0, tf.float32))
-        return loss, losses.judgement(real_logits, fake_logits) | {"wrong_refused": refused}
+        return loss, self.judged(real_logits, fake_logits) | {"wrong_refused": refused}
 
     def generator_step(self, text, *strings):
         """Losses of G on embeddings (N, text_dim): of D's logits, and of the words in its pictures; `strings` are the texts
@@ -310,7 +322,7 @@ class TextToImage(BaseGAN):
         z = tf.concat([z, more], axis=0)[: tf.shape(text)[0]]
         with tf.GradientTape() as tape:
             fake = self.generator([z, text], training=True)
-            logits = self.discriminator([fake, text], training=True)
+            logits = self.judge(fake, text)
             if self.interpolate:
                 loss = interpolated_g(logits, rows, self.interpolation_weight)
             else:

@@ -109,6 +109,14 @@ class WGANGP(LatentGAN):
 
     logs = ("d_loss", "g_loss", "wasserstein", "penalty")
     batch_unit = "n_critic"
+    refuses = {  # noqa: RUF012  (as in the base)
+        "ada_target": "has a critic, whose scores have no zero between real and fake",
+        "label_smoothing": "has a critic, whose scores have no targets",
+        "relativistic": "has a critic, whose scores estimate a distance",
+        "r1_gamma": "holds the critic's slope at 1 (model.gp_weight), and R1 wants 0",
+        "r2_gamma": "holds the critic's slope at 1 (model.gp_weight), and R2 wants 0",
+        "d_steps": "has it as model.n_critic",
+    }
     checks = Checks(
         small={"model.image_size": 8, "model.ngf": 4, "model.ndf": 4, "model.latent_dim": 8, "model.n_critic": 2}
         | {"model.gp_weight": 1.0, "data.size": 8, "data.split": "test"}
@@ -131,12 +139,15 @@ class WGANGP(LatentGAN):
         """G on fresh z of the named noise stream."""
         return self.generator(self.noise(self.draw, stream, rows, [self.latent_dim]), training=True)
 
+    def judge(self, images, turn=0):
+        return self.discriminator(self.for_d(images, turn=turn), training=True)
+
     def discriminator_step(self, real, update):
         rows = tf.shape(real)[0]
         fake = self.fakes(rows, f"latents{update}")
         eps = self.noise(tf.random.stateless_uniform, f"eps{update}", rows)
         with tf.GradientTape() as tape:
-            critic = functools.partial(self.discriminator, training=True)
+            critic = functools.partial(self.judge, turn=update)
             wasserstein = losses.wasserstein_d(critic(real), critic(fake))
             penalty = penalties.gradient_penalty(critic, real, fake, alpha=eps)
             loss = wasserstein + self.gp_weight * penalty
@@ -145,7 +156,7 @@ class WGANGP(LatentGAN):
 
     def generator_step(self, rows):
         with tf.GradientTape() as tape:
-            loss = losses.wasserstein_g(self.discriminator(self.fakes(rows, "latents"), training=True))
+            loss = losses.wasserstein_g(self.judge(self.fakes(rows, "latents")))
         self.minimize(tape, loss, "g_optimizer")
         return loss
 

@@ -41,14 +41,14 @@ def pictures(n=3, channels=3, seed=0):
 # ---- what D sees -----------------------------------------------------------------------------------------------------
 def test_without_options_everything_is_given_back():
     model, x = line(), pictures()
-    assert model.shown(x) is x
-    assert model.shown(x, low=0.0) is x
-    assert model.shown(x, x)[1] is x
+    assert model.for_d(x) is x
+    assert model.for_d(x, low=0.0) is x
+    assert model.for_d(x, x)[1] is x
     assert model.d_loss(lambda real, fake: (real, fake), 1, 2) == (1, 2)
     assert model.g_loss(lambda fake: fake, 1, None) == 1
-    assert model.r1_r2(None, x, x) == 0.0
+    assert model.r1(None, x) == model.r2(None, x) == 0.0
     assert model.decay == model.ema_decay
-    assert set(model.judged(x, x)) == {"fooled", "real_logit", "fake_logit"}
+    assert set(model.judged(x, x)) == {"fooled"}, "of `losses.judgement`, what the model logs"
     assert "stability" not in model.get_compile_config()
     assert "stability" not in presets.config_toml(presets.run_config("dcgan"))
 
@@ -56,34 +56,34 @@ def test_without_options_everything_is_given_back():
 @pytest.mark.parametrize("options", [{"augment": ALL}, NOISE, {"augment": "translation", **NOISE}])
 def test_reals_and_fakes_of_a_step_are_seen_through_the_same_transformation(options):
     model, x, other = steadied(options), pictures(), pictures(seed=1)
-    first = model.shown(x)
+    first = model.for_d(x)
     assert not np.array_equal(first, x)
-    np.testing.assert_array_equal(first, model.shown(x), err_msg="whatever is shown, and in whichever player's step")
-    np.testing.assert_array_equal(model.shown(x, other)[0], first)
-    assert not np.array_equal(first, model.shown(x, turn=1)), "the rows of D's next update have their own"
-    np.testing.assert_allclose(2 * model.shown((x + 1) / 2, low=0.0) - 1, first, atol=1e-5)
+    np.testing.assert_array_equal(first, model.for_d(x), err_msg="whatever is shown, and in whichever player's step")
+    np.testing.assert_array_equal(model.for_d(x, other)[0], first)
+    assert not np.array_equal(first, model.for_d(x, turn=1)), "the rows of D's next update have their own"
+    np.testing.assert_allclose(2 * model.for_d((x + 1) / 2, low=0.0) - 1, first, atol=1e-5)
     model.step.assign_add(1)
-    assert not np.array_equal(first, model.shown(x)), "so has the next step"
+    assert not np.array_equal(first, model.for_d(x)), "so has the next step"
     with tf.GradientTape() as tape:
         tape.watch(x)
-        seen = model.shown(x)
+        seen = model.for_d(x)
     assert np.any(tape.gradient(seen, x)), "G learns through it"
 
 
 def test_both_pictures_of_a_pair_are_augmented_alike():
     """A gray and a coloured picture of the same numbers stay the same; instance noise is that of each."""
     model, gray = steadied({"augment": ALL}), pictures(channels=1)
-    one, two = model.shown(gray, tf.repeat(gray, 3, axis=-1))
+    one, two = model.for_d(gray, tf.repeat(gray, 3, axis=-1))
     np.testing.assert_allclose(tf.repeat(one, 3, axis=-1), two, atol=1e-6)
-    one, two = steadied(NOISE).shown(gray, gray)
+    one, two = steadied(NOISE).for_d(gray, gray)
     assert not np.array_equal(one, two)
 
 
 def test_pictures_whose_size_a_graph_does_not_know_are_seen_as_others():
     for options in ({"augment": ALL}, NOISE):
         model, x = steadied(options), pictures()
-        shown = tf.function(model.shown, input_signature=[tf.TensorSpec([None, None, None, 3])])
-        np.testing.assert_allclose(shown(x), model.shown(x), atol=1e-6)
+        shown = tf.function(model.for_d, input_signature=[tf.TensorSpec([None, None, None, 3])])
+        np.testing.assert_allclose(shown(x), model.for_d(x), atol=1e-6)
 
 
 def test_instance_noise_falls_to_nothing_by_the_stated_step():
@@ -91,12 +91,12 @@ def test_instance_noise_falls_to_nothing_by_the_stated_step():
     model, x = steadied(NOISE), tf.zeros([64, 8, 8, 1])
     for step, deviation in enumerate([0.5, 0.375, 0.25, 0.125]):
         model.step.assign(step)
-        seen = model.shown(x).numpy()
+        seen = model.for_d(x).numpy()
         assert seen.std() == pytest.approx(deviation, rel=0.05)
         assert abs(seen.mean()) < 0.05 * deviation
     for step in (4, 5, 1000):
         model.step.assign(step)
-        np.testing.assert_array_equal(model.shown(pictures()), pictures())
+        np.testing.assert_array_equal(model.for_d(pictures()), pictures())
 
 
 # ---- losses, penalties and averages ----------------------------------------------------------------------------------
@@ -114,7 +114,8 @@ def test_r1_and_r2_of_a_linear_critic_are_its_squared_weights():
         ({"r1_gamma": 3.0, "r2_gamma": 5.0}, 4),
     ]:
         with tf.GradientTape() as tape:
-            value = steadied(options).r1_r2(critic, x, pictures(seed=1))
+            model = steadied(options)
+            value = model.r1(critic, x) + model.r2(critic, pictures(seed=1))
         assert float(value) == pytest.approx(factor * squared, rel=1e-5)
         np.testing.assert_allclose(tape.gradient(value, w), factor * 2 * w, rtol=1e-5, err_msg="d |w|^2 = 2 w")
 

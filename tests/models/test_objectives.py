@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny
 from support.steps import Replay, Watch
 
-from ganzoo import registry
+from ganzoo import presets, registry
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.training import accumulation
@@ -103,6 +103,100 @@ def test_the_discriminator_s_loss_tells_real_from_fake(name, replay):
             assert logs[key] == pytest.approx(logits.mean(), rel=1e-4, abs=1e-6), (
                 f"{key} is not of {key.split('_')[0]}s"
             )
+
+
+# ---- options of a run ------------------------------------------------------------------------------------------------
+OPTIONS = {
+    "augment": {"augment": "color"},
+    "ada_target": {"augment": "color", "ada_target": 0.5},
+    "instance_noise": {"instance_noise": 0.5, "instance_noise_steps": 10},
+    "label_smoothing": {"label_smoothing": 0.2},
+    "relativistic": {"relativistic": True},
+    "r1_gamma": {"r1_gamma": 1.0},
+    "r2_gamma": {"r2_gamma": 1.0},
+    "ema_images": {"ema_images": 10},
+    "d_steps": {"d_steps": 2},
+}
+
+
+@pytest.fixture
+def steadied(monkeypatch):
+    """name -> function of options to the losses that the players of the tiny model are given in its first step under them, the
+    values of R1 and R2 in it, and what these were of."""
+
+    def of(name):
+        model = tiny.build(name, optimizer=tiny.SGD)
+        model.weights_source = "a file"  # nobody teaches a helper
+        for variable in model.trainable_variables:
+            variable.assign(variable.value * tiny.WIDER.get(name, 1))
+        batch, start = tiny.batch(model), {key: np.array(value) for key, value in model.training_state().items()}
+        given, penalised = collections.defaultdict(list), collections.defaultdict(list)
+
+        def minimize(self, tape, loss, player, turn=0):
+            given[player].append(float(loss))
+
+        def spied(penalty, real):
+            def spy(self, critic, images):
+                value = real(self, critic, images)
+                penalised[penalty].append((float(value), np.array(images)))
+                return value
+
+            return spy
+
+        def step(**options):
+            for key in ("stability", "shows_by", "logs"):
+                vars(model).pop(key, None)
+            given.clear()
+            penalised.clear()
+            model.stabilise(presets.StabilityConfig(**options), tiny.BATCH)
+            state = model.training_state()
+            for key, value in start.items():
+                state[key].assign(value)
+            if options.get("ada_target"):
+                state["augment_p"].assign(1.0)
+            logs = model.train_step(batch)
+            assert ("augment_p" in logs) == ("ada_target" in options), "ADA's p is logged by `self.judged`"
+            return dict(given), dict(penalised)
+
+        kind = type(model)
+        monkeypatch.setattr(kind, "minimize", minimize)
+        for penalty in ("r1", "r2"):
+            monkeypatch.setattr(kind, penalty, spied(penalty, getattr(kind, penalty)))
+        return model, step
+
+    return of
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_steady_a_training_reach_both_players(name, steadied):
+    """[train.stability]: each changes the losses that it is of, at the same weights; or the paper says why not. What they
+    compute is tested by hand in tests/base/test_stability.py."""
+    model, step = steadied(name)
+    refused = set(model.refuses) | ({"augment", "ada_target"} if model.augments_by else set())
+    refused |= {"ema_images"} if model.averages_by else set()
+    for option in refused:
+        with pytest.raises(GanzooError, match=rf"{name} does not take train\.stability\.{option}: it .+ Leave it out"):
+            model.stabilise(presets.StabilityConfig.model_construct(**{option: OPTIONS[option][option]}), tiny.BATCH)
+    plain, _ = step()
+    reach = "show D pictures by self.for_d, make losses by self.d_loss and self.g_loss, or say in `refuses` why not"
+
+    def taken(*options):
+        return {key: value for o in options if o not in refused for key, value in OPTIONS[o].items()}
+
+    for options in (taken("instance_noise", "ema_images"), taken("augment", "ada_target"), taken("relativistic")):
+        if options:
+            losses, _ = step(**options)
+            for player in ("d_optimizer", "g_optimizer"):
+                assert losses[player] != plain[player], f"{options} do not reach the loss of {player}: {reach}"
+    if options := taken("label_smoothing", "r1_gamma", "r2_gamma"):
+        losses, penalised = step(**options)
+        assert losses["g_optimizer"] == pytest.approx(plain["g_optimizer"], rel=1e-5), f"{options} are of D alone"
+        (loss,), values = losses["d_optimizer"], [value for one in penalised.values() for value, _ in one]
+        assert (min(values) > 0) == ("r1_gamma" not in refused or "r2_gamma" not in refused)
+        rest = loss - plain["d_optimizer"][0] - sum(values)
+        assert (abs(rest) > 1e-6) == ("label_smoothing" not in refused), f"{rest}: is all of {options} in D's loss?"
+        for (_, real), (_, fake) in zip(penalised.get("r1", []), penalised.get("r2", []), strict=False):
+            assert not np.array_equal(real, fake), "R1 is of reals and R2 of fakes"
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------
