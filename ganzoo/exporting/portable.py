@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from ganzoo.base import BaseGAN
+from ganzoo.layers import as_convolutions
 
 PRECISIONS = ("float32", "float16", "int8")  # in which weights are stored; the network computes in float32
 
@@ -38,7 +39,8 @@ def freeze(function: Callable, inputs: dict[str, tf.TensorSpec]) -> Endpoint:
     Both converters would do it themselves: LiteRT's leaves Keras' variables uninitialised, tf2onnx fails at pix2pix.
     """
     inputs = {name: tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()}
-    concrete = tf.function(function, input_signature=list(inputs.values())).get_concrete_function()
+    with as_convolutions():
+        concrete = tf.function(function, input_signature=list(inputs.values())).get_concrete_function()
     frozen, names = convert_variables_to_constants_v2(concrete), tuple(sorted(concrete.structured_outputs))
 
     def call(*tensors):

@@ -4,6 +4,7 @@ from ganzoo.layers.channelwise import ChannelwiseDense
 from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
+from ganzoo.layers.folded import FoldedConv2D, FoldedConv2DTranspose, as_convolutions
 from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
@@ -23,6 +24,8 @@ __all__ = [
     "EqualSubfilters",
     "EqualizedConv2D",
     "EqualizedDense",
+    "FoldedConv2D",
+    "FoldedConv2DTranspose",
     "Gated",
     "ImagePool",
     "InstanceNorm",
@@ -43,4 +46,5 @@ __all__ = [
     "StyleEpilogue",
     "SumOfPlaces",
     "Zeroed",
+    "as_convolutions",
 ]

@@ -36,7 +36,15 @@ from keras import layers
 from ganzoo import losses
 from ganzoo.base import BaseGAN, Checks, masks, pixels, translation, views
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, InstanceNorm, MaskedDropout, RowUniform, Zeroed
+from ganzoo.layers import (
+    BatchNorm,
+    FoldedConv2D,
+    FoldedConv2DTranspose,
+    InstanceNorm,
+    MaskedDropout,
+    RowUniform,
+    Zeroed,
+)
 from ganzoo.registry import register
 
 
@@ -44,7 +52,7 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=layers.Conv2D, **more):
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=FoldedConv2D, **more):
     """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
 
     `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
@@ -94,14 +102,14 @@ def build_generator(
     dropped = _dropout_levels(num_downs, dropout_placement) if dropout else ()
     for level in range(num_downs, 1, -1):
         x = layers.ReLU(name=f"up{level}_relu")(x)
-        x = _conv(widths[level - 2], f"up{level}_conv", bias=bias, layer=layers.Conv2DTranspose)(x)
+        x = _conv(widths[level - 2], f"up{level}_conv", bias=bias, layer=FoldedConv2DTranspose)(x)
         x = _norm(norm, f"up{level}_norm")(x)
         if level in dropped:
             noise = RowUniform(level, name=f"up{level}_noise")([x, seeds])
             x = MaskedDropout(dropout, name=f"up{level}_dropout")([x, noise])
         x = layers.Concatenate(name=f"up{level}_skip")([skips[level - 2], x])  # skip first, as the PyTorch code
     x = layers.ReLU(name="up1_relu")(x)
-    x = _conv(output_channels, "up1_conv", bias=True, normed=False, layer=layers.Conv2DTranspose, dtype="float32")(x)
+    x = _conv(output_channels, "up1_conv", bias=True, normed=False, layer=FoldedConv2DTranspose, dtype="float32")(x)
     x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
     return keras.Model([image, seeds] if dropped else image, x, name="generator")
 
