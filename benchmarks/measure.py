@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import timing
+from benchmarks import operations, roofline, timing
 from ganzoo import presets
 
 PAIRS = 32  # made-up pairs, where a preset's own data set is not on this machine
@@ -71,21 +71,23 @@ def keras_model(config: presets.RunConfig):
 
 
 def bare_step(model, batch):
-    """A call of `tf.function(train_step)` that waits for its result."""
+    """`tf.function(train_step)`, traced, and a call of it that waits for its result."""
     import tensorflow as tf
 
-    step = tf.function(model.train_step)
-    return lambda: step(batch)["d_loss"].numpy()
+    step = tf.function(model.train_step).get_concrete_function(batch)
+    return step, lambda: step(batch)["d_loss"].numpy()
 
 
 def step(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
-    """Time of the bare step, `tf.function(model.train_step)`, and the process' peak memory."""
-    call = bare_step(*keras_model(options(preset, precision, batch_size)))
+    """Time of the bare step, `tf.function(model.train_step)`, the process' peak memory, and what the step must do."""
+    model, batch = keras_model(options(preset, precision, batch_size))
+    traced, call = bare_step(model, batch)
     start = time.perf_counter()
     timing.warm_up(call)
     warm = time.perf_counter() - start
     result = timing.summary(timing.timed(call, seconds))
-    return result | {"peak_mib": timing.peak_mib(), "warm_up_seconds": round(warm, 1)}
+    work = roofline.work(model, traced.graph)
+    return result | {"peak_mib": timing.peak_mib(), "warm_up_seconds": round(warm, 1), "work": work}
 
 
 def fit(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
@@ -105,7 +107,7 @@ def fit(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
             self.times.append(time.perf_counter())
 
     model, batch = keras_model(options(preset, precision, batch_size))
-    call, ends, batches = bare_step(model, batch), Ends(), tf.data.Dataset.from_tensors(batch).repeat()
+    (_, call), ends, batches = bare_step(model, batch), Ends(), tf.data.Dataset.from_tensors(batch).repeat()
 
     def run_fit(steps):
         model.fit(batches, epochs=1, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[ends])
@@ -193,7 +195,14 @@ def torch_step(preset: str, precision: str, batch_size: int, seconds: float) -> 
     return result | {"peak_mib": timing.peak_mib(), "version": torch.__version__}
 
 
-KINDS = {"step": step, "fit": fit, "data": data, "torch": torch_step}
+KINDS = {
+    "step": step,
+    "fit": fit,
+    "data": data,
+    "torch": torch_step,
+    "rates": roofline.rates,
+    "profile": operations.profile,
+}
 
 if __name__ == "__main__":
     print(json.dumps(KINDS[sys.argv[1]](**json.loads(sys.argv[2]))))

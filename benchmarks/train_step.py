@@ -1,6 +1,6 @@
 """Training speed and memory of presets, and of the same network and update in PyTorch, measured in the same run.
 
-    python -m benchmarks.train_step [--presets dcgan/fashion-32 ...] [--seconds 10] [--rounds 2] [--json FILE]
+    python -m benchmarks.train_step [--presets dcgan/fashion-32 ...] [--seconds 10] [--rounds 2] [--profile] [--json FILE]
 
 README.md in this folder says what the columns mean.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import timing
+from benchmarks import operations, roofline, timing
 from ganzoo import presets
 from ganzoo.devices.quiet import environment
 
@@ -41,6 +41,7 @@ PAPER_SIZE = (
     "pix2pix/facades-256",
     "cyclegan/horse2zebra-128",
 )  # also measured in bfloat16, though the papers had float32
+KINDS = ("step", "torch", "fit", "data", "profile")  # of the measurements of a row
 INSTALL = "pip install 'ganzoo[bench]'"
 COLUMNS = (
     "preset",
@@ -54,6 +55,10 @@ COLUMNS = (
     "torch ms",
     "torch MiB",
     "torch/ganzoo",
+    "GFLOP",
+    "state MiB",
+    "bound ms",
+    "of bound",
 )
 
 
@@ -82,13 +87,17 @@ def child(kind: str, case: dict, seconds: float) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(case: dict, seconds: float, rounds: int) -> dict:
-    """All measurements of one case. The two frameworks take turns: ganzoo, PyTorch, PyTorch, ganzoo, ..."""
+def measure(case: dict, seconds: float, rounds: int, rate: dict) -> dict:
+    """All measurements of one case. The two frameworks take turns: ganzoo, PyTorch, PyTorch, ganzoo, ... `rate` is what the
+    machine reaches in this precision (`roofline.rates`)."""
     sides = {"step": [], "torch": []}
     for turn in range(rounds):
         for kind in ("step", "torch") if turn % 2 == 0 else ("torch", "step"):
             sides[kind].append(child(kind, case, seconds))
     row = case | {kind: combined(results) for kind, results in sides.items()}
+    if "work" in row["step"] and "gflops" in rate:
+        milliseconds, by = roofline.bound(row["step"]["work"], rate)
+        row["bound"] = {"ms": round(milliseconds, 3), "by": by}
     return row | {"fit": child("fit", case, seconds), "data": child("data", case, seconds)}
 
 
@@ -100,6 +109,7 @@ def combined(results: list[dict]) -> dict:
     return {
         "ms": round(statistics.median(r["ms"] for r in results), 3),
         "peak_mib": max(r["peak_mib"] for r in results),
+        **({"work": results[0]["work"]} if "work" in results[0] else {}),
         "rounds": results,
     }
 
@@ -113,9 +123,13 @@ def cells(row: dict) -> list[str]:
     line.append(f"{fit['overhead']:+.1%}" if "overhead" in fit else "-")
     line.append(f"{data['ms'] / ms:.1%}{'*' if data['stand_in'] else ''}" if ms and "ms" in data else "-")
     if "missing" in torch:
-        return [*line, INSTALL, "", ""]
-    line += [f"{torch['ms']:.1f}", f"{torch['peak_mib']:.0f}"] if "ms" in torch else ["-"] * 2
-    return [*line, f"{torch['ms'] / ms:.2f}" if ms and "ms" in torch else "-"]
+        line += [INSTALL, "", ""]
+    else:
+        line += [f"{torch['ms']:.1f}", f"{torch['peak_mib']:.0f}"] if "ms" in torch else ["-"] * 2
+        line.append(f"{torch['ms'] / ms:.2f}" if ms and "ms" in torch else "-")
+    work, bound = step.get("work"), row.get("bound")
+    line += [f"{work['flops'] / 1e9:.1f}", f"{work['bytes'] / 2**20:.0f}"] if work else ["-"] * 2
+    return line + ([f"{bound['ms']:.1f} {bound['by']}", f"{bound['ms'] / ms:.0%}"] if ms and bound else ["-"] * 2)
 
 
 def table(rows: list[dict]) -> str:
@@ -131,7 +145,7 @@ def table(rows: list[dict]) -> str:
 
 def failures(row: dict) -> list[str]:
     """What went wrong in a row's processes."""
-    return [f"{kind} failed: {row[kind]['error']}" for kind in ("step", "torch", "fit", "data") if "error" in row[kind]]
+    return [f"{kind} failed: {row[kind]['error']}" for kind in KINDS if "error" in row.get(kind, {})]
 
 
 def machine() -> dict:
@@ -165,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", nargs="+", choices=("float32", "bfloat16"), help="instead of each preset's own")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of ganzoo and PyTorch (default 2)")
+    parser.add_argument("--profile", action="store_true", help="also time by operation and by layer, of ganzoo's step")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
     options = parser.parse_args(arguments)
     if options.seconds < 0 or options.rounds < 1:
@@ -173,16 +188,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         todo = cases(options.presets, options.precision)
     except ValueError as error:
         parser.error(str(error))
+    precisions = dict.fromkeys(case["precision"] for case in todo)
+    rates = {precision: child("rates", {"precision": precision}, options.seconds / 2) for precision in precisions}
     rows = []
     for case in todo:
         sys.stderr.write(f"{case['preset']} {case['precision']} ...\n")
-        rows.append(measure(case, options.seconds, options.rounds))
-    about = machine()
+        rows.append(measure(case, options.seconds, options.rounds, rates[case["precision"]]))
+        if options.profile:
+            rows[-1]["profile"] = child("profile", case, options.seconds)
+    about = machine() | {"rates": rates}
     if options.json:
         options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n", "utf-8")
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
-    print(f"{about['processor']}, {about['cores']} cores; {versions}\n")
-    print(table(rows))
+    print(f"{about['processor']}, {about['cores']} cores; {versions}")
+    for precision, rate in rates.items():
+        reached = f"{rate['gflops']:.0f} GFLOP/s of matrix products, {rate['gbytes']:.1f} GB/s of memory"
+        print(f"{precision}: {reached}" if "gflops" in rate else f"{precision}: no rates: {rate['error']}")
+    print(f"\n{table(rows)}")
+    for row in rows:
+        if "operations" in row.get("profile", {}):
+            print(f"\n{row['preset']} {row['precision']}, all cores together\n{operations.text(row['profile'])}")
     return 1 if any(failures(row) for row in rows) else 0
 
 

@@ -220,15 +220,18 @@ def test_a_failed_process_is_told_and_the_rest_goes_on():
 
 def test_the_table_shows_each_number(monkeypatch, tmp_path, capsys):
     answers = {
-        "step": {"ms": 50.0, "peak_mib": 600.0},
+        "rates": {"gflops": 100.0, "gbytes": 10.0},
+        "step": {"ms": 50.0, "peak_mib": 600.0, "work": {"flops": 2e9, "bytes": 2**28, "uncounted": 0}},
         "torch": {"ms": 60.0, "peak_mib": 400.0},
         "fit": {"bare_ms": 50.0, "fit_ms": 51.0, "overhead": 0.02},
         "data": {"ms": 0.5, "stand_in": True, "items": 32},
+        "profile": {"operations": {"Conv2D": 7.0, "MatMul": 3.5}, "layers": {"generator/up1": 10.5}},
     }
     asked = []
     monkeypatch.setattr(train_step, "child", lambda kind, case, seconds: asked.append(kind) or answers[kind])
-    assert train_step.main(["--presets", "gan", "--seconds", "1", "--json", str(tmp_path / "x.json")]) == 0
-    assert asked == ["step", "torch", "torch", "step", "fit", "data"]
+    arguments = ["--presets", "gan", "--seconds", "1", "--profile", "--json", str(tmp_path / "x.json")]
+    assert train_step.main(arguments) == 0
+    assert asked == ["rates", "step", "torch", "torch", "step", "fit", "data", "profile"]
     out = capsys.readouterr().out
     line = next(line for line in out.splitlines() if line.startswith("gan/fashion-28"))
     assert line.split() == [
@@ -243,8 +246,15 @@ def test_the_table_shows_each_number(monkeypatch, tmp_path, capsys):
         "60.0",
         "400",
         "1.20",
+        "2.0",
+        "256",
+        "26.8",  # 2^28 bytes at 10 GB/s take longer than 2 GFLOP at 100 GFLOP/s
+        "memory",
+        "54%",
     ]
     assert "made-up" in out
+    assert "100 GFLOP/s of matrix products, 10.0 GB/s of memory" in out
+    assert "  MatMul           3.5" in out
     written = json.loads((tmp_path / "x.json").read_text())
     assert written["rows"][0]["step"]["ms"] == 50.0
     assert written["machine"]["versions"]["tensorflow"]
