@@ -10,6 +10,12 @@ from ganzoo.cli.train import Accumulate, Data, Json, Precision, Settings, overri
 from ganzoo.devices.quiet import load_tensorflow
 
 GIB = 2**30
+WHY = {
+    "memory": "",
+    "data": ": so many items the data have, and memory for more",
+    "tensor": ": more would make tensors of over 2^31 numbers, and there is memory for it",
+    "limit": ": no more is recommended, and there is memory for it",
+}
 
 
 def plan(
@@ -31,14 +37,18 @@ def plan(
     found = planning.plan(zoo.complete(presets.run_config(name, chosen)), **({} if as_json else {"tell": say}))
     a, b = found.probes
     where = "GPU memory" if found.device != "cpu" else "RAM"
+    sample = found.sample_bytes / 2**20
+    grows = f"{sample:.3g} MiB a sample"
+    if found.within_noise:
+        grows = f"less than {sample:.3g} MiB a sample, which the probes cannot tell from 0"
     text = (
         f"batch {found.batch}: {found.bytes / GIB:.2f} GiB of {where}, {found.seconds:.3g} s a step, "
         f"{found.hours:.2g} h for {found.steps:,} steps\n"
         f"largest batch in {found.available / GIB:.1f} GiB of free {where}: "
-        f"{found.largest_batch or 'none'}\n"
+        f"{found.largest_batch or 'none'}{WHY[found.limited_by]}\n"
         f"derived from batches {a.batch} ({a.peak / GIB:.2f} GiB, {a.seconds:.3g} s) and {b.batch} ({b.peak / GIB:.2f} GiB, "
         f"{b.seconds:.3g} s): {found.fixed_bytes / GIB:.2f} GiB whatever the batch, of them "
-        f"{found.state_bytes / GIB:.3f} weights and optimizer slots, and {found.sample_bytes / 2**20:.2f} MiB a sample; "
+        f"{found.state_bytes / GIB:.3f} weights and optimizer slots, and {grows}; "
         f"{1 - planning.SPARE:.0%} of the free memory is kept"
     )
     report(dataclasses.asdict(found), text, as_json=as_json)

@@ -3,12 +3,14 @@
 Each of two batch sizes is measured in a process of its own, on the preset's data: the most memory that the process held,
 and the median time of its steps. Both grow linearly in the batch: what is held whatever the batch (the libraries, weights,
 optimizer slots, the compiled step) and a part for each sample (activations and their gradients). The line through the two
-points is the prediction.
+points is the prediction. Two processes of one batch differ by some MiB; of a small network the second batch is made larger until
+its memory stands out.
 """
 
 import dataclasses
 import itertools
 import json
+import math
 import os
 import re
 import statistics
@@ -27,23 +29,32 @@ from ganzoo.presets import RunConfig
 STEPS = 4  # of a probe, after the one that traces
 SPARE = 0.9  # share of the free memory that a run may plan with
 LIMIT = 2**16  # samples; a larger batch is not recommended to anybody
+NUMBERS = 2**31 - 1  # of one tensor: kernels that count with 32 bits fail at more
+NOISE = 24 * 2**20  # bytes by which two processes of one batch differ at most; seen: 2 to 20 MiB
+FACTOR = 8  # to a larger second batch where the first ones differ by less than four times the noise
+PATIENCE = 120.0  # seconds that the steps of such a batch may take
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
     """One measured batch size. Bytes: `peak` all that the process (or its part of the GPU) held at most, `state` weights and
-    optimizer slots."""
+    optimizer slots. `items` of the training data; `numbers` of a sample in the largest tensor that the layers state, 0 if
+    none does."""
 
     batch: int
     seconds: float
     peak: int
     state: int
+    items: int = LIMIT
+    numbers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A prediction: `bytes` at most, `seconds` a step, `hours` of the run; `largest_batch` that fits in `available` bytes, 0 if
-    none does. `fixed_bytes + sample_bytes * batch` is the line, `state_bytes` a part of the former."""
+    none does, and what else `limited_by` it: "memory", "data" (so many items there are), "tensor" (of 2^31 numbers) or
+    "limit". `fixed_bytes + sample_bytes * batch` is the line, `state_bytes` a part of the former; `within_noise`: memory hardly
+    grew between the probes, and `sample_bytes` is what a sample needs at most."""
 
     batch: int
     steps: int
@@ -55,6 +66,8 @@ class Plan:
     state_bytes: int
     available: int
     largest_batch: int
+    limited_by: str
+    within_noise: bool
     device: str
     probes: tuple[Probe, Probe]
 
@@ -72,10 +85,30 @@ def plan(config: RunConfig, tell: Callable[[str], None] = lambda sentence: None)
     small, large = sizes(config.train.batch_size, unit)
     device, available = memory()
     probes: list[Probe] = []
-    for batch in (small, large):
-        tell(f"Probe {len(probes) + 1} of 2: {STEPS + 1} steps of batch {batch} in a process of their own ...")
+
+    def probe(batch: int) -> None:
+        tell(f"Probe {len(probes) + 1}: {STEPS + 1} steps of batch {batch} in a process of their own ...")
         probes.append(_child(config, batch))
-    return predict(config, (probes[0], probes[1]), available, device, unit)
+
+    probe(small)
+    probe(large)
+    while wider(probes[0], probes[-1], available):
+        probe(probes[-1].batch * FACTOR)
+    return predict(config, (probes[0], probes[-1]), available, device, unit)
+
+
+def wider(a: Probe, b: Probe, available: int) -> bool:
+    """Whether a probe of `FACTOR` times b's batch says more: memory has hardly grown from a to b, and the larger one fits and takes
+    no long time."""
+    hidden = b.peak - a.peak < 4 * NOISE
+    fits = b.peak + FACTOR * max(b.peak - a.peak, NOISE) < SPARE * available
+    return hidden and fits and b.seconds * FACTOR * (STEPS + 1) < PATIENCE and b.batch * FACTOR <= most(b)[0]
+
+
+def most(probe: Probe) -> tuple[int, str]:
+    """The largest batch that data and model take, whatever the memory, and which of them it is."""
+    tensor = NUMBERS // probe.numbers if probe.numbers else LIMIT
+    return min((LIMIT, "limit"), (probe.items, "data"), (tensor, "tensor"))
 
 
 def sizes(batch: int, unit: int) -> tuple[int, int]:
@@ -87,13 +120,14 @@ def sizes(batch: int, unit: int) -> tuple[int, int]:
 def predict(config: RunConfig, probes: tuple[Probe, Probe], available: int, device: str, unit: int = 1) -> Plan:
     """The line through two probes, at the run's batch size and where it meets `available` bytes."""
     a, b = probes
-    per_sample = max((b.peak - a.peak) / (b.batch - a.batch), 0.0)
-    fixed = b.peak - per_sample * b.batch
+    within_noise = b.peak - a.peak < NOISE
+    per_sample = max(b.peak - a.peak, NOISE if within_noise else 0) / (b.batch - a.batch)
+    fixed = max(b.peak - per_sample * b.batch, b.state)
     slope = max((b.seconds - a.seconds) / (b.batch - a.batch), 0.0)
     train = config.train
     seconds = b.seconds + slope * (train.batch_size - b.batch)
-    room = SPARE * available - fixed
-    largest = min(int(room / per_sample) if per_sample else LIMIT, LIMIT) // unit * unit if room > 0 else 0
+    room = max(SPARE * available - fixed, 0)
+    largest, limited_by = min((int(room / per_sample), "memory"), most(b))
     return Plan(
         batch=train.batch_size,
         steps=train.steps,
@@ -104,7 +138,9 @@ def predict(config: RunConfig, probes: tuple[Probe, Probe], available: int, devi
         sample_bytes=per_sample,
         state_bytes=b.state,
         available=available,
-        largest_batch=largest,
+        largest_batch=largest // unit * unit,
+        limited_by=limited_by,
+        within_noise=within_noise,
         device=device,
         probes=probes,
     )
@@ -164,7 +200,8 @@ def measure(config: RunConfig) -> Probe:
     last = model.segments(train)[-1]  # of a paper that grows the largest pictures
     model.start_segment(last)
     model.jit_compile = train.jit_compile
-    batches = loop.batches(model, data.open_source(config.data), last, train.seed, 0)
+    source = data.open_source(config.data)
+    batches = loop.batches(model, source, last, train.seed, 0)
     marks = []
     clock = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: marks.append(time.perf_counter()))
     model.fit(batches, steps_per_epoch=STEPS + 1, verbose=0, shuffle=False, callbacks=[clock])
@@ -174,7 +211,18 @@ def measure(config: RunConfig) -> Probe:
     else:
         peak = peak_rss()
     state = sum(array.nbytes for array in weights.to_arrays(model.training_state()).values())
-    return Probe(train.batch_size, seconds, peak, state)
+    return Probe(train.batch_size, seconds, peak, state, len(source), numbers(model))
+
+
+def numbers(model) -> int:
+    """Of a sample in the largest tensor that a layer of the model states; 0 where none states its size."""
+    outputs = [
+        value.shape[1:]
+        for network in model.networks().values()
+        for layer in getattr(network, "layers", ())
+        for value in (layer.output if isinstance(layer.output, list | tuple) else [layer.output])
+    ]
+    return max((math.prod(shape) for shape in outputs if None not in shape), default=0)
 
 
 def peak_rss() -> int:
