@@ -163,6 +163,10 @@ class Augmenter:
         """What a checkpoint keeps."""
         return {"augment_p": self.p, "augment_signs": self.signs} if self.target else {}
 
+    def logs(self) -> dict[str, tf.Tensor]:
+        """What a step says of it."""
+        return {"augment_p": self.p.value} if self.target else {}
+
     def view(self, draw: Callable[[int], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
         """A function that augments images, alike at every call; `draw(columns)` gives their numbers, U[0, 1) (N, columns)."""
         if not self.columns:

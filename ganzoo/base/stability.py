@@ -128,7 +128,7 @@ class Stability:
             said["fooled"] = tf.reduce_mean(tf.cast(fake > real, tf.float32))
         if self.stability.ada_target and self.shows_by:
             self.shows_by.adapt(real, self.step.value)
-            said["augment_p"] = self.shows_by.p.value
+            said |= self.shows_by.logs()
         return {key: value for key, value in said.items() if key in self.logs}
 
     @property

@@ -630,9 +630,7 @@ class StyleGAN(LatentGAN):
         if fade is not None:
             self.generator.lod.assign(whole + fade)
         self.update_ema(self.decay_of(rows))
-        if self.ada_target:
-            judgement["augment_p"] = self.augmenter.p.value
-        return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement)
+        return self.log(d_loss=d_loss, g_loss=g_loss, r1=r1, **judgement, **self.augmenter.logs())
 
     def decay_of(self, rows):
         """The average's decay in this step, of batches of `rows` on each replica."""
