@@ -23,7 +23,6 @@ from ganzoo.base.sharing import Sharing
 from ganzoo.base.stability import Stability
 from ganzoo.base.steps import Steps
 from ganzoo.errors import GanzooError
-from ganzoo.layers.normalization import share_statistics
 from ganzoo.presets import OF_SOME_PAPERS, RunConfig, StabilityConfig, TrainConfig
 from ganzoo.presets.licences import Passport
 
@@ -106,9 +105,6 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
         # "auto" would mean XLA on one GPU and not on CPUs, where the tests run.
         options = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
         super().compile(optimizer=None, **options)
-        # A step's values are those of all replicas already (`log`). Keras would take the mean of each in an all-reduce of its
-        # own, and of several workers over a first axis that scalars have not (keras#20585).
-        self.distribute_reduction_method = "first"
         for key, optimizer in optimizers.items():
             optimizer = keras.optimizers.get(optimizer)
             if self.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -211,7 +207,7 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
                 values = self.train_step(data)
         finally:
             self.part = None
-        for key, value in zip(values, share_statistics([], list(values.values())), strict=True):
+        for key, value in values.items():
             self.trackers[key].update_state(value)
         return {key: self.trackers[key].result() for key in values}
 

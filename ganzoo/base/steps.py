@@ -164,16 +164,19 @@ class Steps:
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: shares the batch statistics and values of replicas, counts the step, averages the values and
-        returns the running means. Of a micro-batch, returns the values.
+        """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
+        running means. Of a micro-batch, returns the values.
 
         Every value is a mean over the rows of the batch: only such a one is the same for replicas and for micro-batches,
         whose values are averaged. Of a player with several `updates`, it is that of the last one.
         """
         if self.part is not None:
             return values
-        means = share_statistics(self.networks().values(), list(values.values()))
+        share_statistics(self.networks().values())
         self.step.assign_add(1)
-        for key, value in zip(values, means, strict=True):
+        for key, value in values.items():
             self.trackers[key].update_state(value)
-        return {key: self.trackers[key].result() for key in values}
+        means = {key: self.trackers[key].result() for key in values}
+        # Keras' trainer averages the logs of several workers over their first axis (keras#20585).
+        several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
+        return {key: mean[None] for key, mean in means.items()} if several else means

@@ -1,6 +1,6 @@
 """Batch and instance normalisation with the conventions of the papers' own code (PyTorch), not Keras' defaults."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
@@ -114,20 +114,17 @@ class BatchNorm(keras.layers.Layer):
         }
 
 
-def share_statistics(networks: Iterable[keras.Model], numbers: Sequence[tf.Tensor] = ()) -> list[tf.Tensor]:
-    """Moving statistics of every BatchNorm become their mean over the replicas, and so do the scalars `numbers`, which are
-    returned: all in one all-reduce, of which the hops cost and not the bytes. In a replica."""
+def share_statistics(networks: Iterable[keras.Model]) -> None:
+    """Moving statistics of every BatchNorm become their mean over the replicas, in one all-reduce. In a replica."""
     context = tf.distribute.get_replica_context()
     norms = [layer for network in networks for layer in network._flatten_layers() if isinstance(layer, BatchNorm)]
+    if context.num_replicas_in_sync == 1 or not norms:
+        return
     moving = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
-    if context.num_replicas_in_sync == 1 or not (moving or numbers):
-        return list(numbers)
-    own = [variable.value for variable in moving] + [tf.reshape(tf.cast(n, tf.float32), [1]) for n in numbers]
-    mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.concat(own, axis=0))
-    parts = tf.split(mean, [part.shape[0] for part in own])
-    for variable, value in zip(moving, parts[: len(moving)], strict=True):
+    own = tf.concat([variable.value for variable in moving], axis=0)
+    mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+    for variable, value in zip(moving, tf.split(mean, [variable.shape[0] for variable in moving]), strict=True):
         variable.assign(value)
-    return [part[0] for part in parts[len(moving) :]]
 
 
 @keras.saving.register_keras_serializable("ganzoo")

