@@ -30,7 +30,7 @@ STEPS = 4  # of a probe, after the one that traces
 SPARE = 0.9  # share of the free memory that a run may plan with
 LIMIT = 2**16  # samples; a larger batch is not recommended to anybody
 NUMBERS = 2**31 - 1  # of one tensor: kernels that count with 32 bits fail at more
-NOISE = 24 * 2**20  # bytes by which two processes of one batch differ at most; seen: 2 to 20 MiB
+NOISE = 24 * 2**20  # bytes that two processes of one batch may differ by: a guess on the safe side, not a measurement
 FACTOR = 8  # to a larger second batch where the first ones differ by less than four times the noise
 PATIENCE = 120.0  # seconds that the steps of such a batch may take
 
