@@ -46,8 +46,8 @@ class Stability:
             refused |= dict.fromkeys(("augment", "ada_target"), f"has it as model.{self.augments_by}")
         if self.averages_by:
             refused |= dict.fromkeys(("ema_images", "ema_rampup"), f"has it as model.{self.averages_by}")
-        for option in options.model_fields_set:
-            if option in refused and getattr(options, option) != getattr(StabilityConfig(), option):
+        for option in options.model_dump(exclude_defaults=True):
+            if option in refused:
                 raise GanzooError(
                     f"{self.paper} does not take train.stability.{option}: it {refused[option]}. Leave it out."
                 )
@@ -126,7 +126,7 @@ class Stability:
         said = losses.judgement(real, fake)
         if self.stability.relativistic:
             said["fooled"] = tf.reduce_mean(tf.cast(fake > real, tf.float32))
-        if self.stability.ada_target and self.shows_by:
+        if self.shows_by:
             self.shows_by.adapt(real, self.step.value)
             said |= self.shows_by.logs()
         return {key: value for key, value in said.items() if key in self.logs}

@@ -215,12 +215,15 @@ def measure(config: RunConfig) -> Probe:
 
 
 def numbers(model) -> int:
-    """Of a sample in the largest tensor that a layer of the model states; 0 where none states its size."""
+    """Of a sample in the largest tensor that a layer of the model states; 0 where none states its size. Layers of a network that
+    is a class of its own state none."""
+    import keras
+
     outputs = [
         value.shape[1:]
         for network in model.networks().values()
-        for layer in getattr(network, "layers", ())
-        for value in (layer.output if isinstance(layer.output, list | tuple) else [layer.output])
+        for layer in network.layers
+        for value in keras.tree.flatten(getattr(layer, "output", []))
     ]
     return max((math.prod(shape) for shape in outputs if None not in shape), default=0)
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import tiny
 
-from ganzoo import presets
+from ganzoo import presets, registry
 from ganzoo.cli.app import app
 from ganzoo.training import plan
 
@@ -34,6 +35,18 @@ def test_a_batch_that_data_or_model_cannot_take_is_not_proposed(items, numbers, 
     probes = plan.Probe(1, 0.1, 500 * MIB, 40), plan.Probe(2000, 0.1, 502 * MIB, 40, items, numbers)
     found = plan.predict(presets.run_config("gan"), probes, 10**6 * MIB, "cpu")
     assert (found.largest_batch, found.limited_by) == expected
+
+
+@pytest.mark.parametrize("name", list(registry.models()))
+def test_the_largest_tensor_of_every_paper_is_read(name):
+    """0 of networks that leave their sizes open or are classes of their own; no paper ends in a traceback."""
+    found = plan.numbers(tiny.build(name))
+    if name in ("cyclegan", "stylegan-lite"):
+        assert found == 0
+    elif name == "dcgan":
+        assert found == 4 * 4 * 16  # the first map of G, 4 ngf channels wide
+    else:
+        assert found > 0
 
 
 def test_memory_within_the_noise_of_the_probes_is_a_bound_and_not_nothing():
