@@ -335,7 +335,7 @@ def call_fresh(path: Path, seeds: Sequence[int], inputs: Sequence[np.ndarray] = 
         for file, picture in zip(names, inputs, strict=True):
             images.write_png(work / file, picture)
         (work / "request.json").write_text(json.dumps({"seeds": list(seeds), "files": names}))
-        command = [sys.executable, "-c", RELOAD, str(path.resolve()), folder]
+        command = [sys.executable, "-c", RELOAD, os.path.realpath(path), folder]
         quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, cwd=folder, env=quiet, capture_output=True, text=True, errors="replace")
         if done.returncode:

@@ -63,6 +63,15 @@ def given_path(text: str | os.PathLike) -> Path:
         ) from error
 
 
+def real_path(path: str | os.PathLike) -> Path:
+    """The absolute path without links, as far as there is one: of a link to itself its own. `Path.resolve()` would end there in
+    other errors than OSError. Raises GanzooError for a name that no file can have."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a NUL character
+        raise GanzooError(f"No file or folder can be called {shown(path)!r}.") from error
+
+
 def kind_of(path: str | os.PathLike) -> str | None:
     """ "folder", "file", "special" (a pipe, a device, a socket), or None where nothing readable is: it never blocks."""
     try:

@@ -23,7 +23,7 @@ from ganzoo import __version__, presets, replay
 from ganzoo.base import BaseGAN, faces, labels
 from ganzoo.base.pixels import LARGEST, cropped
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.files import given_path, is_hidden, kind_of, names_below, parse_json, shown
+from ganzoo.files import given_path, is_hidden, kind_of, names_below, parse_json, real_path, shown
 from ganzoo.media import animation, images, shapes3d
 
 GRID_CELL = 512  # the largest cell of a grid made from pictures of unlike sizes
@@ -258,12 +258,13 @@ def find_inputs(pattern: str, out: Path | None = None) -> tuple[list[Path], list
         what = f'No picture matches "{shown(pattern)}"'
     else:
         raise GanzooError(f'There is no file or folder "{shown(pattern)}" to take as input.')
-    made = out.resolve() if out is not None and kind == "folder" and out.resolve() != path.resolve() else None
+    made = real_path(out) if out is not None and kind == "folder" else None
+    made = None if made == real_path(path) else made
     inputs, others = [], []
     for file, hidden in sorted(found):
         if hidden:
             others.append((str(file), "is hidden"))
-        elif made and made in file.resolve().parents:
+        elif made and made in real_path(file).parents:
             others.append((str(file), "is in the folder of the outputs"))
         elif file.suffix.lower() not in images.SUFFIXES:
             others.append((str(file), "is not a picture by its name"))

@@ -234,7 +234,7 @@ def arguments_of(source, folder: Path | None, config: RunConfig) -> dict | None:
     _weights_file(source, folder, config)
     if source == "default":
         kept = presets.run_config(folder / "config.toml" if folder is not None else config.full_name)
-    elif Path(source).expanduser().is_dir() and (home := model_folder(Path(source).expanduser().absolute())):
+    elif files.given_path(source).is_dir() and (home := model_folder(files.given_path(source).absolute())):
         kept = presets.run_config(home / "config.toml")
     else:
         return None
@@ -290,7 +290,7 @@ def model_folder(name_or_path) -> Path | None:
     A path has a separator after `./`, `/` or `~`, or is an existing folder whose first part is not a registered paper.
     """
     text = str(name_or_path)
-    path = Path(text).expanduser()
+    path = files.given_path(text)
     looks_like_path = isinstance(name_or_path, Path) or text.startswith(("./", "../", "/", "~"))
     if not looks_like_path and (presets.is_paper(text.split("/")[0]) or not path.is_dir()):
         return None
@@ -307,7 +307,7 @@ def _weights_file(
 ) -> tuple[Path, str | None]:
     """(path, expected sha256 or None) of the weights that were asked for."""
     if weights_argument != "default":
-        path = Path(weights_argument).expanduser()
+        path = files.given_path(weights_argument)
         return _folder_weights(path) if path.is_dir() else (path, None)
     if folder is not None:
         return _folder_weights(folder)

@@ -176,6 +176,13 @@ def test_what_strangers_wrote_is_read_in_one_place():
     assert [name for name in ALLOWED if not found[name]] == []
 
 
+def test_paths_that_somebody_typed_are_made_whole_in_one_place():
+    """`Path.expanduser` and `Path.resolve` end in RuntimeError and ValueError at unknown users, links to themselves and NUL."""
+    typed = re.compile(r"(?<!Path\(__file__\))\.(expanduser|resolve)\(\)")
+    found = {str(path.relative_to(PACKAGE)) for path in FILES if typed.search(path.read_text("utf-8"))}
+    assert found == {"files.py"}
+
+
 def test_nothing_is_pickled_and_no_lambda_layer_is_made():
     for path in FILES:
         text = path.read_text("utf-8")

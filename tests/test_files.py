@@ -123,3 +123,12 @@ def test_endless_links_are_refused(tmp_path):
                 (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
     with pytest.raises(GanzooError, match="links lead into the same folders"):
         files.names_below(tmp_path)
+
+
+def test_the_real_path_of_links_and_of_names_that_no_file_has(tmp_path):
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "link").symlink_to("there")
+    assert files.real_path(tmp_path / "link").name == "there"
+    assert files.real_path(tmp_path / "self").name == "self"
+    with pytest.raises(GanzooError, match="No file or folder can be called"):
+        files.real_path("a\0b")

@@ -258,7 +258,11 @@ def _keyed(groups: dict[str, list], repeats: bool = False) -> dict[str, keras.Va
 
 
 def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Model:
-    """`builder` called with those of the arguments that it names and has no value for."""
+    """`builder` called with those of the arguments that it names and has no value for.
+
+    Raises:
+        GanzooError: it names another argument, or a variable of its network has no numbers.
+    """
     wanted = [p.name for p in inspect.signature(builder).parameters.values() if p.default is p.empty]
     unknown = [name for name in wanted if name not in arguments]
     if unknown:
@@ -266,4 +270,12 @@ def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Mode
             f"A builder takes {', '.join(wanted)}, and the paper's constructor has no argument {', '.join(unknown)}: add it there, "
             "or bind it with functools.partial."
         )
-    return builder(**{name: arguments[name] for name in wanted})
+    network = builder(**{name: arguments[name] for name in wanted})
+    # Keras refuses layers of width 0, layers of others do not; some kernels of oneDNN end the process at them.
+    for variable in network.trainable_variables:
+        if not variable.shape.num_elements():
+            raise GanzooError(
+                f"{variable.path} of the {network.name} has shape {tuple(variable.shape)}, which holds no numbers: all "
+                "widths and counts of a network are at least 1."
+            )
+    return network

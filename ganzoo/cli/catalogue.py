@@ -11,6 +11,7 @@ import typer
 from ganzoo import presets
 from ganzoo.cli.output import console, report, say
 from ganzoo.errors import GanzooError
+from ganzoo.files import given_path
 from ganzoo.presets import licences
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
@@ -147,8 +148,8 @@ def _card_at(address: str, as_json: bool) -> None:
 
 def _licences(name: str, as_json: bool) -> None:
     """What a product must print of a model's published weights, or of those in a folder."""
-    if not presets.is_paper(name.split("/")[0]) and Path(name).expanduser().is_dir():
-        found = {name: licences.of_model_folder(Path(name).expanduser())}
+    if not presets.is_paper(name.split("/")[0]) and given_path(name).is_dir():
+        found = {name: licences.of_model_folder(given_path(name))}
     else:
         paper, chosen = presets.resolve(name)
         names = [chosen] if "/" in name else presets.list_presets(paper)

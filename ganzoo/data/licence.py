@@ -1,9 +1,9 @@
 """Under which licence training data are: what the run says, what the data say, or "unknown"."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganzoo.data import bundled
+from ganzoo.files import given_path
 from ganzoo.presets import licences
 from ganzoo.presets.licences import Passport
 
@@ -22,7 +22,7 @@ def passport(source: "Source") -> Passport:
     name = bundled.canonical(config.source)
     if name is not None:
         return of_bundled(name)
-    folder = Path(config.source).expanduser()
+    folder = given_path(config.source)
     found = licences.of_folder(folder) if folder.is_dir() else None
     if found is not None:
         return found

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ganzoo.errors import GanzooError
+from ganzoo.files import given_path
 from ganzoo.metrics.features import cache
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -45,7 +46,7 @@ def _packed() -> Path:
     """The package's .tgz, its checksum looked at."""
     named = os.environ.get(VARIABLE)
     if named:
-        path = Path(named).expanduser()
+        path = given_path(named)
         if not path.is_file():
             raise GanzooError(
                 f'{VARIABLE} names "{named}", which is not a file; npm pack {PACKAGE}@{VERSION} makes it.'

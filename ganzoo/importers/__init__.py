@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import presets
 from ganzoo.errors import GanzooError, nearest
+from ganzoo.files import real_path
 from ganzoo.importers import _wrapped
 from ganzoo.importers.read import read_state, read_states
 
@@ -135,7 +136,7 @@ def import_checkpoint(
         config = presets.run_config(
             f"{canonical}/{plan.preset}", {f"data.{key}": value for key, value in plan.data.items()}
         )
-        model = zoo.build(config.model_copy(update={"model": plan.model, "preset": Path(out).resolve().name}))
+        model = zoo.build(config.model_copy(update={"model": plan.model, "preset": real_path(out).name}))
         for network, (state, places) in plan.networks.items():
             assign(f"{canonical}.{network}", getattr(model, network), state, places)
     for attribute, facts in origin.items():

@@ -109,8 +109,12 @@ class Moments:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads a file of `save`."""
-        arrays = files.read_npz(path, files.shown(path))
+        """Reads a file of `save`. Raises GanzooError for any other."""
+        arrays, name = files.read_npz(path, files.shown(path)), files.shown(path)
+        d = arrays["mean"].size if "mean" in arrays else 0
+        shapes = {"n": (), "mean": (d,), "covariance": (d, d)}
+        if {key: array.shape for key, array in arrays.items() if key in shapes and array.dtype.kind in "iuf"} != shapes:
+            raise GanzooError(f"{name} holds no moments: it needs numbers n (), mean (D,) and covariance (D, D).")
         return cls.from_arrays(arrays)
 
 

@@ -59,7 +59,11 @@ def find_paper(name: str) -> str:
 def _elsewhere(name: str) -> str:
     """What a person must know who is in a clone that has the paper, while the ganzoo that runs is another one."""
     here, own = Path.cwd() / "zoo_configs", config_folder()
-    if Path(name).name != name or not (here / f"{name}.toml").is_file() or here.resolve() == own.resolve():
+    if (
+        Path(name).name != name
+        or not (here / f"{name}.toml").is_file()
+        or files.real_path(here) == files.real_path(own)
+    ):
         return ""
     return f" {here / name}.toml is not read: the ganzoo that runs is {Path(__file__).resolve().parents[1]}. Install this one: pip install -e ."
 

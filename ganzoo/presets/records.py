@@ -255,7 +255,7 @@ class TrainConfig(Record):
     """
 
     batch_size: pydantic.PositiveInt
-    steps: pydantic.PositiveInt
+    steps: int = pydantic.Field(gt=0, le=10**10)  # at a thousand a second four months
     seed: int = pydantic.Field(0, ge=0, lt=2**31)
     log_every: pydantic.PositiveInt = 50
     sample_every: pydantic.NonNegativeInt = 500
@@ -264,7 +264,7 @@ class TrainConfig(Record):
     health_every: pydantic.NonNegativeInt = 500
     metric_every: pydantic.NonNegativeInt = 0
     metric: str = "kid_efficientnet-lite0_lanczos"
-    metric_n: int = pydantic.Field(1000, ge=2)
+    metric_n: int = pydantic.Field(1000, ge=2, le=10**9)
     stop: StopConfig = StopConfig()
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     accumulate: pydantic.PositiveInt = 1

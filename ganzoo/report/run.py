@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import GanzooError
+from ganzoo.files import real_path
 from ganzoo.report.files import read_toml, write_page
 from ganzoo.report.pages import (
     Line,
@@ -160,7 +161,7 @@ def write_run_report(run_dir: str | Path) -> Path:
     settings = config.get("train") or {}
     batch = None if settings.get("growth") else settings.get("batch_size")  # growing, it differs from size to size
     body = page(
-        f"Training run {run.resolve().name}",
+        f"Training run {real_path(run).name}",
         facts(
             {
                 "model": config.get("extends")

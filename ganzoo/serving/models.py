@@ -170,8 +170,8 @@ def split(argument: str) -> tuple[str, str]:
     name, given, model = argument.partition("=")
     if not given:
         model = argument
-        path = Path(model).expanduser()
-        name = path.resolve().name if not presets.is_paper(model.split("/")[0]) else model.replace("/", "-")
+        path = files.given_path(model)
+        name = files.real_path(path).name if not presets.is_paper(model.split("/")[0]) else model.replace("/", "-")
     if not NAME.fullmatch(name) or not model:
         raise GanzooError(
             f'"{argument}" gives no name for the URL. A name has letters, digits, ".", "_" and "-": NAME=MODEL.'
@@ -186,7 +186,7 @@ def prepare(argument: str, folder: Path, *, allow_random: bool = False) -> tuple
         GanzooError: an unknown model, random weights, a folder without a SavedModel.
     """
     name, model = split(argument)
-    path = Path(model).expanduser()
+    path = files.given_path(model)
     if not presets.is_paper(model.split("/")[0]) and path.is_dir():
         if (path / "saved_model.pb").is_file():
             return name, path

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 from support.line import COLUMN, Line, line, weight
 
-from ganzoo import data
+from ganzoo import data, presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
@@ -207,6 +207,11 @@ def test_a_builder_takes_the_constructor_s_arguments_by_name():
     assert list(Wide(ema_decay=0.0).networks()) == ["generator", "discriminator"]
     with pytest.raises(GanzooError, match="the paper's constructor has no argument depth"):
         model.register_networks(generator=lambda width, depth: None)
+
+
+def test_a_network_without_numbers_is_refused():
+    with pytest.raises(GanzooError, match="which holds no numbers"):  # oneDNN ended the process at its first step
+        zoo.build(presets.run_config("gan", {"model.maxout_pieces": 0}))
 
 
 def test_kept_views_are_made_once_and_not_tracked():

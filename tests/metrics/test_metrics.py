@@ -85,6 +85,14 @@ def test_moments_go_on_after_a_file(tmp_path):
     np.testing.assert_allclose(loaded.update(rows[1100:]).covariance, np.cov(rows.T), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("change", [{"mean": np.zeros(5)}, {"n": np.array("many")}, {"covariance": np.array([{}])}, {}])
+def test_files_that_hold_no_moments_are_refused(tmp_path, change):
+    arrays = {"n": 9, "mean": np.zeros(6), "covariance": np.eye(6)} if change else {"voxels": np.zeros(6)}
+    np.savez(tmp_path / "moments.npz", **arrays | change)
+    with pytest.raises(GanzooError, match=r"holds no moments|is refused"):
+        metrics.Moments.load(tmp_path / "moments.npz")
+
+
 # ---- KID -------------------------------------------------------------------------------------------------------------
 def test_kid_by_hand():
     real, fake = np.array([[0.0], [1.0]]), np.array([[2.0], [-1.0]])

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import struct
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def _only_grid(grids: np.ndarray, name: str) -> np.ndarray:
 # ---- meshes ----------------------------------------------------------------------------------------------------------
 def _cached_mesh(data: bytes, name: str, suffix: str, size: int, up: str) -> tuple[np.ndarray, bool]:
     key = hashlib.sha256(data + f"voxels 1 {suffix} {size} {up}".encode()).hexdigest()
-    path = Path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo").expanduser() / "voxels" / f"{key}.npy"
+    path = files.given_path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo") / "voxels" / f"{key}.npy"
     count = size**3
     try:
         kept = path.read_bytes()

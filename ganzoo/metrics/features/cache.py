@@ -20,7 +20,7 @@ from ganzoo.errors import GanzooError
 
 def folder() -> Path:
     """Where ganzoo keeps computed files: the environment's GANZOO_CACHE, or ~/.cache/ganzoo."""
-    return Path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo").expanduser()
+    return files.given_path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo")
 
 
 def cached(parts: Mapping, compute: Callable[[], np.ndarray]) -> np.ndarray:

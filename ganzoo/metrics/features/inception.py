@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.files import given_path
 from ganzoo.metrics.features.cache import folder
 from ganzoo.metrics.features.network import Network
 
@@ -49,9 +50,9 @@ def _place(path: str | None) -> Path:
         found = [p for p in (default, default.with_name(f"{NAME}.pt")) if p.exists()]
     elif "://" in path:  # as TensorFlow Hub names the folder of a handle that it has fetched
         cache = os.environ.get("TFHUB_CACHE_DIR") or Path(tempfile.gettempdir()) / "tfhub_modules"
-        found = [Path(cache).expanduser() / hashlib.sha1(path.encode()).hexdigest()]
+        found = [given_path(cache) / hashlib.sha1(path.encode()).hexdigest()]
     else:
-        found = [Path(path).expanduser()]
+        found = [given_path(path)]
     if not found or not found[0].exists():
         missing = f" ({path} is not there)" if path else ""
         raise GanzooError(
