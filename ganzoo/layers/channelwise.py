@@ -20,6 +20,9 @@ class ChannelwiseDense(keras.layers.Layer):
         self.kernel = self.add_weight(name="kernel", shape=(channels, positions, positions), initializer=init)
         self.bias = self.add_weight(name="bias", shape=(channels, positions), initializer="zeros")
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
     def call(self, inputs):
         _, height, width, channels = inputs.shape
         x = tf.reshape(inputs, [-1, height * width, channels])

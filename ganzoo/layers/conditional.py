@@ -36,6 +36,9 @@ class Modulate(keras.layers.Layer):
         super().__init__(**kwargs)
         self.built = True
 
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
     def call(self, inputs):
         x, gain, offset = inputs
         gain, offset = (tf.cast(value, x.dtype)[:, None, None, :] for value in (gain, offset))
@@ -50,6 +53,9 @@ class Part(keras.layers.Layer):
         super().__init__(**kwargs)
         self.start, self.width = start, width
         self.built = True
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
 
     def call(self, x):
         return x[..., self.start : self.start + self.width]
@@ -66,6 +72,9 @@ class SumOfPlaces(keras.layers.Layer):
         super().__init__(**kwargs)
         self.built = True
 
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
     def call(self, x):
         return tf.reduce_sum(tf.cast(x, self.compute_dtype), [1, 2])
 
@@ -78,6 +87,10 @@ class Attend(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.built = True
+
+    def compute_output_shape(self, input_shape):
+        queries, _, values = input_shape
+        return (*queries[:-1], values[-1])
 
     def call(self, inputs):
         rows, (_, height, width, _) = tf.shape(inputs[0])[0], inputs[0].shape
@@ -93,6 +106,9 @@ class Gated(keras.layers.Layer):
 
     def build(self, input_shape):
         self.gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
 
     def call(self, inputs):
         x, y = inputs

@@ -18,6 +18,9 @@ class MaskedDropout(keras.layers.Layer):
             raise ValueError(f"rate is the share of units dropped and must be in [0, 1); received {rate}.")
         self.rate = rate
 
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
     def call(self, inputs, training=None):
         x, uniform = inputs
         if not training:

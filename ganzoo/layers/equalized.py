@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from ganzoo.layers.resampling import convolve
+from ganzoo.layers.resampling import convolve, convolved_shape
 
 SQRT2 = math.sqrt(2)
 
@@ -49,6 +49,9 @@ class EqualizedDense(_Equalized):
     def build(self, input_shape):
         self.add_kernel((input_shape[-1], self.width))
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
+
     def call(self, x):
         return self.biased(tf.matmul(x, tf.cast(self.scaled_kernel(), x.dtype)))
 
@@ -71,6 +74,9 @@ class EqualizedConv2D(_Equalized):
     def build(self, input_shape):
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.width))
 
+    def compute_output_shape(self, input_shape):
+        return convolved_shape(input_shape, self.width, self.resample)
+
     def call(self, x):
         return self.biased(convolve(x, self.scaled_kernel(), self.resample))
 
@@ -85,6 +91,9 @@ class Blur(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.built = True  # it has no variables; Keras looks before it trains on several devices
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def call(self, x):
         taps = tf.constant([1.0, 2.0, 1.0]) / 4

@@ -24,6 +24,9 @@ class Maxout(keras.layers.Layer):
         )
         self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
 
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
     def call(self, inputs):
         maps = tf.matmul(inputs, self.kernel) + self.bias
         return tf.reduce_max(tf.reshape(maps, [-1, self.units, self.pieces]), axis=-1)

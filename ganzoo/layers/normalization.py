@@ -50,6 +50,9 @@ class BatchNorm(keras.layers.Layer):
         self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **moving)
         self.moving_variance = self.add_weight(name="moving_variance", initializer="ones", **moving)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
     def call(self, inputs, training=None, per_image=False):
         if per_image:
             return self._normalise_each(inputs)
@@ -157,6 +160,9 @@ class InstanceNorm(keras.layers.Layer):
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones") if self.affine else None
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros") if self.affine else None
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def call(self, inputs, training=None):
         if self.fused and training:

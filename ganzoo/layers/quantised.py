@@ -29,6 +29,11 @@ class QuantisedConv2D(keras.layers.Layer):
         self.shift = frozen("shift", (self.filters,), autocast=False)
         self.bias = frozen("bias", (self.filters,), autocast=False)
 
+    def compute_output_shape(self, input_shape):
+        n, *sides, _ = input_shape
+        cut = self.kernel_size - 1 if self.padding == "valid" else 0
+        return (n, *(side and -(-(side - cut) // self.strides) for side in sides), self.filters)
+
     def call(self, inputs):
         codes, scale, shift = (tf.convert_to_tensor(v) for v in (self.codes, self.scale, self.shift))
         kernel = tf.cast(codes, scale.dtype) * scale + shift

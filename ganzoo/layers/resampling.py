@@ -26,6 +26,13 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, resample: str = "none") -> tf.Tens
     return tf.nn.conv2d_transpose(x, tf.cast(tf.transpose(kernel, (0, 1, 3, 2)), x.dtype), size, 2, "SAME")
 
 
+def convolved_shape(shape, width: int, resample: str = "none") -> tuple:
+    """The shape of what `convolve` makes of a shape (N, H, W, C)."""
+    n, *sides, _ = shape
+    sides = [side and {"none": side, "up": 2 * side, "down": -(-side // 2)}[resample] for side in sides]
+    return (n, *sides, width)
+
+
 @functools.cache
 def _corners(k, flip):
     """float32 ((k + 1)^2, k^2): a k x k kernel to the sum of it in the four corners of a (k + 1) x (k + 1) one.

@@ -9,7 +9,7 @@ weights: every replica computes the same one from the same weights, so that noth
 import keras
 import tensorflow as tf
 
-from ganzoo.layers.resampling import convolve
+from ganzoo.layers.resampling import convolve, convolved_shape
 
 
 class _Spectral(keras.layers.Layer):
@@ -87,6 +87,9 @@ class SpectralDense(_Spectral):
     def build(self, input_shape):
         self.add_kernel((input_shape[-1], self.width), self.width)
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
+
     def call(self, x, training=None):
         return self.biased(tf.matmul(x, tf.cast(self.normalised(training), x.dtype)))
 
@@ -106,6 +109,9 @@ class SpectralTable(_Spectral):
 
     def matrix(self):
         return tf.transpose(self.kernel.value)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
 
     def call(self, weights, training=None):
         return tf.matmul(weights, tf.cast(self.normalised(training), weights.dtype))
@@ -133,6 +139,9 @@ class SpectralConv2D(_Spectral):
 
     def build(self, input_shape):
         self.add_kernel((self.kernel_size, self.kernel_size, input_shape[-1], self.width), self.width)
+
+    def compute_output_shape(self, input_shape):
+        return convolved_shape(input_shape, self.width, self.resample)
 
     def call(self, x, training=None):
         return self.biased(convolve(x, self.normalised(training), self.resample))

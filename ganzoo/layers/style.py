@@ -43,6 +43,9 @@ class StyleEpilogue(keras.layers.Layer):
             )
         self.style_scale = 1 / math.sqrt(w_shape[-1])
 
+    def compute_output_shape(self, x_shape, w_shape, noise_shape=None):
+        return x_shape
+
     def call(self, x, w, noise=None):
         added = tf.cast(self.bias.value, x.dtype)
         if self.noisy:
@@ -79,6 +82,9 @@ class MinibatchStddev(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size = size
         self.built = True  # it has no variables; Keras looks before it trains on several devices
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] + 1)
 
     def call(self, x):
         if x.shape[0] is not None:

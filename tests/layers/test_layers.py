@@ -4,18 +4,28 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
+from keras.src.backend import compute_output_spec
 
+from ganzoo import registry
 from ganzoo.base import pixels, rows
 from ganzoo.devices import strategies
+from ganzoo.devices.precision import policy
 from ganzoo.errors import GanzooError
 from ganzoo.layers import (
     BatchNorm,
+    Blur,
+    EqualizedConv2D,
+    EqualizedDense,
     EqualSubfilters,
     InstanceNorm,
     MaskedDropout,
     Maxout,
+    MinibatchStddev,
     PixelShuffle,
     RowUniform,
+    SpectralConv2D,
+    StyleEpilogue,
     Zeroed,
     normalization,
 )
@@ -293,3 +303,42 @@ def test_equal_subfilters_make_the_shuffle_an_enlargement():
         np.testing.assert_array_equal(made[:, row::2, column::2], made[:, ::2, ::2])
     again = keras.initializers.deserialize(keras.initializers.serialize(initializer))
     np.testing.assert_array_equal(again((3, 3, 4, 12)), initializer((3, 3, 4, 12)))
+
+
+FUNCTIONAL = [name for name in registry.models() if name != "stylegan-lite"]  # whose network calls its layers itself
+
+
+@pytest.mark.parametrize(("paper", "precision"), [(name, "float32") for name in FUNCTIONAL] + [("anime", "bfloat16")])
+def test_stated_shapes_are_those_of_what_is_computed(paper, precision):
+    """A layer that states its output's shape is not traced when a network is built: nothing else would notice a wrong one."""
+    with policy(precision):
+        networks = tiny.build(paper, ema_decay=0.0).networks().values()
+    seen = set()
+    for layer in (layer for network in networks for layer in network._flatten_layers(include_self=False)):
+        settings = type(layer), repr({key: value for key, value in layer.get_config().items() if key != "name"})
+        if type(layer).__module__.startswith("ganzoo.layers") and layer._inbound_nodes and settings not in seen:
+            seen.add(settings)
+            node = layer._inbound_nodes[0]
+            made = compute_output_spec(layer.call, *node.arguments.args, **node.arguments.kwargs)
+            assert (node.outputs[0].shape, node.outputs[0].dtype) == (made.shape, made.dtype), layer.name
+    assert seen
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("kind", "settings", "shapes"),
+    [
+        (EqualizedDense, {"width": 3}, [(None, 5)]),
+        *((EqualizedConv2D, {"width": 3, "resample": how}, [(None, 6, 8, 5)]) for how in ("none", "up", "down")),
+        (SpectralConv2D, {"width": 3, "resample": "down"}, [(None, 6, 8, 5)]),
+        (Blur, {}, [(None, 6, 8, 5)]),
+        (StyleEpilogue, {}, [(None, 6, 8, 5), (None, 4)]),
+        (MinibatchStddev, {}, [(None, 6, 8, 5)]),
+    ],
+)
+def test_stated_shapes_of_layers_by_themselves(kind, settings, shapes, precision):
+    with policy(precision):
+        layer = kind(**settings)
+        inputs = [keras.Input(shape[1:], dtype=layer.compute_dtype) for shape in shapes]
+        said, made = layer(*inputs), compute_output_spec(layer.call, *inputs)
+    assert (said.shape, said.dtype) == (made.shape, made.dtype)
