@@ -1,6 +1,7 @@
-"""The one exception for bad input, and the helpers that make its sentences useful."""
+"""The one exception for bad input, the helpers that make its sentences useful, and how sentences are printed."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 LONGEST = 3000  # characters of a sentence: what arrived may be a name of a million
@@ -22,6 +23,16 @@ def clipped(text: str) -> str:
     """A text that can be printed and is at most LONGEST characters long: a longer one loses its middle."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 3 :]}"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters shown as escapes: a file name cannot move the cursor or colour the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def say(sentence: str) -> None:
+    """One line for people on standard error, where it mixes with no output and shows at once."""
+    print(printable(sentence), file=sys.stderr, flush=True)
 
 
 def nearest(name: str, options: Iterable[str]) -> str:

@@ -32,8 +32,8 @@ from ganzoo.cli import (
     serve,
     train,
 )
-from ganzoo.cli.output import os_sentence, say
-from ganzoo.errors import GanzooError, clipped
+from ganzoo.cli.output import os_sentence
+from ganzoo.errors import GanzooError, clipped, say
 from ganzoo.presets import trust
 
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "ResourceExhaustedError")  # Python's, NumPy's, TensorFlow's

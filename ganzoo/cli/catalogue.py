@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo import presets
-from ganzoo.cli.output import console, report, say
-from ganzoo.errors import GanzooError
+from ganzoo.cli.output import console, report
+from ganzoo.errors import GanzooError, say
 from ganzoo.files import given_path
 from ganzoo.presets import licences
 

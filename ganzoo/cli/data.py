@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ganzoo.cli.output import console, printable, report, writable_file, writable_folder
+from ganzoo.cli.output import console, report, writable_file, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError, nearest
+from ganzoo.errors import GanzooError, nearest, printable
 
 app = typer.Typer(help="Check your pictures, prepare bundled sets.")
 

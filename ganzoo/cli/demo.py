@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import console, printable, report, say, writable_folder
+from ganzoo.cli.output import console, report, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
+from ganzoo.errors import printable, say
 
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the samples and the fine-tuning.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and no progress.")]

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import report, say
+from ganzoo.cli.output import report
 from ganzoo.devices.quiet import environment, load_tensorflow
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 
 app = typer.Typer(no_args_is_help=True, help="Prove on this machine what the manual says of training.")
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo import presets
-from ganzoo.cli.output import console, report, say, writable_file
+from ganzoo.cli.output import console, report, writable_file
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 from ganzoo.presets import metric_names
 
 Name = Annotated[

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ganzoo import files
-from ganzoo.cli.output import report, say, writable_folder
+from ganzoo.cli.output import report, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of random weights, where some are drawn.")]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, printable
 
 BAD_PATH = {
     errno.ENOENT,
@@ -20,16 +20,6 @@ BAD_PATH = {
     errno.ENAMETOOLONG,
     errno.ELOOP,
 }
-
-
-def printable(text: str) -> str:
-    """`text` with control characters shown as escapes: a file name cannot move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
-
-
-def say(text: str) -> None:
-    """One line for people on standard error."""
-    sys.stderr.write(f"{printable(text)}\n")
 
 
 def report(value: Any, text: str, *, as_json: bool) -> None:

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import report, say
+from ganzoo.cli.output import report
 from ganzoo.cli.train import Accumulate, Data, Json, Precision, Settings, overrides
 from ganzoo.devices.quiet import load_tensorflow
+from ganzoo.errors import say
 
 GIB = 2**30
 WHY = {

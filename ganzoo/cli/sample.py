@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ganzoo.cli.output import report, say, writable_file, writable_folder
+from ganzoo.cli.output import report, writable_file, writable_folder
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError, nearest
+from ganzoo.errors import GanzooError, nearest, say
 from ganzoo.replay import recorded
 
 SEARCHES = ("identity", "pixels", "none")  # of models of ages

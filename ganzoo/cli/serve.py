@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ganzoo.cli.output import say
 from ganzoo.devices.quiet import load_tensorflow
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 
 
 def serve(

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo import files
-from ganzoo.cli.output import report, say, writable_folder
+from ganzoo.cli.output import report, writable_folder
 from ganzoo.devices.quiet import environment, load_tensorflow, without_noise
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 from ganzoo.runs import folder
 
 INTERRUPTED = 130  # 128 + SIGINT: the run is saved, but not done

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ganzoo.errors import say
+
 EVERY = 30.0  # seconds between two lines where no bar can be drawn
 
 
@@ -43,6 +45,6 @@ def _lines(now: Callable[[], float] = time.monotonic) -> Callable[[str, int, int
         nonlocal said
         if now() - said >= EVERY:
             said = now()
-            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+            say(f"{what}: {done:,} of {total:,}")
 
     return report

@@ -23,13 +23,13 @@ from ganzoo import files
 from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.rates import rates
+from ganzoo.errors import say
 from ganzoo.media import images
 from ganzoo.runs import checkpoint
 from ganzoo.runs.folder import Place
 from ganzoo.runs.log import kept_rows
 from ganzoo.runs.mirror import Mirror
 from ganzoo.sampling import translations
-from ganzoo.training.console import say
 
 STOPPING = b"\nStopping after this step; the state is saved then. A second Ctrl-C ends at once, without saving.\n"
 

@@ -16,8 +16,8 @@ from ganzoo import report
 from ganzoo.base import BaseGAN
 from ganzoo.base.guard import NotFinite
 from ganzoo.devices import workers
+from ganzoo.errors import say
 from ganzoo.runs import changes, checkpoint
-from ganzoo.training.console import say
 
 ROLLBACKS = 3
 

@@ -10,13 +10,12 @@ from ganzoo import data, presets, schedules
 from ganzoo.base import BaseGAN
 from ganzoo.base.segments import Segment
 from ganzoo.devices import workers
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 from ganzoo.presets import RunConfig
 from ganzoo.runs import changes
 from ganzoo.runs.folder import Place
 from ganzoo.runs.mirror import Mirror
 from ganzoo.training import accumulation, callbacks, jit_probe, monitors, trackers
-from ganzoo.training.console import say
 
 if TYPE_CHECKING:
     from ganzoo.training.settle import Run

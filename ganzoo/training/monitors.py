@@ -18,13 +18,12 @@ import numpy as np
 
 from ganzoo import files, metrics, zoo
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 from ganzoo.media import images, shapes3d
 from ganzoo.presets import StopConfig, metric_names
 from ganzoo.runs import checkpoint, health
 from ganzoo.runs.log import kept_rows, read_log
 from ganzoo.training import callbacks
-from ganzoo.training.console import say
 
 SAMPLES = 64  # of the health check; four times as many real pictures are its reference
 SIDE = 16  # pixels: its features are small pictures, which cost next to nothing

@@ -16,12 +16,11 @@ from ganzoo.base.guard import NotFinite
 from ganzoo.base.segments import Segment, images_seen
 from ganzoo.data.task_shapes import task_shape
 from ganzoo.devices import machine, precision, strategies, workers
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, say
 from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
 from ganzoo.runs.log import read_json
 from ganzoo.training import divergence, held_out, loop, monitors, trackers
-from ganzoo.training.console import say
 from ganzoo.training.divergence import TrainingDiverged as TrainingDiverged
 from ganzoo.training.loop import RunResult as RunResult
 from ganzoo.training.settle import Run, Settled, begun_with, settle

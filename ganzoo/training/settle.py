@@ -10,9 +10,9 @@ from ganzoo.base import BaseGAN
 from ganzoo.base.segments import Segment
 from ganzoo.data import Source
 from ganzoo.devices import precision
+from ganzoo.errors import say
 from ganzoo.presets import RunConfig
 from ganzoo.training import finetune_recipe
-from ganzoo.training.console import say
 from ganzoo.training.finetune_recipe import Choice
 
 

@@ -15,10 +15,9 @@ from typing import Any
 import tensorflow as tf
 
 from ganzoo import __version__, files
-from ganzoo.errors import GanzooError, missing_extra, nearest
+from ganzoo.errors import GanzooError, missing_extra, nearest, say
 from ganzoo.presets import RunConfig
 from ganzoo.runs.log import read_json
-from ganzoo.training.console import say
 
 FILE = "tracker.json"  # of a run folder: tracker -> the name that it gave the run, so that a resume goes on there
 Row = dict[str, float]

@@ -20,7 +20,7 @@ from ganzoo.cli import app, output
 from ganzoo.cli.evaluate import shipped
 from ganzoo.cli.train import parse_setting
 from ganzoo.devices import quiet
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, printable
 from ganzoo.media import images
 
 pytest_plugins = ("support.cli_fixtures",)
@@ -223,7 +223,7 @@ def test_failures_of_the_machine_are_sentences(monkeypatch, error, code, words):
 
 
 def test_control_characters_never_reach_the_terminal():
-    assert output.printable("a\x1b[31m\u202eb\n") == "a\\x1b[31m\\u202eb\n"
+    assert printable("a\x1b[31m\u202eb\n") == "a\\x1b[31m\\u202eb\n"
 
 
 # --------------------------------------------------------------------------------------------------------------- sample
