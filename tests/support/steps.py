@@ -85,6 +85,10 @@ class Replay:
         *_, gradients = self.watch.updates[number]
         return {key: np.array(gradient) for key, gradient in gradients.items() if gradient is not None}
 
+    def loss(self, number, shift=None) -> float:
+        """The loss that `minimize` is handed at an update; `shift` as in `at`."""
+        return self.until(number, lambda tape, loss, said: float(loss), shift)
+
     def at(self, number, shift=None) -> tuple[float, list[Judged]]:
         """(the loss that `minimize` is handed at an update, what the discriminators said since the one before it).
 
@@ -154,15 +158,15 @@ class Replay:
                 return reached.args[0]
         raise AssertionError(f"The step of {self.model.paper} has no update {number} when it is run again.")
 
-    def slope(self, number, width=1e-4) -> float:
+    def slope(self, number, loss, width=1e-4) -> float:
         """Of the update's loss along its own gradient, measured: over a step that should change it by `width` (of the loss,
         where that is more than 1: float32 knows no smaller share), divided by the gradient's squared norm. 1 where the gradient
         is that of the loss."""
-        gradient, width = self.gradient(number), width * max(1.0, abs(self.at(number)[0]))
+        gradient, width = self.gradient(number), width * max(1.0, abs(loss))
         squared = sum(float(np.square(g, dtype=np.float64).sum()) for g in gradient.values())
         rate = width / squared
         ahead, behind = (
-            self.at(number, {key: (sign * rate * g).astype(g.dtype) for key, g in gradient.items()})[0]
+            self.loss(number, {key: (sign * rate * g).astype(g.dtype) for key, g in gradient.items()})
             for sign in (1, -1)
         )
         return (ahead - behind) / (2 * width)
