@@ -7,7 +7,7 @@ Nothing is guessed from anything else: two papers may have an argument of the sa
 import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +17,17 @@ from ganzoo.base import rows
 from ganzoo.errors import GanzooError
 
 Endpoint = tuple[Callable, dict[str, tf.TensorSpec]]  # a function of tensors to a dict of them, its inputs by name
+
+
+class Around(NamedTuple):
+    """What of `serving_default` lies around the network: strings, seeds and PNG, which ONNX does not have.
+
+    `before` makes the inputs of the portable endpoint "tensors" of those of `serving_default`, `after` the outputs of
+    `serving_default` of those of "tensors". Each is an endpoint without variables of the network.
+    """
+
+    before: Endpoint
+    after: Endpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +165,11 @@ class Declared:
     def serving_signature(self) -> dict[str, Endpoint]:
         """The endpoints of a SavedModel, "serving_default" first: of strings, PNG bytes and seeds; "tensors" of floats."""
         raise NotImplementedError(f"{type(self).__name__} must say how it is served")
+
+    def serving_around(self) -> Around | None:
+        """The two ends of `serving_default` where it is after(tensors(before(...))) (`ganzoo.base.around.joined`), so that
+        another runtime than TensorFlow can run the network between them; None where it does not come apart."""
+        return None
 
     def portable_signature(self) -> dict[str, Endpoint]:
         """What formats besides SavedModel (ONNX, LiteRT) hold, in the form of `serving_signature`: its endpoints without

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo import ages
-from ganzoo.base import pixels
+from ganzoo.base import around, pixels
+from ganzoo.base.declared import Around
 from ganzoo.errors import GanzooError, missing_extra
 
 
@@ -104,28 +105,35 @@ def minimiser() -> Callable[[Callable, np.ndarray, int], np.ndarray]:
     return run
 
 
-def endpoints(at_age: Callable, size: int, channels: int) -> dict[str, tuple]:
-    """`serving_signature` of `at_age(images, age)`: bytes and years to bytes, floats and years to floats."""
+def ends(model) -> Around:
+    """`serving_around` of a model of faces of its own size and years: bytes and years to floats and years, floats to bytes."""
+
+    size, channels = model.image_size, model.channels
 
     def decoded(image_bytes):
         return middle(pixels.decode_image(image_bytes, channels)[None], size)[0]
 
-    def serve(image_bytes, age):
-        """PNG, JPEG, GIF or BMP bytes (N,), each of its own size, and years float32 (N,) -> PNG bytes (N,) of `size`."""
+    def before(image_bytes, age):
+        """PNG, JPEG, GIF or BMP bytes (N,), each of its own size, and years float32 (N,) -> images and years."""
         spec = tf.TensorSpec([size, size, channels], tf.float32)
-        images = tf.ensure_shape(
-            tf.map_fn(decoded, image_bytes, fn_output_signature=spec), [None, size, size, channels]
-        )
-        return {"image_bytes": pixels.png_rows(pixels.to_uint8(at_age(images, checked_in_graph(age))))}
+        images = tf.map_fn(decoded, image_bytes, fn_output_signature=spec)
+        return {"images": tf.ensure_shape(images, [None, *spec.shape]), "age": checked_in_graph(age)}
 
-    def tensors(images, age):
+    image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+    return Around((before, {"image_bytes": image_bytes} | _years()), around.to_png(model))
+
+
+def endpoints(model, at_age: Callable) -> dict[str, tuple]:
+    """`serving_signature` of `at_age(images, age)`: bytes and years to bytes, floats and years to floats."""
+
+    def aged(images, age):
         """float32 images (N, size, size, C) in [-1, 1] and years float32 (N,) -> float32 images in [-1, 1]."""
         return {"images": at_age(images, age)}
 
-    years = tf.TensorSpec([None], tf.float32, name="age")
-    image = tf.TensorSpec([None, size, size, channels], tf.float32, name="images")
-    image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
-    return {
-        "serving_default": (serve, {"image_bytes": image_bytes, "age": years}),
-        "tensors": (tensors, {"images": image, "age": years}),
-    }
+    image = tf.TensorSpec([None, model.image_size, model.image_size, model.channels], tf.float32, name="images")
+    tensors = aged, {"images": image} | _years()
+    return {"serving_default": around.joined(model.serving_around(), tensors), "tensors": tensors}
+
+
+def _years() -> dict[str, tf.TensorSpec]:
+    return {"age": tf.TensorSpec([None], tf.float32, name="age")}

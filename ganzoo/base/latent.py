@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from ganzoo.base import pixels, rows
+from ganzoo.base import around, pixels, rows
+from ganzoo.base.declared import Around
 from ganzoo.base.model import BaseGAN
 from ganzoo.layers import normalization
 
@@ -44,19 +45,15 @@ class LatentGAN(BaseGAN):
         batches = (rows.latents_of(self, rows.row_seeds(1_000_000 + i, size)) for i in range(count))
         normalization.standing_statistics(self.sampler, batches)
 
+    def serving_around(self):
+        return Around(around.of_seeds(self), around.to_png(self))
+
     def serving_signature(self):
-        """Seeds to PNG bytes, and latents to floats."""
+        """Seeds to PNG bytes, row i what `generate(1, seed=seed[i])` shows; and latents to floats."""
 
-        def serve(seed):
-            """int64 seeds (N,) -> PNG bytes (N,); row i is what `generate(1, seed=seed[i])` shows."""
-            images = self.images_of(self.latents(rows.seeds_of(seed)))
-            return {"image_bytes": pixels.png_rows(pixels.to_uint8(images))}
-
-        def tensors(latents):
+        def images(latents):
             """float32 latents (N, latent_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
             return {"images": self.images_of(latents)}
 
-        return {
-            "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
-            "tensors": (tensors, {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}),
-        }
+        tensors = images, {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}
+        return {"serving_default": around.joined(self.serving_around(), tensors), "tensors": tensors}

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.base import pixels, rows
+from ganzoo.base import around, rows
+from ganzoo.base.declared import Around
 from ganzoo.errors import GanzooError
 
 
@@ -90,22 +91,25 @@ def checked(texts, length: int | None = None, alphabet: str = "") -> list[str]:
     return [text.encode("utf-8", "replace").decode() for text in texts]
 
 
+def ends(model, reads_text: bool = True) -> Around:
+    """`serving_around` of papers that make pictures of text, or of its embeddings where `reads_text` is false."""
+
+    def of_text(text, seed):
+        """Strings (N,) and int64 seeds (N,) -> latents and embeddings of `generate(text[i], seed=seed[i])`."""
+        return of_embedding(model.embed(text), seed)
+
+    def of_embedding(embedding, seed):
+        """Embeddings (N, text_dim) and int64 seeds (N,) -> latents and the embeddings."""
+        return {"latents": model.latents(rows.seeds_of(seed)), "embedding": embedding}
+
+    function, given = (of_text, _text()) if reads_text else (of_embedding, _embedding(model))
+    return Around((function, given | {"seed": around.SEED}), around.to_png(model))
+
+
 def endpoints(model, reads_text: bool = True) -> dict:
     """`serving_signature` of papers that make pictures of text, or of its embeddings where `reads_text` is false."""
 
-    def pictures(text, seed):
-        images = model.images_of(model.latents(rows.seeds_of(seed)), text)
-        return {"image_bytes": pixels.png_rows(pixels.to_uint8(images))}
-
-    def serve(text, seed):
-        """Strings (N,) and int64 seeds (N,) -> PNG bytes (N,); row i is `generate(text[i], seed=seed[i])`."""
-        return pictures(model.embed(text), seed)
-
-    def serve_embedding(embedding, seed):
-        """Embeddings (N, text_dim) and int64 seeds (N,) -> PNG bytes (N,)."""
-        return pictures(embedding, seed)
-
-    def tensors(latents, embedding):
+    def images(latents, embedding):
         """float32 latents (N, latent_dim) and embeddings (N, text_dim) -> float32 images (N, H, W, C) in [-1, 1]."""
         return {"images": model.images_of(latents, embedding)}
 
@@ -113,12 +117,15 @@ def endpoints(model, reads_text: bool = True) -> dict:
         """Strings (N,) -> float32 embeddings (N, text_dim)."""
         return {"embedding": model.embed(text)}
 
-    seed = tf.TensorSpec([None], tf.int64, name="seed")
-    text = tf.TensorSpec([None], tf.string, name="text")
-    embedding = tf.TensorSpec([None, model.text_dim], tf.float32, name="embedding")
-    latents = tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")
-    of_tensors = {"tensors": (tensors, {"latents": latents, "embedding": embedding})}
-    if not reads_text:
-        return {"serving_default": (serve_embedding, {"embedding": embedding, "seed": seed})} | of_tensors
-    of_text = {"serving_default": (serve, {"text": text, "seed": seed})}
-    return of_text | of_tensors | {"embed": (embedded, {"text": text})}
+    latents = {"latents": tf.TensorSpec([None, model.latent_dim], tf.float32, name="latents")}
+    tensors = images, latents | _embedding(model)
+    found = {"serving_default": around.joined(model.serving_around(), tensors), "tensors": tensors}
+    return found | ({"embed": (embedded, _text())} if reads_text else {})
+
+
+def _text() -> dict[str, tf.TensorSpec]:
+    return {"text": tf.TensorSpec([None], tf.string, name="text")}
+
+
+def _embedding(model) -> dict[str, tf.TensorSpec]:
+    return {"embedding": tf.TensorSpec([None, model.text_dim], tf.float32, name="embedding")}

@@ -488,5 +488,8 @@ class AgeCGAN(BaseGAN):
         count, (images, age) = rows.or_one_row(images, age)
         return self.images_of(self._encoded(images), faces.classes_in_graph(age))[:count]
 
+    def serving_around(self):
+        return faces.ends(self)
+
     def serving_signature(self):
-        return faces.endpoints(self.at_age, self.image_size, self.channels)
+        return faces.endpoints(self, self.at_age)

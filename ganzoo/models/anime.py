@@ -43,7 +43,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import Checks, LatentGAN, pixels, rows
+from ganzoo.base import Around, Checks, LatentGAN, around, pixels, rows
 from ganzoo.base.attributes import (
     BOOLEAN,
     ROWS,
@@ -498,32 +498,30 @@ class Anime(LatentGAN):
         normalization.standing_statistics(self.sampler, batches)
 
     # ---- serving -------------------------------------------------------------------------------------------------
-    def serving_signature(self):
-        """Seeds and JSON objects to PNG bytes, and latents and columns to floats."""
+    def serving_around(self):
         kept = self.kept_rows.numpy()  # a constant of the graph
 
-        def serve(seed, attributes):
-            """int64 seeds (N,) and strings (N,), JSON objects of what is asked -> PNG bytes (N,); row i is what
+        def before(seed, attributes):
+            """int64 seeds (N,) and strings (N,), JSON objects of what is asked -> latents and columns; row i is what
             `generate(1, seed=seed[i], attributes=...)` shows."""
             latents, asked = self.latents(rows.seeds_of(seed)), rows_of_json(attributes, self.attributes)
             chosen = completed(asked, tf.constant(kept), self.attribute_draws(latents))
-            images = self.images_of(latents, columns_of(chosen, self.attributes))
-            return {"image_bytes": pixels.png_rows(pixels.to_uint8(images))}
+            return {"latents": latents, "attributes": columns_of(chosen, self.attributes)}
 
-        def tensors(latents, attributes):
+        inputs = {"seed": around.SEED, "attributes": tf.TensorSpec([None], tf.string, name="attributes")}
+        return Around((before, inputs), around.to_png(self))
+
+    def serving_signature(self):
+        """Seeds and JSON objects to PNG bytes, and latents and columns to floats."""
+
+        def images(latents, attributes):
             """float32 latents (N, latent_dim) and columns of attributes (N, A) -> float32 images (N, H, W, C) in [-1, 1]."""
             return {"images": self.images_of(latents, attributes)}
 
-        seed = tf.TensorSpec([None], tf.int64, name="seed")
         latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
         columns = tf.TensorSpec([None, width(self.attributes)], tf.float32, name="attributes")
-        return {
-            "serving_default": (
-                serve,
-                {"seed": seed, "attributes": tf.TensorSpec([None], tf.string, name="attributes")},
-            ),
-            "tensors": (tensors, {"latents": latents, "attributes": columns}),
-        }
+        tensors = images, {"latents": latents, "attributes": columns}
+        return {"serving_default": around.joined(self.serving_around(), tensors), "tensors": tensors}
 
     def page_noise(self, size, seeds):
         """z, and the columns of what nobody asks for."""

@@ -52,7 +52,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses, penalties
-from ganzoo.base import Checks, LatentGAN, labels, pixels, rows
+from ganzoo.base import Around, Checks, LatentGAN, around, labels, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import (
     Attend,
@@ -617,26 +617,30 @@ class BigGAN(LatentGAN):
         return np.concatenate(parts, axis=1)
 
     # ---- serving -------------------------------------------------------------------------------------------------
+    def serving_around(self):
+        def before(seed, label):
+            """int64 seeds and labels (N,) -> latents and the labels, which are classes; row i is `generate(1, seed=seed[i],
+            label=label[i])`."""
+            return {"latents": self.latents(rows.seeds_of(seed)), "label": labels.in_range(self, label)}
+
+        inputs = {"seed": around.SEED, "label": tf.TensorSpec([None], tf.int64, name="label")}
+        return Around((before, inputs), around.to_png(self))
+
     def serving_signature(self):
-        def serve(seed, label):
-            """int64 seeds and labels (N,) -> PNG bytes (N,); row i is what `generate(1, seed=seed[i], label=label[i])` shows."""
-            images = self.images_of(self.latents(rows.seeds_of(seed)), labels.in_range(self, label))
-            return {"image_bytes": pixels.png_rows(pixels.to_uint8(images))}
-
-        def named(seed, label_name):
-            """The same by the names of the classes, strings (N,)."""
-            return serve(seed, labels.by_name(self, label_name))
-
-        def tensors(latents, label):
+        def images(latents, label):
             """float32 latents (N, latent_dim) and int64 labels (N,) -> float32 images (N, H, W, C) in [-1, 1]."""
             return {"images": self.images_of(latents, label)}
 
-        seed = {"seed": tf.TensorSpec([None], tf.int64, name="seed")}
+        def named(seed, label_name):
+            """`serving_default` by the names of the classes, strings (N,)."""
+            return serve(seed, labels.by_name(self, label_name))
+
         label = {"label": tf.TensorSpec([None], tf.int64, name="label")}
-        latents = {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}
         names = {"label_name": tf.TensorSpec([None], tf.string, name="label_name")}
-        endpoints = {"serving_default": (serve, seed | label), "tensors": (tensors, latents | label)}
-        return endpoints | ({"by_name": (named, seed | names)} if self.class_names else {})
+        tensors = images, {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")} | label
+        serve, inputs = around.joined(self.serving_around(), tensors)
+        endpoints = {"serving_default": (serve, inputs), "tensors": tensors}
+        return endpoints | ({"by_name": (named, {"seed": around.SEED} | names)} if self.class_names else {})
 
     def page_networks(self, size):
         """A page has floats alone: weights of the classes, 1 for the one that is asked for."""

@@ -34,7 +34,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import Checks, LatentGAN, pixels, rows
+from ganzoo.base import Around, Checks, LatentGAN, around, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, Zeroed
 from ganzoo.media import shapes3d
@@ -330,19 +330,23 @@ class GAN3D(LatentGAN):
         """uint8 pictures (n, side, side, 3) of shapes, shaded."""
         return shapes3d.render(samples)
 
-    def serving_signature(self):
-        """Seeds to PNG bytes and to voxels, latents to voxels; with an encoder also pictures to voxels."""
-
-        def serve(seed):
-            """int64 seeds (N,) -> PNG bytes (N,): a picture of the shape `generate(1, seed=seed[i])`."""
-            voxels = self.voxels_of(self.latents(rows.seeds_of(seed)))
+    def serving_around(self):
+        def shown(voxels):
+            """float32 probabilities (N, S, S, S, 1) -> PNG bytes (N,): a picture of each shape."""
             return {"image_bytes": pixels.png_rows(pixels.depth_pictures(voxels))}
+
+        grid = tf.TensorSpec([None, *[self.grid_size] * 3, 1], tf.float32, name="voxels")
+        return Around(around.of_seeds(self), (shown, {"voxels": grid}))
+
+    def serving_signature(self):
+        """Seeds to PNG bytes, row i a picture of `generate(1, seed=seed[i])`, and to voxels, latents to voxels; with an
+        encoder also pictures to voxels."""
 
         def shape(seed):
             """int64 seeds (N,) -> float32 probabilities (N, S, S, S, 1): the shape `generate(1, seed=seed[i])`."""
             return {"voxels": self.voxels_of(self.latents(rows.seeds_of(seed)))}
 
-        def tensors(latents):
+        def voxels(latents):
             """float32 latents (N, latent_dim) -> float32 probabilities (N, S, S, S, 1)."""
             return {"voxels": self.voxels_of(latents)}
 
@@ -350,11 +354,11 @@ class GAN3D(LatentGAN):
             """float32 images (N, encoder_size, encoder_size, 3) in [-1, 1] -> float32 probabilities (N, S, S, S, 1)."""
             return {"voxels": self.voxels_of(self._means(images))}
 
-        latents = tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")
+        tensors = voxels, {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}
         endpoints = {
-            "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
-            "voxels": (shape, {"seed": tf.TensorSpec([None], tf.int64, name="seed")}),
-            "tensors": (tensors, {"latents": latents}),
+            "serving_default": around.joined(self.serving_around(), tensors),
+            "voxels": (shape, {"seed": around.SEED}),
+            "tensors": tensors,
         }
         if self.encoder_size:
             size = [None, self.encoder_size, self.encoder_size, 3]

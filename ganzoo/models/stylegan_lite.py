@@ -47,7 +47,7 @@ import tensorflow as tf
 
 from ganzoo import losses, penalties
 from ganzoo.augment import Augmenter
-from ganzoo.base import Checks, LatentGAN, pixels, rows
+from ganzoo.base import Around, Checks, LatentGAN, around, pixels, rows
 from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
 from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
@@ -740,23 +740,26 @@ class StyleGAN(LatentGAN):
         return tf.constant(psi, tf.float32), tf.constant(cutoff, tf.int32)
 
     # ---- serving -------------------------------------------------------------------------------------------------
-    def serving_signature(self):
-        def serve(seed, truncation_psi, label=None):
-            """int64 seeds (N,) and float32 psi (N,) [and int64 labels] -> PNG bytes (N,)."""
-            count, (seed, psi, label) = rows.or_one_row(seed, truncation_psi, label)
-            w = self.styles_of(self.latents(rows.seeds_of(seed)), label, psi)
-            return {"image_bytes": pixels.png_rows(pixels.to_uint8(self.images_of_styles(w)))[:count]}
+    def serving_around(self):
+        def before(seed, truncation_psi, label=None):
+            """int64 seeds (N,) and float32 psi (N,) [and int64 labels] -> latents, psi [and the labels]."""
+            found = {"latents": self.latents(rows.seeds_of(seed)), "truncation_psi": truncation_psi}
+            return found if label is None else found | {"label": label}
 
-        def tensors(latents, truncation_psi, label=None):
+        inputs = {"seed": around.SEED} | self._conditions()
+        return Around((before, inputs), around.to_png(self))
+
+    def serving_signature(self):
+        def images(latents, truncation_psi, label=None):
             """float32 latents (N, latent_dim) and psi (N,) [and labels] -> float32 images in [-1, 1]."""
             count, (latents, psi, label) = rows.or_one_row(latents, truncation_psi, label)
             w = self.styles_of(latents, label, psi)
             return {"images": tf.clip_by_value(self.images_of_styles(w), -1.0, 1.0)[:count]}
 
-        psi = {"truncation_psi": tf.TensorSpec([None], tf.float32, name="truncation_psi")}
-        label = {"label": tf.TensorSpec([None], tf.int64, name="label")} if self.classes else {}
         latents = {"latents": tf.TensorSpec([None, self.latent_dim], tf.float32, name="latents")}
-        return {
-            "serving_default": (serve, {"seed": tf.TensorSpec([None], tf.int64, name="seed")} | psi | label),
-            "tensors": (tensors, latents | psi | label),
-        }
+        tensors = images, latents | self._conditions()
+        return {"serving_default": around.joined(self.serving_around(), tensors), "tensors": tensors}
+
+    def _conditions(self):
+        psi = {"truncation_psi": tf.TensorSpec([None], tf.float32, name="truncation_psi")}
+        return psi | ({"label": tf.TensorSpec([None], tf.int64, name="label")} if self.classes else {})

@@ -432,5 +432,8 @@ class TextToImage(BaseGAN):
             )
         return super().page_networks(size) | {"encode": self.portable_signature()["encode"]}
 
+    def serving_around(self):
+        return sentences.ends(self, reads_text=self.encoder != "embedding")
+
     def serving_signature(self):
         return sentences.endpoints(self, reads_text=self.encoder != "embedding")
