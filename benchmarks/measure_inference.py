@@ -19,8 +19,9 @@ FEWEST = 5  # however long they take
 
 
 def in_turns(sides: dict[str, Callable[[], object]], seconds: float) -> dict[str, dict]:
-    """Times the sides call by call in turns, CALLS each or as many as fit into `seconds`: {side: medians in ms, calls}."""
-    durations = {name: [] for name in sides}
+    """Times the sides call by call in turns, CALLS each or as many as fit into `seconds`: {side: medians in ms, calls, "cpu_ms":
+    median time of all processors in the process}."""
+    durations, processors = ({name: [] for name in sides} for _ in range(2))
     for call in sides.values():
         call()
         call()
@@ -29,10 +30,14 @@ def in_turns(sides: dict[str, Callable[[], object]], seconds: float) -> dict[str
         if turn >= FEWEST and time.perf_counter() > end:
             break
         for name in names if turn % 2 == 0 else reversed(names):
-            start = time.perf_counter()
+            start, processor = time.perf_counter(), time.process_time()
             sides[name]()
             durations[name].append(time.perf_counter() - start)
-    return {name: timing.summary(found) for name, found in durations.items()}
+            processors[name].append(time.process_time() - processor)
+    return {
+        name: timing.summary(found) | {"cpu_ms": timing.summary(processors[name])["ms"]}
+        for name, found in durations.items()
+    }
 
 
 def inputs(model, rows: int) -> dict[str, np.ndarray]:
@@ -77,24 +82,46 @@ def _fetched(call):
 
 
 def onnx(preset: str, batches: list[int], seconds: float) -> dict:
-    """{batch: {"onnx": `onnx/tensors.onnx` in ONNX Runtime}}; {"missing": package} where it is not installed."""
+    """{batch: {"onnx": `onnx/tensors.onnx` in ONNX Runtime, as `ganzoo serve` runs it}}; {"missing": package} where it is not
+    installed."""
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ModuleNotFoundError as error:
         return {"missing": error.name}
     from ganzoo import zoo
     from ganzoo.exporting import onnx as writer
 
     model = zoo.load(preset, weights=None)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = timing.cores()
     with tempfile.TemporaryDirectory() as folder:
         writer.write(model, Path(folder))
-        session = onnxruntime.InferenceSession(f"{folder}/tensors.onnx", options, providers=["CPUExecutionProvider"])
+        network = writer.Network(Path(folder) / "tensors.onnx")
     found = {}
     for rows in batches:
         given = inputs(model, rows)
-        found[rows] = in_turns({"onnx": lambda given=given: session.run(None, given)}, seconds)
+        found[rows] = in_turns({"onnx": lambda given=given: network(given)}, seconds)
+    return found
+
+
+def litert(preset: str, batches: list[int], seconds: float) -> dict:
+    """{batch: {"litert": `litert/tensors.tflite` in LiteRT with XNNPACK, its default on a CPU, row by row as its file has
+    it}}; {"missing": package} where it is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ModuleNotFoundError as error:
+        return {"missing": error.name}
+    from ganzoo import zoo
+    from ganzoo.exporting import litert as writer
+    from ganzoo.exporting import portable
+
+    model = zoo.load(preset, weights=None)
+    with tempfile.TemporaryDirectory() as folder:
+        writer.write(model, Path(folder))
+        interpreter = Interpreter(f"{folder}/tensors.tflite", num_threads=timing.cores())
+    run = interpreter.get_signature_runner("tensors")
+    found = {}
+    for rows in batches:
+        each = portable.rows(inputs(model, rows))
+        found[rows] = in_turns({"litert": lambda each=each: [run(**row) for row in each]}, seconds)
     return found
 
 
@@ -120,7 +147,7 @@ def torch(preset: str, batches: list[int], seconds: float) -> dict:
     return found
 
 
-KINDS = {"tensorflow": tensorflow, "onnx": onnx, "torch": torch}
+KINDS = {"tensorflow": tensorflow, "onnx": onnx, "litert": litert, "torch": torch}
 
 if __name__ == "__main__":
     print(json.dumps(KINDS[sys.argv[1]](**json.loads(sys.argv[2]))))

@@ -50,13 +50,27 @@ def export(
         for name, part in certificate["formats"].items()
         if name in formats
     }
+    parts = certificate["formats"]
+    pictures = {name: parts[name]["serving_default"] for name in formats if "serving_default" in parts[name]}
+    if pictures:
+        value["serving_default"] = pictures
+    weights = f"{value['model']}, weights {value['weights']}"
     lines = [
-        f"{value['formats'][name]} ({value['model']}, weights {value['weights']}; at most {worst:.4%} from Keras)"
+        f"{value['formats'][name]} ({weights}; at most {worst:.4%} from Keras{_pictures(pictures.get(name))})"
         for name, worst in value["parity"].items()
     ]
     if "web" in formats and not as_json:
         say(f"To open the page: python -m http.server -d {value['formats']['web']}")
     report(value, "\n".join(lines), as_json=as_json)
+
+
+def _pictures(found: dict | None) -> str:
+    """What the certificate says of the pictures of `serving_default`."""
+    if found is None:
+        return ""
+    if found["equal"]:
+        return f"; its pictures have the SavedModel's bytes, in {found['rows']} rows"
+    return f"; {found['differing']:.2g} of its pictures' values differ, by at most {found['steps']} of 255"
 
 
 def import_checkpoint(

@@ -31,6 +31,13 @@ def serve(
     allow_random: Annotated[
         bool, typer.Option("--allow-random", help="Serve untrained weights where there are no others.")
     ] = False,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="What computes the networks: tensorflow; onnx, ONNX Runtime, within 1 of 255 of it; auto, the latter where its "
+            "pictures are the same."
+        ),
+    ] = "auto",
     log: Annotated[str, typer.Option(help="Of requests, on standard error: text, json or none.")] = "text",
     seed: Annotated[int, typer.Option(min=0, help="Seed of random weights, where some are drawn.")] = 0,
 ) -> None:
@@ -41,6 +48,8 @@ def serve(
     """
     if log not in ("text", "json", "none"):
         raise GanzooError(f'--log is text, json or none; received "{log}".')
+    if runtime not in ("auto", "tensorflow", "onnx"):
+        raise GanzooError(f'--runtime is auto, tensorflow or onnx; received "{runtime}".')
     load_tensorflow(seed)
     from ganzoo import serving
 
@@ -53,5 +62,13 @@ def serve(
         pixels=max_pixels,
     )
     serving.serve(
-        models, host=host, port=port, limits=limits, api_key=api_key, allow_random=allow_random, log=log, say=say
+        models,
+        host=host,
+        port=port,
+        limits=limits,
+        api_key=api_key,
+        allow_random=allow_random,
+        runtime=runtime,
+        log=log,
+        say=say,
     )

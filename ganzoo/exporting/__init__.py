@@ -14,9 +14,9 @@ import numpy as np
 from ganzoo import files, presets, zoo
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError, nearest
-from ganzoo.exporting import golden, litert, manifest, onnx, parity, portable, savedmodel, web
+from ganzoo.exporting import divided, golden, litert, manifest, onnx, parity, portable, savedmodel, web
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "PARITY", "export", "load"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def export(
     for name in formats:
         if name not in FORMATS:
             raise GanzooError(f'There is no export format "{name}".{nearest(name, FORMATS)}')
-    model = model_or_name if isinstance(model_or_name, BaseGAN) else _load(model_or_name, allow_random)
+    model = model_or_name if isinstance(model_or_name, BaseGAN) else load(model_or_name, allow_random)
     if model.weights_source == "random" and not allow_random:
         raise GanzooError(
             f"This {model.paper} model was built with random weights, and its pictures would be noise. If you have "
@@ -116,6 +116,9 @@ def _write(model: BaseGAN, name: str, folder: Path, asked: dict[ModuleType, dict
     """Writes one format with its manifest, and asks it the golden inputs: its part of parity.json."""
     form = FORMATS[name]
     form.write(model, folder)
+    around = model.serving_around() if name == divided.FORMAT else None
+    if around is not None:
+        divided.write(around, folder)
     whole = form.module is savedmodel
     answers = asked[form.module] = asked.get(form.module) or form.asked(model)
     endpoints = {
@@ -125,11 +128,12 @@ def _write(model: BaseGAN, name: str, folder: Path, asked: dict[ModuleType, dict
         for endpoint, sides in answers.items()
     }
     parity.check(name, endpoints)
+    served = {} if around is None else {"serving_default": divided.certificate(model, folder)}
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     manifest.write(folder, model, whole=whole)
     if whole:
         np.savez(folder / golden.FILE, **dict[str, Any](golden.flat(answers)))
-    return {"bytes": size, "endpoints": endpoints}
+    return {"bytes": size, "endpoints": endpoints} | served
 
 
 def _certify(directory: Path, model: BaseGAN, found: dict[str, dict], scratch: Path) -> None:
@@ -149,7 +153,12 @@ def _certify(directory: Path, model: BaseGAN, found: dict[str, dict], scratch: P
     os.replace(scratch, directory / PARITY)
 
 
-def _load(name: str | Path, allow_random: bool) -> BaseGAN:
+def load(name: str | Path, allow_random: bool = False) -> BaseGAN:
+    """The model that `export` takes for a name or a folder: with its weights, or, if that is allowed and a preset has none, random.
+
+    Raises:
+        GanzooError: no such model.
+    """
     if not isinstance(name, str | Path):
         raise GanzooError(f"export takes a ganzoo model, a name or a folder; received {type(name).__name__}.")
     if allow_random and zoo.model_folder(name) is None:

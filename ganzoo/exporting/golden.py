@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganzoo import data
+from ganzoo import data, files
 from ganzoo.base import BaseGAN, attributes, rows
 from ganzoo.data import bundled
 from ganzoo.errors import GanzooError
@@ -44,6 +44,22 @@ def flat(answers: dict[str, Answers]) -> dict[str, np.ndarray]:
         for endpoint, sides in answers.items()
         for side, values in sides.items()
         for key, value in values.items()
+    }
+
+
+def inputs_of(folder: Path, endpoint: str) -> dict[str, np.ndarray]:
+    """The golden inputs of an endpoint, by name, from the folder of a SavedModel.
+
+    Raises:
+        GanzooError: the file is missing or damaged.
+    """
+    start = f"{endpoint}/inputs/"
+    stored = files.read_npz(
+        folder / FILE, str(folder / FILE), choose=lambda keys: [k for k in keys if k.startswith(start)]
+    )
+    return {
+        key.removeprefix(start): array.astype(object) if array.dtype.kind == "S" else array
+        for key, array in stored.items()
     }
 
 

@@ -5,6 +5,7 @@ Layout stays NHWC. The first axis is called N and takes any number of rows. An o
 8-bit integers with one scale for each output channel; the network widens them and computes in float32.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,15 +78,64 @@ def _renamed(endpoint: portable.Endpoint):
     return lambda *tensors: {outer_name(endpoint, key): value for key, value in endpoint.call(*tensors).items()}
 
 
-def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What ONNX Runtime makes of `inputs`, by the names of the signature."""
+class Network:
+    """An endpoint's file in ONNX Runtime, on the cores of this process: arrays to arrays, by the names of the signature.
+
+    Threads wait for the next call asleep: the default, to spin, costs other work of the machine more than it saves here.
+    Memory that a call took is kept for the next one, of as many bytes as the largest call so far needed.
+
+    Raises:
+        GanzooError: the extra is missing, or ONNX Runtime cannot read the file.
+        MemoryError: from a call, for which there was not the memory.
+        RuntimeError: from a call, whatever else ONNX Runtime refuses, such as inputs of other names.
+    """
+
+    def __init__(self, file: Path):
+        package = runtime()
+        self.version = package.__version__
+        options = package.SessionOptions()
+        options.intra_op_num_threads = _cores()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Its exceptions, which have no base of their own.
+        of_package = vars(package.capi.onnxruntime_pybind11_state).values()
+        self.failures = tuple(one for one in of_package if isinstance(one, type) and issubclass(one, Exception))
+        try:
+            self.session = package.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except self.failures as error:
+            raise GanzooError(f"ONNX Runtime {self.version} cannot read {file}: {_first_line(error)}") from error
+        self.names = [output.name for output in self.session.get_outputs()]
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            made = self.session.run(self.names, inputs)
+        except self.failures as error:
+            if "alloc" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise RuntimeError(f"ONNX Runtime {self.version} failed: {_first_line(error)}") from error
+        return {name.removesuffix("_out"): value for name, value in zip(self.names, made, strict=True)}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def runtime():
+    """The package onnxruntime. Raises GanzooError where it is missing."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "onnxruntime", "onnx") from None
-    session = onnxruntime.InferenceSession(str(folder / f"{endpoint}.onnx"), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return {name.removesuffix("_out"): value for name, value in zip(names, session.run(names, inputs), strict=True)}
+    return onnxruntime
+
+
+def _cores() -> int:
+    """Those that this process may use; ONNX Runtime by itself counts those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What ONNX Runtime makes of `inputs`, by the names of the signature."""
+    return Network(folder / f"{endpoint}.onnx")(inputs)
 
 
 def _pack(graph, precision: str) -> None:

@@ -1,5 +1,6 @@
 """SavedModel through `keras.export.ExportArchive`: the sampling network and the paper's own serving functions."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
+from ganzoo.base.declared import Endpoint
 
 
 def write(model: BaseGAN, folder: Path) -> None:
@@ -15,8 +17,13 @@ def write(model: BaseGAN, folder: Path) -> None:
     What the endpoints use is stored, and nothing else: neither discriminator, nor optimizer, nor the generator behind an
     averaged one. Every input has its own name in the signature, every output its key.
     """
+    write_endpoints(model.serving_signature(), folder)
+
+
+def write_endpoints(endpoints: Mapping[str, Endpoint], folder: Path) -> None:
+    """Writes functions of tensors into the new folder `folder`, with the variables that they use."""
     archive = keras.export.ExportArchive()  # no track(sampler): Keras 3.15 would then store every weight twice
-    for endpoint, (function, inputs) in model.serving_signature().items():
+    for endpoint, (function, inputs) in endpoints.items():
         archive.add_endpoint(endpoint, function, input_signature=list(inputs.values()))
     archive.write_out(str(folder), verbose=False)
 

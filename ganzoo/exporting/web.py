@@ -43,7 +43,7 @@ def write(model: BaseGAN, folder: Path) -> None:
         table |= {"hole": model.hole}
     if "encode" in made:
         table |= {"alphabet": model.alphabet, "text_length": model.text_length}
-    entry = _about(model, size) | {"runtime": about, "web": {"networks": described, **table}}
+    entry = _about(model, size) | {"notice": about, "web": {"networks": described, **table}}
     (target / "models.json").write_text(json.dumps([entry], indent=1) + "\n", "utf-8")
     _write_page(target)
 

@@ -57,7 +57,7 @@ function facts(model) {
     [model.title, model.model && model.model !== model.name && `(${model.model})`].filter(Boolean).join(" "),
     model.expects && `It expects ${model.expects}.`,
     [licence, model.attribution].filter(Boolean).join(" "),
-    model.runtime,
+    model.notice,
   ].filter(Boolean);
 }
 

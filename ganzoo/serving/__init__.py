@@ -1,6 +1,7 @@
 """serving: exported models behind an HTTP server that speaks TensorFlow Serving's REST contract. See `export/README.md`.
 
     models      which folders are served under which names, and their signatures
+    runtimes    TensorFlow or ONNX Runtime, and whether the latter answers the same
     wire        the contract's JSON: requests to arrays, arrays to answers
     cost        what a request costs, before it is run
     batching    requests that wait are run together

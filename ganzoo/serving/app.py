@@ -93,6 +93,7 @@ def create_app(
         batchers[servable.name] = batcher = Batcher(
             servable.call, queue=limits.queue, queue_pixels=limits.queue_pixels, observe=observe
         )
+        metrics.runtime.labels(servable.name, servable.runtime).set(1)
         metrics.waiting.labels(servable.name).set_function(functools.partial(getattr, batcher, "waiting_rows"))
     state = State({servable.name: servable for servable in servables}, batchers, limits, metrics, files=_page_files())
 
@@ -300,7 +301,12 @@ def _status(servable: Servable) -> dict:
 
 def _metadata(servable: Servable) -> dict:
     spec = {"name": servable.name, "signature_name": "", "version": str(servable.version)}
-    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": servable.definitions}}}
+    described = {"signature_def": {"signature_def": servable.definitions}}
+    return {
+        "model_spec": spec,
+        "metadata": described,
+        "runtime": servable.runtime,
+    }  # TensorFlow Serving has no last one
 
 
 # ---- plumbing ---------------------------------------------------------------------------------------------------------

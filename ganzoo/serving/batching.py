@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ganzoo.exporting.divided import BUCKETS
 from ganzoo.serving.wire import RequestError
 
-BUCKETS = (1, 2, 4, 8, 16, 32)
 Arrays = dict[str, np.ndarray]
 
 

@@ -47,6 +47,9 @@ class Metrics:
         self.batch = prometheus.Histogram(
             "batch_rows", "Rows in a call of the model.", ["model"], buckets=(1, 2, 4, 8, 16, 32), **own
         )
+        self.runtime = prometheus.Gauge(
+            "runtime", "1: what computes a model's default signature.", ["model", "runtime"], **own
+        )
         self.waiting = prometheus.Gauge("waiting_rows", "Rows that wait for the model.", ["model"], **own)
 
     def page(self) -> tuple[bytes, str]:

@@ -3,8 +3,10 @@
 A model, preset or run folder is exported first, so that what answers is the SavedModel and not Keras.
 """
 
+import functools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from ganzoo import exporting, files, presets
 from ganzoo.base import attributes
 from ganzoo.errors import GanzooError
-from ganzoo.exporting import manifest
+from ganzoo.exporting import divided, manifest
+from ganzoo.exporting.divided import Divided
 from ganzoo.media import images
+from ganzoo.serving import runtimes
 from ganzoo.serving.wire import RequestError, Spec, clip
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -42,6 +46,7 @@ class Servable:
 
     `definitions` is the SavedModel's own description of its signatures, as JSON of the protocol buffer; `manifest` is
     what ganzoo wrote next to it, {} for a SavedModel of others; `loaded` owns the variables, which functions hold weakly.
+    `divided`, if there is one, answers `serving_default` by ONNX Runtime; `note` says why there is none.
     """
 
     name: str
@@ -50,6 +55,15 @@ class Servable:
     definitions: dict
     manifest: dict
     loaded: object
+    divided: Divided | None = None
+    note: str = ""
+
+    @property
+    def runtime(self) -> str:
+        """What computes `serving_default`, with its version; other signatures are TensorFlow's."""
+        if self.divided is None:
+            return f"tensorflow {tf.__version__}"
+        return f"onnxruntime {self.divided.network.version}"
 
     def call(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs for arrays that fit the signature.
@@ -59,11 +73,13 @@ class Servable:
         """
         found = self.signatures[signature]
         try:
-            tensors = {name: tf.constant(array, found.inputs[name].dtype) for name, array in inputs.items()}
-            return {name: _numpy(tensor) for name, tensor in found.function(**tensors).items()}
+            # A call of no rows is TensorFlow's: ONNX Runtime does not take one of every network.
+            if self.divided is not None and signature == divided.ENDPOINT and len(next(iter(inputs.values()))):
+                return self.divided(inputs)
+            return _called(found, inputs)
         except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.UnimplementedError) as error:
             raise RequestError(400, f"The model refused the request: {_sentence(error)}") from error
-        except tf.errors.ResourceExhaustedError as error:
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise RequestError(503, "The server ran out of memory for this request; ask for fewer rows.") from error
 
     def about(self) -> dict:
@@ -87,6 +103,7 @@ class Servable:
             "licence": self.manifest.get("licence"),
             "attribution": self.manifest.get("attribution"),
             "image_size": self.image_size(),
+            "runtime": self.runtime,
             **{key: self.manifest[key] for key in ("attributes", "crops") if key in self.manifest},
         }
 
@@ -179,11 +196,22 @@ def split(argument: str) -> tuple[str, str]:
     return name, model
 
 
-def prepare(argument: str, folder: Path, *, allow_random: bool = False) -> tuple[str, Path]:
+def prepare(
+    argument: str,
+    folder: Path,
+    *,
+    allow_random: bool = False,
+    runtime: str = "tensorflow",
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[str, Path]:
     """(name in the URL, folder DIR/<version> to load) of `[NAME=]MODEL`; what is not exported yet is exported to `folder`.
 
+    Args:
+        runtime: one of `runtimes.RUNTIMES`; what an export needs for it is written beside the SavedModel.
+        say: is told why that was left out.
+
     Raises:
-        GanzooError: an unknown model, random weights, a folder without a SavedModel.
+        GanzooError: an unknown model, random weights, a folder without a SavedModel, a model that the runtime "onnx" cannot run.
     """
     name, model = split(argument)
     path = files.given_path(model)
@@ -193,14 +221,20 @@ def prepare(argument: str, folder: Path, *, allow_random: bool = False) -> tuple
         versions = [p for p in path.iterdir() if p.name.isdecimal() and (p / "saved_model.pb").is_file()]
         if versions:
             return name, max(versions, key=lambda p: int(p.name))  # TensorFlow Serving's own policy: the latest
-    return name, exporting.export(model, folder / name, allow_random=allow_random)
+    found, why = runtimes.export(exporting.load(model, allow_random), folder / name, runtime, allow_random=allow_random)
+    if why:
+        say(f"{name} is left to TensorFlow: {why}")
+    return name, found
 
 
-def load(name: str, folder: Path) -> Servable:
-    """Loads a SavedModel for serving.
+def load(name: str, folder: Path, *, runtime: str = "tensorflow", fresh: bool = False) -> Servable:
+    """Loads a SavedModel for serving, and with another `runtime` the ONNX export beside it (`runtimes.beside`).
+
+    Args:
+        fresh: this process has made the export.
 
     Raises:
-        GanzooError: the folder contains no SavedModel that this TensorFlow can load.
+        GanzooError: the folder contains no SavedModel that this TensorFlow can load, or nothing that the runtime "onnx" can.
     """
     try:
         loaded = tf.saved_model.load(str(folder))
@@ -219,7 +253,17 @@ def load(name: str, folder: Path) -> Servable:
     }
     if not signatures:
         raise GanzooError(f"{folder} has no signature to call.")
-    return Servable(name, _version(folder), signatures, definitions, manifest.read(folder) or {}, loaded)
+    found, note = None, ""
+    if divided.ENDPOINT in signatures:
+        whole = functools.partial(_called, signatures[divided.ENDPOINT])
+        found, note = runtimes.beside(folder, whole, runtime, fresh=fresh)
+    about = manifest.read(folder) or {}
+    return Servable(name, _version(folder), signatures, definitions, about, loaded, found, note)
+
+
+def _called(signature: Signature, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    tensors = {name: tf.constant(array, signature.inputs[name].dtype) for name, array in inputs.items()}
+    return {name: _numpy(tensor) for name, tensor in signature.function(**tensors).items()}
 
 
 def _version(folder: Path) -> int:

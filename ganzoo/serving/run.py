@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import GanzooError
-from ganzoo.serving import connection, models
+from ganzoo.serving import connection, models, runtimes
 from ganzoo.serving.app import Limits, check_extra, create_app
 from ganzoo.serving.middleware import LOG, LOOPBACK
 
@@ -27,6 +27,7 @@ def serve(
     limits: Limits | None = None,
     api_key: str | None = None,
     allow_random: bool = False,
+    runtime: str = "auto",
     log: str = "text",
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
@@ -37,13 +38,17 @@ def serve(
         port: 0 takes any free one; the line for `say` has it.
         api_key: asked of every request; None asks none.
         allow_random: serve untrained weights of a preset that has no others.
+        runtime: what computes the networks: "tensorflow"; "onnx", ONNX Runtime, whose answers may differ by 1 of 255; or
+            "auto", ONNX Runtime where its answers have the same bytes.
         log: of requests, on standard error: "text", "json" or "none".
         say: is given a line for people now and then.
 
     Raises:
-        GanzooError: a port in use, an unknown model, two models of one name, the extra `serve` missing.
+        GanzooError: a port in use, an unknown model, two models of one name, the extra `serve` missing, another runtime, or a
+            model that ONNX Runtime was asked for by name and cannot serve.
     """
     check_extra()
+    runtimes.check(runtime)
     names = [models.split(argument)[0] for argument in arguments]
     for name in names:
         if names.count(name) > 1:
@@ -55,10 +60,11 @@ def serve(
         signal.signal(signal.SIGTERM, lambda *_: _leave(scratch))
         servables = []
         for argument in arguments:
-            name, folder = models.prepare(argument, Path(scratch), allow_random=allow_random)
-            servables.append(models.load(name, folder))
-            servables[-1].warm_up()
-            say(f"{name}: {servables[-1].manifest.get('model', folder)}, version {servables[-1].version}")
+            name, folder = models.prepare(argument, Path(scratch), allow_random=allow_random, runtime=runtime, say=say)
+            servables.append(found := models.load(name, folder, runtime=runtime, fresh=folder.is_relative_to(scratch)))
+            found.warm_up()
+            why = f" ({found.note})" if found.note else ""
+            say(f"{name}: {found.manifest.get('model', folder)}, version {found.version}, {found.runtime}{why}")
         hosts = LOOPBACK if _is_loopback(host) else None
         app = create_app(servables, limits=limits, api_key=api_key, hosts=hosts, log=log)
         _logging(log)

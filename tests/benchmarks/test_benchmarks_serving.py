@@ -24,7 +24,7 @@ PRINTED = """Running 20s test @ http://127.0.0.1:8501/v1/models/dcgan:predict
   Non-2xx or 3xx responses: 4
 Requests/sec:    402.45
 """
-ROW = {"throughput": 0.95, "cpu_beyond": 0.001, "errors": 0, "growth": 0.01}
+ROW = {"throughput": 0.95, "cpu_beyond": 0.001, "errors": 0, "growth": 0.01, "tail": 2.9}
 
 
 def test_what_wrk_prints():
@@ -38,6 +38,7 @@ def test_the_limits():
     assert "throughput" in serving.problems("pix2pix", ROW | {"throughput": 0.89})[0]
     assert "CPU" in serving.problems("dcgan", ROW | {"cpu_beyond": 0.0031})[0]
     assert "memory" in serving.problems("dcgan", ROW | {"growth": 0.06})[0]
+    assert "p99 is 3.1 times p50" in serving.problems("dcgan", ROW | {"tail": 3.1})[0]
     assert "2 errors" in serving.problems("dcgan", ROW | {"errors": 2})[0]
 
 
@@ -45,9 +46,12 @@ def test_the_limits():
 @pytest.mark.skipif(not shutil.which("wrk"), reason="needs the load generator: apt-get install wrk")
 def test_a_short_run(tmp_path):
     for name in ("dcgan", "pix2pix"):
-        exporting.export(zoo.load(name, weights=None, **TINY[name]), tmp_path / name, allow_random=True)
-        row = serving.compare(tmp_path / name, name, seconds=1, requests=2, rounds=1)
-        assert row["errors"] == 0
-        assert row["served"][0]["requests"] > 0
-        assert row["bare"][0]["per_second"] > 0
-        assert row["model"] in serving.line(row | {"problems": []})
+        formats = ["savedmodel", "onnx"] if name == "dcgan" else ["savedmodel"]
+        exporting.export(
+            zoo.load(name, weights=None, **TINY[name]), tmp_path / name, formats=formats, allow_random=True
+        )
+        for row in serving.compare(tmp_path / name, name, 1, 2, 1, serving.RUNTIMES[name]):
+            assert row["errors"] == 0
+            assert row["served"][0]["requests"] > 0
+            assert row["bare"][0]["per_second"] > 0
+            assert f"{row['model']:<20} {row['runtime']}" in serving.line(row | {"problems": []})
