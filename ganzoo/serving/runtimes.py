@@ -21,7 +21,10 @@ RUNTIMES = ("auto", "tensorflow", "onnx")
 # By how many of 255 steps a value may differ from TensorFlow's: by none, or, where ONNX Runtime is asked for by name, by the one by
 # which TensorFlow's own answers may differ in a shared call.
 STEPS = {"auto": 0, "onnx": 1}
-WRITES_IT = "ganzoo export MODEL -o DIR --to savedmodel,onnx writes it."
+SMALL = (
+    8 * 2**20
+)  # bytes of weights up to which "auto" converts at the start: tf2onnx takes some 70 times as many for a while
+WRITES_IT = "ganzoo export MODEL -o DIR --to savedmodel,onnx writes what DIR is served from."
 ALONE = 8  # calls of one row that are compared at the start, besides one of each number of rows
 
 
@@ -34,12 +37,14 @@ def check(runtime: str) -> None:
 
 
 def export(model: BaseGAN, folder: Path, runtime: str, *, allow_random: bool) -> tuple[Path, str]:
-    """(folder/1, why the model was not exported for ONNX Runtime as well, "" if it was).
+    """(folder/1, why the model was not exported for ONNX Runtime as well; "" if it was, or was not asked for).
 
     Raises:
         GanzooError: random weights, or with the runtime "onnx" whatever keeps a model from it.
     """
     why = "" if runtime == "tensorflow" else _unfit(model)
+    if runtime == "auto" and not why and 4 * model.sampler.count_params() > SMALL:
+        why = f"its weights are more than {SMALL / 2**20:.0f} MiB, which take long to convert. {WRITES_IT}"
     if runtime == "onnx" and why:
         raise GanzooError(f"{model.full_name} cannot be served by ONNX Runtime: {why}")
     if runtime != "tensorflow" and not why:
@@ -80,7 +85,7 @@ def beside(
         GanzooError: with the runtime "onnx", why it is TensorFlow's.
     """
     source = folder.parent / divided.FORMAT
-    missing = "" if (source / divided.FOLDER).is_dir() else f"{source / divided.FOLDER} is not there; {WRITES_IT}"
+    missing = "" if (source / divided.FOLDER).is_dir() else f"{source / divided.FOLDER} is not there. {WRITES_IT}"
     if runtime == "tensorflow" or (runtime == "auto" and missing):
         return None, ""
     why = missing or _certified(folder, source, STEPS[runtime])

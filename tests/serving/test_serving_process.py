@@ -260,6 +260,8 @@ def test_a_server_that_cannot_start_says_why(models, tmp_path):
         assert "Cannot listen on 127.0.0.1" in refused("serve", folder, "--port", taken.getsockname()[1])
     assert 'would be called "dcgan"' in refused("serve", folder, folder, "--port", 0)
     assert "--log is text, json or none" in refused("serve", folder, "--log", "xml")
+    assert "--runtime is auto, tensorflow or onnx" in refused("serve", folder, "--runtime", "torch")
+    assert "--to savedmodel,onnx" in refused("serve", folder, "--runtime", "onnx", "--port", 0)
     assert "Did you mean" in refused("serve", "dcgam", "--port", 0)
     assert "NAME=MODEL" in refused("serve", "a b=dcgan", "--port", 0)
 

@@ -190,6 +190,9 @@ def test_what_an_export_needs_is_known_before(tmp_path, monkeypatch):
     with pytest.raises(GanzooError, match="onnx cannot be written for"):
         runtimes.export(model, tmp_path / "g", "onnx", allow_random=True)
     assert "onnx cannot be written for" in runtimes.export(model, tmp_path / "g", "auto", allow_random=True)[1]
+    monkeypatch.undo()
+    monkeypatch.setattr(runtimes, "SMALL", 100)
+    assert "--to savedmodel,onnx" in runtimes.export(model, tmp_path / "g", "auto", allow_random=True)[1]
 
 
 # ---- a process --------------------------------------------------------------------------------------------------------
