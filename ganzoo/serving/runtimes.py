@@ -21,9 +21,8 @@ RUNTIMES = ("auto", "tensorflow", "onnx")
 # By how many of 255 steps a value may differ from TensorFlow's: by none, or, where ONNX Runtime is asked for by name, by the one by
 # which TensorFlow's own answers may differ in a shared call.
 STEPS = {"auto": 0, "onnx": 1}
-SMALL = (
-    8 * 2**20
-)  # bytes of weights up to which "auto" converts at the start: tf2onnx takes some 70 times as many for a while
+# Bytes of weights up to which "auto" converts when the server starts: tf2onnx takes some 70 times as many for a while.
+SMALL = 8 * 2**20
 WRITES_IT = "ganzoo export MODEL -o DIR --to savedmodel,onnx writes what DIR is served from."
 ALONE = 8  # calls of one row that are compared at the start, besides one of each number of rows
 
@@ -132,12 +131,10 @@ def _certified(folder: Path, source: Path, steps: int) -> str:
         if len(set(weights)) > 1:
             return f"{folder} and {source} are not of the same weights."
         return "" if facts["steps"] <= steps else _apart(facts)
-    except (GanzooError, KeyError, TypeError):
+    except (GanzooError, KeyError, TypeError, ValueError):
         return f"{parity} says nothing of {divided.ENDPOINT} in ONNX Runtime; export the model again."
 
 
 def _apart(found: dict[str, Any], where: str = "") -> str:
-    return (
-        f"{where}{found['differing']:.2g} of its pixels' values differ from TensorFlow's, by at most {found['steps']} of 255; "
-        "--runtime onnx takes it for differences of 1."
-    )
+    differ = f"{where}{found['differing']:.2g} of its pictures' values differ from TensorFlow's, by at most {found['steps']} of 255"
+    return f"{differ}; --runtime onnx takes it as it is." if found["steps"] <= STEPS["onnx"] else f"{differ}."

@@ -128,7 +128,7 @@ def test_answers_that_differ_are_left_to_tensorflow(gan):
     certify(gan, equal=False, differing=2e-5, steps=1)
     servable = loaded(gan)
     assert servable.runtime.startswith("tensorflow 2.")
-    assert "2e-05 of its pixels' values differ" in servable.note
+    assert "2e-05 of its pictures' values differ" in servable.note
     assert loaded(gan, "onnx").runtime.startswith("onnxruntime")  # within what another batch may change
     assert loaded(gan, "tensorflow").note == ""
     certify(gan, steps=2)
