@@ -314,6 +314,7 @@ def test_a_cost_model_that_is_off_prints_no_rows():
     )
 
 
+@pytest.mark.slow
 def test_two_pinned_workers_are_measured():
     """Real processes, few steps of a small batch: every part is there, and the parts are the step."""
     request = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4, "steps": 4}

@@ -341,17 +341,25 @@ def test_embeddings_made_elsewhere():
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------
-def test_a_run_trains_the_encoder_and_then_freezes_it(run_of, tmp_path):
-    config = run_of("text-to-image", train__steps=8, train__log_every=2, train__sample_every=4)
-    result = training.train(config, out=tmp_path / "run", strategy="one")
-    assert result.stopped == "done"
-    rows = read_log(tmp_path / "run" / "log.jsonl").rows
+OFTEN = {"train__log_every": 2, "train__sample_every": 4}
+
+
+@pytest.fixture(scope="module")
+def finished(run_of, tmp_path_factory):
+    """The folder of a run through both segments."""
+    out = tmp_path_factory.mktemp("both") / "run"
+    assert training.train(run_of("text-to-image", train__steps=8, **OFTEN), out=out, strategy="one").stopped == "done"
+    return out
+
+
+def test_a_run_trains_the_encoder_and_then_freezes_it(finished):
+    rows = read_log(finished / "log.jsonl").rows
     assert [("e_loss" in row, "d_loss" in row) for row in rows] == [(True, False)] * 2 + [(False, True)] * 2
-    samples = sorted(path.name for path in (tmp_path / "run" / "samples").iterdir())
+    samples = sorted(path.name for path in (finished / "samples").iterdir())
     assert samples == ["000000.png", "000008.png"], "while the encoder trains there is nothing new to see"
-    model = ganzoo.load(tmp_path / "run")
+    model = ganzoo.load(finished)
     held_back = ganzoo.data.open_source(model.run_config.data, "test").sentences(8)
-    with Image.open(tmp_path / "run" / "samples" / "000008.png") as picture:
+    with Image.open(finished / "samples" / "000008.png") as picture:
         assert picture.text["text"] == "\n".join(held_back)
 
 
@@ -381,20 +389,18 @@ def test_segments_freeze_what_they_should():
     assert other.segments(train) == one_segment(train)
 
 
-def test_a_resumed_run_ends_as_the_uninterrupted_one(run_of, tmp_path):
-    whole = training.train(run_of("text-to-image", train__steps=9), out=tmp_path / "whole", strategy="one")
-    for steps in (6, 9):  # one stop lies in the second segment
-        config = run_of("text-to-image", train__steps=steps)
-        training.train(config, out=tmp_path / "parts", resume=steps == 9, strategy="one")
-    files = [path / "model" / "weights.safetensors" for path in (whole.run_dir, tmp_path / "parts")]
+def test_a_resumed_run_ends_as_the_uninterrupted_one(finished, run_of, tmp_path):
+    for steps in (6, 8):  # the stop lies in the second segment
+        config = run_of("text-to-image", train__steps=steps, **OFTEN)
+        training.train(config, out=tmp_path / "parts", resume=steps == 8, strategy="one")
+    files = [path / "model" / "weights.safetensors" for path in (finished, tmp_path / "parts")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_fine_tuning_keeps_the_encoder(run_of, tmp_path):
-    training.train(run_of("text-to-image", train__steps=6), out=tmp_path / "a", strategy="one")
+def test_fine_tuning_keeps_the_encoder(finished, run_of, tmp_path):
     config = run_of("text-to-image", train__steps=3)
-    training.train(config, out=tmp_path / "b", init=tmp_path / "a", strategy="one")
-    a, b = (ganzoo.load(tmp_path / name) for name in "ab")
+    training.train(config, out=tmp_path / "tuned", init=finished, strategy="one")
+    a, b = (ganzoo.load(run) for run in (finished, tmp_path / "tuned"))
     for x, y in zip(a.text_encoder.weights, b.text_encoder.weights, strict=True):
         np.testing.assert_array_equal(x, y)
     assert b.run_config.train.encoder_steps == 0
