@@ -81,6 +81,12 @@ def _fetched(call):
     return lambda: [value.numpy() for value in call().values()]
 
 
+def _each_batch(model, batches: list[int], seconds: float, side: str, call: Callable) -> dict:
+    """{batch: {side: `call` of the model's inputs of so many rows}}."""
+    given = {rows: inputs(model, rows) for rows in batches}
+    return {rows: in_turns({side: lambda rows=rows: call(given[rows])}, seconds) for rows in batches}
+
+
 def onnx(preset: str, batches: list[int], seconds: float) -> dict:
     """{batch: {"onnx": `onnx/tensors.onnx` in ONNX Runtime, as `ganzoo serve` runs it}}; {"missing": package} where it is not
     installed."""
@@ -95,11 +101,7 @@ def onnx(preset: str, batches: list[int], seconds: float) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         writer.write(model, Path(folder))
         network = writer.Network(Path(folder) / "tensors.onnx")
-    found = {}
-    for rows in batches:
-        given = inputs(model, rows)
-        found[rows] = in_turns({"onnx": lambda given=given: network(given)}, seconds)
-    return found
+    return _each_batch(model, batches, seconds, "onnx", network)
 
 
 def litert(preset: str, batches: list[int], seconds: float) -> dict:
@@ -118,11 +120,7 @@ def litert(preset: str, batches: list[int], seconds: float) -> dict:
         writer.write(model, Path(folder))
         interpreter = Interpreter(f"{folder}/tensors.tflite", num_threads=timing.cores())
     run = interpreter.get_signature_runner("tensors")
-    found = {}
-    for rows in batches:
-        each = portable.rows(inputs(model, rows))
-        found[rows] = in_turns({"litert": lambda each=each: [run(**row) for row in each]}, seconds)
-    return found
+    return _each_batch(model, batches, seconds, "litert", lambda given: [run(**row) for row in portable.rows(given)])
 
 
 def torch(preset: str, batches: list[int], seconds: float) -> dict:

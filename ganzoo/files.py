@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -285,7 +285,7 @@ def read_npz(
                 f"{name} is refused: it holds pickled Python objects, which may run any code. Save plain arrays: "
                 "numpy.savez(path, **arrays)."
             ) from None
-        why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        why = first_line(error).rstrip(".")
         raise GanzooError(f"{name} cannot be read as npz: {why}.") from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo import files, presets
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.errors import GanzooError, first_line, missing_extra
 from ganzoo.files import shown
 from ganzoo.presets import RunConfig, Weights, licences
 
@@ -143,7 +143,7 @@ def _sentences(address: str, file: str, revision: str | None) -> Iterator[None]:
             raise GanzooError(f"The Hub refuses {address}: {login} with a token that may do this.") from error
         raise GanzooError(f"The Hub answered {status} to {address} ({file}); try again later.") from error
     except (transport, OSError, ValueError) as error:
-        raise GanzooError(f"{address} ({file}) could not be transferred: {str(error).splitlines()[0]}.") from error
+        raise GanzooError(f"{address} ({file}) could not be transferred: {first_line(error)}.") from error
 
 
 def push(folder: Path, address: str, *, revision: str | None = None, private: bool = False) -> str:

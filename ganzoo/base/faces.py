@@ -107,7 +107,6 @@ def minimiser() -> Callable[[Callable, np.ndarray, int], np.ndarray]:
 
 def ends(model) -> Around:
     """`serving_around` of a model of faces of its own size and years: bytes and years to floats and years, floats to bytes."""
-
     size, channels = model.image_size, model.channels
 
     def decoded(image_bytes):

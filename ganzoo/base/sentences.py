@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ganzoo.base import around, rows
 from ganzoo.base.declared import Around
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, first_line
 
 
 class Handle:
@@ -24,7 +24,7 @@ class Handle:
 
                 self.loaded = tensorflow_hub.load(path)
         except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            raise GanzooError(f"The text encoder hub:{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise GanzooError(f"The text encoder hub:{path} cannot be loaded: {first_line(error)}") from error
         signatures = getattr(self.loaded, "signatures", {})
         named = signatures.get("default") or signatures.get("serving_default")
         self.call: Any = self.loaded if callable(self.loaded) else named
@@ -32,7 +32,7 @@ class Handle:
             shape = tuple(self(tf.constant(["a test"])).shape)
         except (TypeError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
             raise GanzooError(
-                f"The text encoder hub:{path} does not map strings (N,) to embeddings: {str(error).splitlines()[0]}"
+                f"The text encoder hub:{path} does not map strings (N,) to embeddings: {first_line(error)}"
             ) from error
         if shape != (1, text_dim):
             raise GanzooError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from ganzoo import files
-from ganzoo.errors import GanzooError, nearest
+from ganzoo.errors import GanzooError, first_line, nearest
 
 NAMES = ("auto", "one", "mirrored", "multi-worker", "tpu")
 FORM = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
@@ -138,7 +138,7 @@ def _tpu() -> tf.distribute.Strategy:
     try:
         return tf.distribute.TPUStrategy(tf.distribute.cluster_resolver.TPUClusterResolver.connect())
     except (ValueError, tf.errors.OpError) as error:
-        raise GanzooError(f"--strategy tpu cannot reach a TPU: {str(error).splitlines()[0]}") from None
+        raise GanzooError(f"--strategy tpu cannot reach a TPU: {first_line(error)}") from None
 
 
 @functools.cache

@@ -26,6 +26,7 @@ def describe() -> dict[str, Any]:
     that they are secret are left out.
     """
     from ganzoo.devices import precision
+    from ganzoo.devices.machine import cores
     from ganzoo.metrics.features import cache
 
     machine = replay.machine()
@@ -35,7 +36,7 @@ def describe() -> dict[str, Any]:
         "versions": {name: version_of(name) or "missing" for name in PACKAGES},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": machine["processor"],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "flags": [flag for flag in FLAGS if flag in processor_flags()],
         "onednn": {"1": "on", "0": "off"}.get(machine["onednn"], "TensorFlow's own choice"),
         "devices": machine["devices"],

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.errors import GanzooError, first_line, missing_extra
 from ganzoo.exporting import portable
 
 
@@ -40,7 +40,7 @@ def write(model: BaseGAN, folder: Path, precision: str = "float32") -> list[Path
             try:
                 content = converter.convert()
             except Exception as error:  # the converter has a class of its own, which it does not show
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
                 raise GanzooError(f"litert cannot express the endpoint {name} of {model.paper}: {reason}") from error
         files.append(folder / f"{name}.tflite")
         files[-1].write_bytes(content)

@@ -5,7 +5,6 @@ Layout stays NHWC. The first axis is called N and takes any number of rows. An o
 8-bit integers with one scale for each output channel; the network widens them and computes in float32.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.devices.machine import cores
+from ganzoo.errors import GanzooError, first_line, missing_extra
 from ganzoo.exporting import portable
 
 OPSET = 18  # of 2022; ONNX Runtime from 1.14 on, and onnxruntime-web
@@ -94,7 +94,7 @@ class Network:
         package = runtime()
         self.version = package.__version__
         options = package.SessionOptions()
-        options.intra_op_num_threads = _cores()
+        options.intra_op_num_threads = cores()  # by itself it counts those of the machine
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Its exceptions, which have no base of their own.
         of_package = vars(package.capi.onnxruntime_pybind11_state).values()
@@ -102,7 +102,7 @@ class Network:
         try:
             self.session = package.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except self.failures as error:
-            raise GanzooError(f"ONNX Runtime {self.version} cannot read {file}: {_first_line(error)}") from error
+            raise GanzooError(f"ONNX Runtime {self.version} cannot read {file}: {first_line(error)}") from error
         self.names = [output.name for output in self.session.get_outputs()]
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -111,12 +111,8 @@ class Network:
         except self.failures as error:
             if "alloc" in str(error).lower():
                 raise MemoryError(str(error)) from error
-            raise RuntimeError(f"ONNX Runtime {self.version} failed: {_first_line(error)}") from error
+            raise RuntimeError(f"ONNX Runtime {self.version} failed: {first_line(error)}") from error
         return {name.removesuffix("_out"): value for name, value in zip(self.names, made, strict=True)}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def runtime():
@@ -126,11 +122,6 @@ def runtime():
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "onnxruntime", "onnx") from None
     return onnxruntime
-
-
-def _cores() -> int:
-    """Those that this process may use; ONNX Runtime by itself counts those of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ganzoo import files
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.errors import GanzooError, first_line, missing_extra
 from ganzoo.importers import _wrapped
 from ganzoo.importers._state import State
 
@@ -151,7 +151,7 @@ def _read_npz(path: Path) -> dict[str, Mapping]:
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> GanzooError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     return GanzooError(f'"{path}" cannot be read as a {what}: truncated or damaged ({reason}).')
 
 

@@ -110,7 +110,8 @@ class Moments:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads a file of `save`. Raises GanzooError for any other."""
-        arrays, name = files.read_npz(path, files.shown(path)), files.shown(path)
+        name = files.shown(path)
+        arrays = files.read_npz(path, name)
         d = arrays["mean"].size if "mean" in arrays else 0
         shapes = {"n": (), "mean": (d,), "covariance": (d, d)}
         if {key: array.shape for key, array in arrays.items() if key in shapes and array.dtype.kind in "iuf"} != shapes:

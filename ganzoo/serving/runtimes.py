@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ganzoo import exporting, files
 from ganzoo.base import BaseGAN
-from ganzoo.errors import GanzooError, missing_extra, nearest
+from ganzoo.errors import GanzooError, first_line, missing_extra, nearest
 from ganzoo.exporting import divided, golden, manifest, onnx
 from ganzoo.exporting.divided import Arrays, Divided
 
@@ -113,7 +113,7 @@ def _asked(
         MemoryError,
         tf.errors.OpError,
     ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         return None, f"{source} cannot be used: {reason}"
     return (candidate, "") if found["steps"] <= steps else (None, _apart(found, "on this machine "))
 

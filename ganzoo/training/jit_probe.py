@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ganzoo import weights
 from ganzoo.base import BaseGAN
+from ganzoo.errors import first_line
 
 STEPS = 5  # timed, after the one that traces
 
@@ -30,7 +31,7 @@ def jit(model: BaseGAN, batch: dict[str, tf.Tensor]) -> Jit:
         try:
             compiled = round(1000 * seconds(tf.function(model.train_step, jit_compile=True), batch), 1)
         except (tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
-            return Jit(False, f"XLA cannot compile this step ({str(error).strip().splitlines()[0][:200]})", plain)
+            return Jit(False, f"XLA cannot compile this step ({first_line(error)[:200]})", plain)
     finally:
         weights.assign(model.training_state(), before, "the state before the probe")
         for tracker in model.metrics:

@@ -12,7 +12,7 @@ from ganzoo.data.attributes import BOOLEAN, attributes_of
 from ganzoo.data.captions import Described
 from ganzoo.data.sources.records import Records, choose_splits
 from ganzoo.data.task_shapes import TaskShape
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, first_line
 from ganzoo.media.images import read_image
 
 NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_.-]+)?(:\d+\.\d+\.\d+)?")
@@ -96,7 +96,7 @@ def _builder(tfds, name: str):
     except tfds.core.DatasetNotFoundError as error:
         raise GanzooError(f'TensorFlow Datasets knows no set "{name}".') from error
     except (ImportError, ValueError, TypeError, OSError) as error:
-        raise GanzooError(f'TensorFlow Datasets cannot open "{name}": {str(error).splitlines()[0]}') from error
+        raise GanzooError(f'TensorFlow Datasets cannot open "{name}": {first_line(error)}') from error
 
 
 def _part(key: str, part: str) -> Callable[[Any], Any]:

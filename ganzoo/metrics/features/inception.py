@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ganzoo.errors import GanzooError, missing_extra
+from ganzoo.errors import GanzooError, first_line, missing_extra
 from ganzoo.files import given_path
 from ganzoo.metrics.features.cache import folder
 from ganzoo.metrics.features.network import Network
@@ -105,7 +105,7 @@ def _torchscript(place: Path):
         module = torch.jit.load(str(place), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise GanzooError(
-            f"{place} is not a TorchScript file such as inception-2015-12-05.pt: {str(error).splitlines()[0]}"
+            f"{place} is not a TorchScript file such as inception-2015-12-05.pt: {first_line(error)}"
         ) from error
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
