@@ -15,7 +15,7 @@ from ganzoo.doctor import distribute
 TINY = {
     "3d-gan": {"grid_size": 8, "latent_dim": 6, "ngf": 4, "ndf": 3, "bn_first": False, "accuracy_limit": 1.0, "ema_decay": 0.5},
     "age-cgan": {"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "nef": 3, "encoder_units": 7, "label_place": "before", "label_off": -1.0, "age_reader": "", "iterations": 3, "norm_weight": 0.5, "ema_decay": 0.5},
-    "anime": {"image_size": 16, "channels": 1, "latent_dim": 6, "attributes": {"hair": ["pink", "blue", "green"], "glasses": ["no", "yes"]}, "ngf": 6, "blocks": 1, "shuffles": 2, "out_kernel": 3, "ndf": 3, "d_blocks": 1, "init": "he", "penalty_weight": 2.0, "ema_decay": 0.5},
+    "anime": {"image_size": 16, "channels": 1, "latent_dim": 6, "attributes": {"hair": ["pink", "blue", "green"], "glasses": ["no", "yes"]}, "ngf": 6, "blocks": 1, "shuffles": 2, "out_kernel": 3, "ndf": 3, "d_blocks": 1, "init": "he", "penalty_weight": 2.0, "fake_attribute_weight": 8.0, "ema_decay": 0.5},
     "biggan": {"image_size": 32, "channels": 1, "classes": 3, "class_names": ("Ankle boot", "T-shirt/top", "Bag"), "latent_dim": 8, "shared_dim": 5, "hierarchical": True, "ngf": 2, "ndf": 2, "attention": 16, "taper": False, "init": "orthogonal", "epsilon": 1e-3, "sn_epsilon": 1e-5, "d_steps": 1, "ortho_weight": 0.01, "ema_decay": 0.5, "ema_start": 0, "standing_batches": 2},
     "context-encoder": {"image_size": 16, "nef": 2, "ngf": 3, "ndf": 3, "bottleneck": 6, "overlap": 1, "overlap_weight": 5.0, "l2_weight": 0.9, "ema_decay": 0.5},
     "cyclegan": {"ngf": 2, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16, "pool_size": 3, "ema_decay": 0.5},
@@ -142,6 +142,9 @@ ELSEWHERE = {
 
 # Factor of initial weights that are so small that rounding hides the slope of a loss.
 WIDER = {"gan": 50.0}
+
+# Arguments with which a paper takes options of [train.stability] that it refuses elsewhere.
+TAKES_ALL = {"anime": {"penalty_weight": 0.0}}
 
 # What no gradient moves besides batch statistics, by the end of its key.
 FIXED = {"anime": "training_set/rows", "biggan": "/u", "stylegan-lite": "w_avg|lod|noise"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from support.steps import Replay, Watch
+from support.steps import Replay, Watch, heard
 
 from ganzoo import presets, registry
 from ganzoo.base import BaseGAN
@@ -28,6 +28,7 @@ TERMS = [
     for more in ({}, *tiny.VARIANTS.get(name, []))
     if not more or any(value and re.search(r"_(weight|gamma)$", key) for key, value in more.items())
 ]
+INTERVALS = [(name, argument) for name, argument in ARGUMENTS if argument.endswith("_interval")]
 STEPS = 4  # after which an argument has shown what it does
 
 
@@ -117,15 +118,16 @@ OPTIONS = {
     "ema_images": {"ema_images": 10},
     "d_steps": {"d_steps": 2},
 }
+STEADIED = [(name, more) for name in NAMES for more in ({}, tiny.TAKES_ALL.get(name)) if more is not None]
 
 
 @pytest.fixture
 def steadied(monkeypatch):
-    """name -> function of options to the losses that the players of the tiny model are given in its first step under them, the
+    """name, more -> function of options to the losses that the players of the tiny model are given in its first step under them, the
     values of R1 and R2 in it, and what these were of."""
 
-    def of(name):
-        model = tiny.build(name, optimizer=tiny.SGD)
+    def of(name, more):
+        model = tiny.build(name, optimizer=tiny.SGD, **more)
         model.weights_source = "a file"  # nobody teaches a helper
         for variable in model.trainable_variables:
             variable.assign(variable.value * tiny.WIDER.get(name, 1))
@@ -167,11 +169,11 @@ def steadied(monkeypatch):
     return of
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_options_that_steady_a_training_reach_both_players(name, steadied):
+@pytest.mark.parametrize(("name", "more"), STEADIED)
+def test_options_that_steady_a_training_reach_both_players(name, more, steadied):
     """[train.stability]: each changes the losses that it is of, at the same weights; or the paper says why not. What they
     compute is tested by hand in tests/base/test_stability.py."""
-    model, step = steadied(name)
+    model, step = steadied(name, more)
     refused = set(model.refuses) | ({"augment", "ada_target"} if model.augments_by else set())
     refused |= {"ema_images"} if model.averages_by else set()
     for option in refused:
@@ -194,9 +196,41 @@ def test_options_that_steady_a_training_reach_both_players(name, steadied):
         (loss,), values = losses["d_optimizer"], [value for one in penalised.values() for value, _ in one]
         assert (min(values) > 0) == ("r1_gamma" not in refused or "r2_gamma" not in refused)
         rest = loss - plain["d_optimizer"][0] - sum(values)
-        assert (abs(rest) > 1e-6) == ("label_smoothing" not in refused), f"{rest}: is all of {options} in D's loss?"
+        far = abs(rest) > 1e-6 * max(1.0, abs(loss))  # rounding is of the sum
+        assert far == ("label_smoothing" not in refused), f"{rest}: is all of {options} in D's loss?"
         for (_, real), (_, fake) in zip(penalised.get("r1", []), penalised.get("r2", []), strict=False):
             assert not np.array_equal(real, fake), "R1 is of reals and R2 of fakes"
+
+
+@pytest.mark.parametrize(("name", "more"), STEADIED)
+def test_d_sees_a_picture_through_for_d_alone(name, more, monkeypatch):
+    """Where `for_d` gives the same for every picture, D says the same of any batch: nothing reaches it as it is."""
+    model = tiny.build(name, optimizer=tiny.SGD, **more)
+    model.weights_source = "a file"  # nobody teaches a helper
+    taken = {"relativistic": True, "r1_gamma": 1.0, "r2_gamma": 1.0}  # these ask D for more
+    model.stabilise(presets.StabilityConfig(**{o: v for o, v in taken.items() if o not in model.refuses}), tiny.BATCH)
+    start = {key: np.array(value) for key, value in model.training_state().items()}
+
+    def blind(self, *pictures, turn=0, low=-1.0):
+        seen = [0.0 * picture for picture in pictures]
+        return seen if len(seen) > 1 else seen[0]
+
+    monkeypatch.setattr(type(model), "for_d", blind)
+    monkeypatch.setattr(type(model), "minimize", lambda *given: None)
+    said = heard(model, monkeypatch)
+
+    def answers(batch):
+        said.clear()
+        for key, variable in model.training_state().items():
+            variable.assign(start[key])
+        model.train_step(batch)
+        return [answer.numpy() for _, answer in said]
+
+    one, other = tiny.batch(model), tiny.batch(model, seed=1)
+    pictures = {key: value for key, value in other.items() if len(value.shape) > 3}
+    assert pictures, "the batch has no pictures"
+    for answer, again in zip(answers(one), answers(one | pictures), strict=True):
+        np.testing.assert_array_equal(answer, again, "D was shown a picture as it is: self.for_d(picture)")
 
 
 # ---- arguments -------------------------------------------------------------------------------------------------------
@@ -262,6 +296,18 @@ def test_every_argument_of_the_constructor_counts(name, argument, first):
             f"{argument} = {other!r} gives the shapes, updates and logs of {value!r}: the constructor or train_step does not "
             "use it. If it shows only together with other arguments, name them in tiny.SECOND."
         )
+
+
+@pytest.mark.parametrize(("name", "argument"), INTERVALS)
+def test_what_is_taken_at_intervals_is_so_many_times_as_strong(name, argument, first):
+    """At step 0, where it is taken: from an interval of 1 to 2 to 3, the first gradient grows by the same twice."""
+    one, two, three = (first(name, {argument: every, "ema_decay": 0.0})[1](0) for every in (1, 2, 3))
+    growth = 0.0
+    for key in (key for key in one if key.startswith("0/")):
+        largest = np.abs(three[key]).max(initial=0)
+        np.testing.assert_allclose(three[key] - two[key], two[key] - one[key], rtol=1e-3, atol=1e-5 * largest)
+        growth = max(growth, np.abs(two[key] - one[key]).max(initial=0) / (largest or 1))
+    assert growth > 1e-3, f"{argument} does not weigh what it thins out"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -53,6 +53,22 @@ class Watch:
         return watched
 
 
+def heard(model, patch) -> list[tuple[int, tf.Tensor]]:
+    """A list that fills, while `patch` lasts, with what the discriminators say: (which one it is, what it says)."""
+    said, call = [], keras.layers.Layer.__call__
+    discriminators = [getattr(model, name) for name in model.players["d_optimizer"]]
+
+    def listening(layer, *args, **kwargs):
+        answer = call(layer, *args, **kwargs)
+        for place, network in enumerate(discriminators):
+            if layer is network:
+                said.append((place, tf.nest.flatten(answer)[0]))  # the first head says whether it is real
+        return answer
+
+    patch.setattr(keras.layers.Layer, "__call__", listening)
+    return said
+
+
 @dataclasses.dataclass
 class Judged:
     """One call of a discriminator before an update: which one it was, what it said, and the slope of the update's loss in
@@ -128,16 +144,7 @@ class Replay:
         state, shift = self.model.training_state(), shift or {}
         for key, value in self.start.items():
             state[key].assign(value + shift[key] if key in shift else value)
-        discriminators = [getattr(self.model, name) for name in self.model.players["d_optimizer"]]
-        done, said = 0, []
-        call, weights = keras.layers.Layer.__call__, self.model.state()
-
-        def heard(layer, *args, **kwargs):
-            answer = call(layer, *args, **kwargs)
-            for place, network in enumerate(discriminators):
-                if layer is network:
-                    said.append((place, tf.nest.flatten(answer)[0]))  # the first head says whether it is real
-            return answer
+        done, weights = 0, self.model.state()
 
         def minimize(tape, loss, player, *turn):
             nonlocal done
@@ -150,7 +157,7 @@ class Replay:
             done += 1
 
         with pytest.MonkeyPatch.context() as patch, contextlib.suppress(_Reached):
-            patch.setattr(keras.layers.Layer, "__call__", heard)
+            said = heard(self.model, patch)
             patch.setattr(type(self.model), "minimize", lambda model, *given: minimize(*given))
             try:
                 self.model.train_step(self.data)
