@@ -135,8 +135,8 @@ ELSEWHERE = {
     },
     "stylegan-lite": {
         "ada_images": "p leaves 0 where D is sure of the reals: tests/test_augment.py",
-        "ema_images": "the test builds no averages: tests/models/test_stylegan.py",
-        "truncation_cutoff": "of samples alone: tests/models/test_stylegan.py",
+        "ema_images": "the test builds no averages: tests/models/test_stylegan_lite.py",
+        "truncation_cutoff": "of samples alone: tests/models/test_stylegan_lite.py",
     },
 }
 

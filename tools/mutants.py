@@ -5,10 +5,10 @@
     python -m tools.mutants --list
 
 A fault is a change of one file: a sign, a term that is left out, an argument that nothing reads, noise that a replica draws for
-itself. The tests of the harness (tests/models/test_models.py and test_objectives.py) run on it, the likely one first, up to the
-first that fails. A fault without one has survived: the harness has a hole, and the exit code is 1. It is 1, too, if one of
-the tests that failed fails without a fault (they are run again at the end), or nothing comes out within --seconds. Each
-trial is a fork of a process that has collected the tests and not started TensorFlow: Linux and macOS.
+itself. The tests of the harness (tests/models/test_models.py and test_objectives.py) run on it, the likely one first, then the
+paper's others in tests/models, up to the first that fails. A fault without one has survived: there is a hole, and the exit code
+is 1. It is 1, too, if one of the tests that failed fails without a fault (they are run again at the end), or nothing comes out
+within --seconds. Each trial is a fork of a process that has collected the tests and not started TensorFlow: Linux and macOS.
 """
 
 import argparse
@@ -507,7 +507,7 @@ def harness(root: Path, paper: str, trials: Trials) -> None:
     import pytest
 
     options = ["-q", "-s", "--tb=no", "-p", "no:cacheprovider", "--rootdir", str(root), "--paper", paper]
-    code = int(pytest.main([*options, *HARNESS], plugins=[trials]))
+    code = int(pytest.main([*options, *HARNESS, "tests/models"], plugins=[trials]))
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         trials.pipe.send(("", "no tests", ""))
     os._exit(0)

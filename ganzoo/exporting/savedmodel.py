@@ -1,6 +1,6 @@
 """SavedModel through `keras.export.ExportArchive`: the sampling network and the paper's own serving functions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -24,8 +24,23 @@ def write_endpoints(endpoints: Mapping[str, Endpoint], folder: Path) -> None:
     """Writes functions of tensors into the new folder `folder`, with the variables that they use."""
     archive = keras.export.ExportArchive()  # no track(sampler): Keras 3.15 would then store every weight twice
     for endpoint, (function, inputs) in endpoints.items():
+        if all(spec.dtype != tf.string for spec in inputs.values()):  # an empty string is no picture
+            function = of_any_rows(function)
         archive.add_endpoint(endpoint, function, input_signature=list(inputs.values()))
     archive.write_out(str(folder), verbose=False)
+
+
+def of_any_rows(function: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
+    """`function` of batches, which may have no rows: TensorFlow's padding, its fused convolutions and `map_fn` of open shapes
+    want one at least, so that it gets one of zeros then, and its answer is left out."""
+
+    def call(*inputs):
+        rows = tf.shape(inputs[0])[0]
+        missing = tf.cast(rows == 0, tf.int32)
+        padded = [tf.pad(x, [[0, missing], *([0, 0] for _ in x.shape[1:])]) for x in inputs]
+        return {name: value[:rows] for name, value in function(*padded).items()}
+
+    return call
 
 
 def answers(folder: Path, endpoint: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -392,6 +392,8 @@ def test_samples_fill_their_range_and_no_more(name):
                 variable.assign(np.random.default_rng(len(variable.path) + 1000 * draw).normal(size=variable.shape))
         drawn.append(samples(model)[1])
     wide = np.stack(drawn)
+    made_by_g = np.ptp(wide, axis=0) > 0  # not what was there around a hole
+    start, wide = start[made_by_g], wide[:, made_by_g]
     assert kind == {"pictures": "images", "voxels": "voxels"}[model.makes]
     low = {"images": -1.0, "voxels": 0.0}[kind]
     middle, reach = (low + 1) / 2, (1 - low) / 2
