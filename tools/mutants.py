@@ -234,13 +234,16 @@ def returned(code: str):
 
 
 def keyword(pattern: str, function: str, change: Callable):
-    """Changes the keywords of the first call that matches in a function."""
+    """Changes the keywords of the first call that matches in a function, and whose keywords the change is one of."""
+
+    def found(node):
+        return is_call(pattern)(node) and change(node.keywords) != node.keywords
 
     def make(node):
         node.keywords = change(node.keywords)
         return node
 
-    return lambda tree: (("", t) for t in changed(tree, is_call(pattern), make, function=function))
+    return lambda tree: (("", t) for t in changed(tree, found, make, function=function))
 
 
 def inference(tree) -> Iterator[tuple[str, ast.Module]]:
@@ -367,7 +370,10 @@ FAULTS = {
         calls(ROW_SEEDS, "tf.random.stateless_uniform([ARG1, 2], self.stream_seed(ARG0), None, None, tf.int32)"), REPLICAS
     ),
     "loss-divided-by-the-replicas": Fault(
-        calls(G_LOSS, "NODE / tf.distribute.get_strategy().num_replicas_in_sync", function="generator_step"), REPLICAS
+        calls(
+            G_LOSS, "NODE / tf.distribute.get_strategy().num_replicas_in_sync", function="generator_step", every=True
+        ),
+        REPLICAS,
     ),
     "training-passes-of-inference": Fault(inference, MOVES),
     # what comes out

@@ -36,7 +36,9 @@ class RateIsZero(keras.callbacks.Callback):
             self._warn(1)
 
     def _warn(self, steps: int) -> None:
-        for player in self.model.players:
+        segment = self.model.segment
+        # A part of a run trains some of the players; the rates of the others do not move in it.
+        for player in (segment and segment.players) or self.model.players:
             optimizer = getattr(self.model, player)
             end = end_of(optimizer)
             done = schedules.place_of(optimizer)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tiny
 
 from ganzoo import schedules, zoo
+from ganzoo.base.segments import Segment
 from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
 
@@ -149,6 +150,15 @@ def test_a_player_of_several_updates_comes_to_its_end_sooner():
     data = tf.data.Dataset.from_tensors({"image": floats(4, 16, 16, 1)}).repeat(3)
     with pytest.warns(UserWarning, match="The learning rate of d_optimizer is 0 after 2 of these steps"):
         model.fit(data, verbose=0)
+
+
+def test_a_player_that_a_part_of_a_run_does_not_train_comes_to_no_end(gan):
+    said(gan, 4)  # to the end of G's schedule
+    gan.segment = Segment(0, 3, 0, 2, part="other", players=("d_optimizer",))
+    assert said(gan, 3) == []
+    gan.segment = Segment(0, 3, 0, 2, part="gan", players=("g_optimizer", "d_optimizer"))
+    (text,) = said(gan, 3)
+    assert "g_optimizer is 0 after 0" in text
 
 
 def test_a_model_of_the_zoo_keeps_its_rates_in_a_fit(gan):

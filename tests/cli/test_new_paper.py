@@ -56,6 +56,8 @@ def test_a_new_paper_trains_at_once(clone):
     )
     assert trained.returncode == 0, trained.stderr
     assert {"d_loss", "g_loss", "fooled"} <= set(read_log(clone / "run" / "log.jsonl").rows[-1])
+    asked = python(clone, "-m", "pytest", "--paper", "my-gan", "-p", "no:cacheprovider", "tests/tools")
+    assert asked.returncode == 0, asked.stdout[-3000:]  # every fault of tools.mutants changes the new file
 
 
 @pytest.mark.slow
