@@ -285,13 +285,15 @@ def first():
 
 @pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
 def test_every_argument_of_the_constructor_counts(name, argument, first):
-    """A second value of it changes shapes, updates or logs: twice a whole number, else its default. The first value is the
-    one that tiny.py gives it; where a second one needs other arguments, tiny.SECOND says so."""
+    """A second value of it changes shapes, updates or logs: twice a whole number or the weight of a term (at a default of 0 a
+    log would be missing, which says nothing of the loss), else its default. The first value is the one that tiny.py gives it;
+    where a second one needs other arguments, tiny.SECOND says so."""
     default = registry.models()[name].defaults()[argument]
     settings = [{}, *tiny.VARIANTS.get(name, [])]
     more = next(more for more in settings if (tiny.TINY[name] | more).get(argument, default) != default)
     value = (tiny.TINY[name] | more)[argument]
-    other = 2 * value if type(value) is int and value else default
+    doubled = type(value) is int or argument.endswith(("_weight", "_gamma"))
+    other = 2 * value if doubled and value else default
     more, other = tiny.SECOND.get(name, {}).get(argument, (more, other))
     if argument != "ema_decay":  # the averages are the slow half of a step
         more = more | {"ema_decay": 0.0}
