@@ -234,7 +234,7 @@ def returned(code: str):
 
 
 def keyword(pattern: str, function: str, change: Callable):
-    """Changes the keywords of the first call that matches in a function, and whose keywords the change is one of."""
+    """Changes the keywords of the first call in a function that matches and whose keywords become others by it."""
 
     def found(node):
         return is_call(pattern)(node) and change(node.keywords) != node.keywords

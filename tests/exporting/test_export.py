@@ -239,11 +239,13 @@ def test_a_broken_picture_fails_alone(exported):
 @pytest.mark.parametrize("name", list(TINY))
 def test_a_request_without_rows_has_no_answers(exported, name):
     """By every endpoint, those of floats too."""
-    endpoints = tf.saved_model.load(str(exported[0][name][1])).signatures
-    for endpoint in endpoints.values():
-        _, specs = endpoint.structured_input_signature
+    answers = {}
+    for endpoint, function in tf.saved_model.load(str(exported[0][name][1])).signatures.items():
+        _, specs = function.structured_input_signature
         shapes = {key: [0, *(16 if side is None else side for side in spec.shape[1:])] for key, spec in specs.items()}
-        answer = endpoint(**{key: tf.zeros(shapes[key], spec.dtype) for key, spec in specs.items()})
+        answers[endpoint] = function(**{key: tf.zeros(shapes[key], spec.dtype) for key, spec in specs.items()})
+    assert answers["serving_default"]["image_bytes"].shape == (0,)
+    for answer in answers.values():
         assert answer
         assert all(value.shape[0] == 0 for value in answer.values())
 

@@ -123,8 +123,8 @@ STEADIED = [(name, more) for name in NAMES for more in ({}, tiny.TAKES_ALL.get(n
 
 @pytest.fixture
 def steadied(monkeypatch):
-    """name, more -> function of options to the losses that the players of the tiny model are given in its first step under them, the
-    values of R1 and R2 in it, and what these were of."""
+    """name, more -> function of options to the losses that the players of the tiny model are given in its first step under
+    them, the values of R1 and R2 in it, and what these were of."""
 
     def of(name, more):
         model = tiny.build(name, optimizer=tiny.SGD, **more)
