@@ -26,8 +26,8 @@ gamma = 0.05, D's slope is 0.2. Kernels are those that others' code has for SVHN
 instead of pooling and a batch norm behind every convolution of f and D. Rates are ours: Adam, 2e-4, beta_1 0.5, batches of
 128, D then G.
 
-Deviations: g sees sources and targets one after the other, each with batch statistics of its own, as in others' code; it samples with
-the running ones of both. f reads color (SVHN, others' code); `input_channels=1` is the paper's gray. Where a domain has another number of
+Deviations: g sees sources and targets one after the other, each with batch statistics of its own, as in others' code; the running
+ones are of sources alone, of which it samples (others' code has them of both). f reads color (SVHN, others' code); `input_channels=1` is the paper's gray. Where a domain has another number of
 channels than f reads, it is converted. d is a mean, as is d_2, and D's activation in the digits' experiment is not known: ReLU.
 The paper's face descriptor (DeepFace) is not public: "face-descriptor" is dlib's, 128 numbers, times the root of 128, so that the mean square
 is the squared distance by which it tells persons apart. It forgets the colour of hair and skin, which DTN is to keep, so that the
@@ -328,7 +328,8 @@ class DTN(BaseGAN):
         batch norm over both would tell g which are which."""
         code = self.features(a)
         with tf.GradientTape() as tape:
-            fake_b = self.generator(self.features(b), training=True)
+            with keras.StatelessScope():  # what is sampled is G of sources: running statistics are kept of these alone
+                fake_b = self.generator(self.features(b), training=True)
             fake_a = self.generator(code, training=True)
         return code, fake_a, fake_b, tape
 

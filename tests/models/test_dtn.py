@@ -132,6 +132,21 @@ def test_a_gradient_of_the_constancy_reaches_g_and_no_variable_of_a_frozen_f(fac
     assert {key.split("/")[0] for key in changed(before, values(faces))} == {"generator", "discriminator"}
 
 
+def test_running_statistics_are_of_sources_alone():
+    """G of a source is what is sampled, and the codes of the two domains lie apart."""
+    model = tiny.build("dtn")
+    before, batch = values(model), tiny.batch(model)
+    a, b, *_ = model.unpack(batch)
+    codes = tf.reshape(model.features(a), (len(a), 1, 1, -1))
+    seen = model.generator.get_layer("start_conv")(codes)  # what the first norm sees
+    model.forward(a, b)
+    after = values(model)
+    key = "generator/start_norm/moving_mean"
+    wanted = 0.9 * before[key] + 0.1 * tf.reduce_mean(seen, axis=(0, 1, 2)).numpy()
+    np.testing.assert_allclose(after[key], wanted, rtol=1e-3)
+    assert (after[key] != before[key]).all()
+
+
 def test_the_face_feature_is_the_descriptor_and_the_colours(faces):
     x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
     code = faces.features(x).numpy()
