@@ -28,6 +28,13 @@ TERMS = [
     for more in ({}, *tiny.VARIANTS.get(name, []))
     if not more or any(value and re.search(r"_(weight|gamma)$", key) for key, value in more.items())
 ]
+# And in the variants that give D another number of updates in a step.
+UPDATES = [
+    (name, more)
+    for name in NAMES
+    for more in ({}, *tiny.VARIANTS.get(name, []))
+    if not more or any(re.search(r"_(steps|critic)$", key) for key in more)
+]
 INTERVALS = [(name, argument) for name, argument in ARGUMENTS if argument.endswith("_interval")]
 STEPS = 4  # after which an argument has shown what it does
 
@@ -427,10 +434,10 @@ def test_a_batch_of_bytes_is_the_batch_of_its_floats(name):
     assert logs == pytest.approx(expected, rel=1e-5), "what does train_step read of the batch besides self.unpack?"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_update_arrives_under_its_number(name):
+@pytest.mark.parametrize(("name", "more"), UPDATES)
+def test_every_update_arrives_under_its_number(name, more):
     """In micro-batches each update waits under (player, turn): two of one number would be one."""
-    model = tiny.build(name, optimizer=tiny.SGD)
+    model = tiny.build(name, optimizer=tiny.SGD, **more)
     if model.why_not_accumulate():
         with pytest.raises(GanzooError, match="cannot train in micro-batches"):
             accumulation.in_parts(model, 1)
