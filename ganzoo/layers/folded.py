@@ -33,11 +33,14 @@ def as_convolutions() -> Iterator[None]:
         _as_convolutions.reset(token)
 
 
+def cpus_alone() -> bool:
+    """Whether TensorFlow sees no accelerator, whose own kernels are the fast ones."""
+    return not any(tf.config.get_visible_devices(kind) for kind in ("GPU", "TPU"))
+
+
 def few_positions(kernel, shape: tf.TensorShape) -> bool:
     """Whether a kernel is large for the positions (N, H, W) of `shape`. False where a size is not known, or on a GPU or TPU."""
-    if _as_convolutions.get() or not shape.is_fully_defined():
-        return False
-    if any(tf.config.get_visible_devices(kind) for kind in ("GPU", "TPU")):
+    if _as_convolutions.get() or not shape.is_fully_defined() or not cpus_alone():
         return False
     return math.prod(kernel.shape) >= NUMBERS_A_POSITION * math.prod(shape[:3])
 

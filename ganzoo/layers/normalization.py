@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import keras
 import tensorflow as tf
 
+from ganzoo.layers.folded import cpus_alone
+
 
 @keras.saving.register_keras_serializable("ganzoo")
 class BatchNorm(keras.layers.Layer):
@@ -141,13 +143,23 @@ class Zeroed(keras.constraints.Constraint):
         return keras.ops.zeros_like(w)
 
 
+# Up to so many numbers, the plain operations of an instance norm take a third to two thirds of the fused kernel's time with its
+# transposes, and from there on more (benchmarks/README.md).
+SMALL_MAPS = 2**16
+
+
+def few_numbers(shape: tf.TensorShape) -> bool:
+    """Whether maps (N, H, W, C) are small, as above. False where a size is not known, or on a GPU or TPU."""
+    return shape.is_fully_defined() and shape.num_elements() <= SMALL_MAPS and cpus_alone()
+
+
 @keras.saving.register_keras_serializable("ganzoo")
 class InstanceNorm(keras.layers.Layer):
     """Instance normalisation of (N, H, W, C) images, each channel of each image by itself, epsilon 1e-5.
 
     `affine=False` as PyTorch's default (pix2pix and CycleGAN's code); with True, a gain and a bias per channel.
-    `fused=True` takes TensorFlow's fused kernel in training, whose gradient needs half the time on a CPU; the numbers are
-    the same to rounding. Without training the plain operations stay, which every export format knows.
+    `fused=True` takes TensorFlow's fused kernel in training, whose gradient needs half the time on a CPU, but for small maps; the
+    numbers are the same to rounding. Without training the plain operations stay, which every export format knows.
     """
 
     def __init__(self, *, epsilon=1e-5, affine=False, fused=False, **kwargs):
@@ -165,7 +177,7 @@ class InstanceNorm(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs, training=None):
-        if self.fused and training:
+        if self.fused and training and not few_numbers(inputs.shape):
             return self._fused(inputs)
         x = tf.cast(inputs, tf.float32)  # half-precision moments would be off by a percent of the deviation
         mean, variance = tf.nn.moments(x, [1, 2], keepdims=True)

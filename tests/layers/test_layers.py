@@ -194,6 +194,31 @@ def test_instance_norm_takes_its_moments_in_float32():
     np.testing.assert_array_equal(y, tf.cast(InstanceNorm()(tf.cast(x, tf.float32)), tf.bfloat16))
 
 
+@pytest.mark.parametrize(("side", "kernel"), [(32, False), (64, True)])
+def test_a_fused_instance_norm_takes_the_kernel_for_large_maps_and_gives_the_same(side, kernel):
+    """2 x 64 x 64 x 16 numbers are many, a quarter of them few: both are the plain operations' numbers and gradients."""
+    x = tf.random.stateless_normal([2, side, side, 16], (1, 2))
+    fused, plain = InstanceNorm(fused=True, affine=True), InstanceNorm(affine=True)
+    found = []
+    for layer in (fused, plain):
+        layer.build(x.shape)
+        layer.gamma.assign(tf.linspace(0.5, 2.0, 16))
+
+        @tf.function
+        def step(x, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(y**3)
+            return y, *tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
+
+        found.append(step(x))
+        operations = {node.type for node in step.get_concrete_function(x).graph.get_operations()}
+        assert ("FusedBatchNormV3" in operations) == (kernel and layer is fused)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
 # ---- blocks: standing statistics -------------------------------------------------------------------------------------
 def test_standing_statistics_are_the_plain_mean_over_batches():
     image = keras.Input((4, 4, 2))

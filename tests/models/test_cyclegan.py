@@ -210,7 +210,7 @@ def test_dropout_is_drawn_for_each_row_in_training_and_never_for_samples():
         for seeds in ([[0, 1], [0, 2], [0, 1]], [[0, 3], [0, 4], [0, 5]], [[0, 1], [0, 2], [0, 1]])
     )
     np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(first[0], first[2])
+    np.testing.assert_allclose(first[0], first[2], atol=1e-6)  # the sums of a norm depend on the place in the batch
     assert np.abs(first[0] - first[1]).max() > 1e-4
     assert np.abs(first - second).max(axis=(1, 2, 3)).min() > 1e-4
     plain = tiny.build("cyclegan", pool_size=0)
