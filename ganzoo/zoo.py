@@ -5,11 +5,13 @@ import hashlib
 import inspect
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
@@ -259,6 +261,9 @@ def _fill(model: BaseGAN, path: Path, arrays: dict, digest: str, assign=weights.
             arrays |= {f"ema_{key}": value for key, value in arrays.items() if key.startswith(start)}
     if not model.ema_decay:
         arrays = {key: value for key, value in arrays.items() if not key.startswith("ema_")}
+    if model.bundled_keys and not any(re.search(model.bundled_keys, key) for key in arrays):
+        # What the package has once already, as building the model read it.
+        arrays |= {key: np.array(v) for key, v in model.state().items() if re.search(model.bundled_keys, key)}
     assign(model.state(), arrays, str(path))
     return f"{'bundled' if path.parent == ASSETS else path}:{digest[:8]}"
 

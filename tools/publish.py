@@ -14,6 +14,7 @@ ganzoo/assets/pictures/nearest, and `weights` and `results` into the preset's TO
 
 import argparse
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from ganzoo import evaluation, presets, zoo
+from ganzoo import weights as weights_files
 from ganzoo.base import BaseGAN
 from ganzoo.errors import GanzooError
 from ganzoo.files import write_bytes
@@ -49,9 +51,11 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
         raise GanzooError(f"float16 changes the outputs of {name} by {error:.4f}, more than {TOLERANCE}.")
 
     path = zoo.ASSETS / f"{name}.safetensors"
-    shutil.copyfile(saved / "weights.safetensors", path)
+    arrays, metadata = weights_files.parsed(weights_files.read_bytes(saved / "weights.safetensors"), saved)
+    if model.bundled_keys:  # they are in the package once already
+        arrays = {key: value for key, value in arrays.items() if not re.search(model.bundled_keys, key)}
+    sha256 = weights_files.write(path, arrays, metadata=metadata)
     shutil.copyfile(run / "log.jsonl", path.with_suffix(".log.jsonl"))
-    sha256 = json.loads((saved / "manifest.json").read_text("utf-8"))["sha256"]
     weights = {"file": path.name, "sha256": sha256, "bytes": path.stat().st_size, "licence": licence}
     run_facts = {key: manifest[key] for key in ("steps", "images", "seed")} | {
         "hours": round(manifest["seconds"] / 3600, 2)

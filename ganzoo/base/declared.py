@@ -93,6 +93,8 @@ class Declared:
         own_metrics: metric -> a function as in `evaluation.paper_metrics`, or the name of one in its PROTOCOLS.
         feature_layers: end of the names of D's layers whose outputs are features, for metrics that look at them.
         float32_keys: regular expression of the keys of `state` that a float16 file keeps in float32; "" for none.
+        bundled_keys: regular expression of the keys of `state` whose values come with the package and never move, so that a file
+            of weights may leave all of them out; "" for none.
         takes_channels, makes_channels: beginnings of the names of layers that take and make the channels of pictures, besides
             the first layer of D (and of G from pictures) and the last one of G: those of other sizes.
         class_axes: name of a layer -> the axis of its variables with an entry for each class.
@@ -133,6 +135,7 @@ class Declared:
     real_class: int | None = None
     feature_layers: str = ""
     float32_keys: str = ""
+    bundled_keys: str = ""
     takes_channels: tuple[str, ...] = ()
     makes_channels: tuple[str, ...] = ()
     class_axes: ClassVar[Mapping[str, int]] = {}

@@ -291,6 +291,10 @@ class DTN(BaseGAN):
         return (*own, "d_loss", "g_loss", "const", "tid", "fooled")
 
     @property
+    def bundled_keys(self):
+        return "" if "e_optimizer" in self.players else "^feature/"  # the face descriptor
+
+    @property
     def label_classes(self):
         return self.source_classes
 

@@ -1,5 +1,7 @@
 """dtn: the losses of the paper, an f that never moves, what each loss looks at, the crop, and how a transfer is measured."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,26 @@ def test_eight_bits_of_f_stay_eight_bits_on_disk(faces, tmp_path):
     kinds = {key.rsplit("/", 1)[1]: str(value.dtype) for key, value in arrays.items() if "conv128_1_conv1" in key}
     assert kinds == {"codes": "uint8", "scale": "float32", "shift": "float32", "bias": "float32"}
     assert arrays["generator/start_conv/kernel"].dtype == np.float16
+
+
+def test_weights_may_leave_out_the_f_that_is_bundled_but_no_part_of_it(faces, model, tmp_path):
+    saved = zoo.save(faces, tmp_path / "faces") / "weights.safetensors"
+    arrays, _ = weights.read(saved)
+    whole = zoo.load(tmp_path / "faces")
+    weights.write(saved, rest := {key: array for key, array in arrays.items() if not key.startswith("feature/")})
+    manifest = json.loads((saved.parent / "manifest.json").read_text())
+    manifest["sha256"] = hashlib.sha256(saved.read_bytes()).hexdigest()
+    (saved.parent / "manifest.json").write_text(json.dumps(manifest))
+    loaded = zoo.load(tmp_path / "faces")
+    assert len(rest) < len(arrays)
+    assert not changed(values(whole), values(loaded))
+    weights.write(saved, rest | {"feature/fc/codes": arrays["feature/fc/codes"]})
+    with pytest.raises(GanzooError, match=r"- feature/conv32_1_conv1/bias"):
+        zoo.load_into(faces, saved)
+    own, _ = weights.read(zoo.save(model, tmp_path / "own") / "weights.safetensors")
+    weights.write(tmp_path / "part.safetensors", {k: v for k, v in own.items() if not k.startswith("feature/")})
+    with pytest.raises(GanzooError, match=r"- feature/"):  # a classifier is of the run
+        zoo.load_into(model, tmp_path / "part.safetensors")
 
 
 def test_bad_arguments_are_said_in_a_sentence(tmp_path, monkeypatch):
