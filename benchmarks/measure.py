@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import operations, roofline, timing
-from ganzoo import presets
+from ganzoo import ages, presets
 
 PAIRS = 32  # made-up pairs, where a preset's own data set is not on this machine
 
@@ -28,6 +28,15 @@ def columns(attributes: dict) -> int:
     return sum(1 if tuple(values) == ("no", "yes") else len(values) for values in attributes.values())
 
 
+def classes(config: presets.RunConfig) -> int:
+    """Of the labels in a batch, 0 where it has none; as `label_classes` of the model, which needs TensorFlow."""
+    if config.data.shape == "ages":
+        return len(ages.NAMES)
+    if config.model.get("f") == "classifier":
+        return config.model.get("source_classes", 10)
+    return config.model.get("classes", 0)
+
+
 def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     """One batch of random pictures in [-1, 1], (N, H, W, C), by column, with sentences or labels (N,); or of voxels 0 and 1,
     (N, S, S, S, 1)."""
@@ -37,13 +46,13 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
     channels = {"image": data.channels}
     if data.shape == "captions":
         channels["wrong"] = data.channels
-    elif data.shape not in ("images", "masks", "attributes"):
+    elif data.shape not in ("images", "masks", "attributes", "ages"):
         first, second = ("input", "target") if data.shape == "paired" else ("a", "b")
         channels = {first: data.input_channels, second: data.channels}
     shape = (config.train.batch_size, data.size, data.size)
     batch = {name: rng.uniform(-1, 1, (*shape, c)).astype(np.float32) for name, c in channels.items()}
-    if config.model.get("classes"):
-        batch["label"] = rng.integers(config.model["classes"], size=config.train.batch_size)
+    if count := classes(config):
+        batch["label"] = rng.integers(count, size=config.train.batch_size)
     if data.shape == "captions":
         sentence = "A cheerful cartoon character with tan skin, pink hair tied up and green eyes, number"
         batch["text"] = np.array([f"{sentence} {i}".encode() for i in range(config.train.batch_size)], object)
@@ -66,8 +75,13 @@ def keras_model(config: presets.RunConfig):
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
     model = zoo.build(config)
-    model.start_segment(model.segments(config.train)[-1])  # of text-to-image the second: its encoder is trained
+    model.start_segment(measured_part(model, config.train))
     return model, {name: tf.constant(array) for name, array in arrays(config).items()}
+
+
+def measured_part(model, train: presets.TrainConfig):
+    """The last part of a run that trains G: an encoder has a part of its own, the first one or the last."""
+    return [part for part in model.segments(train) if part.players is None or "g_optimizer" in part.players][-1]
 
 
 def bare_step(model, batch):
@@ -145,7 +159,7 @@ def data(preset: str, precision: str, batch_size: int, seconds: float) -> dict:
             source, stand_in = zoo_data.open_source(made), True
         texts = "text" if config.shape == "captions" else None
         asked = config.shape == "attributes"
-        labels = bool(options(preset, precision, batch_size).model.get("classes"))
+        labels = bool(classes(options(preset, precision, batch_size)))
         iterator = iter(zoo_data.batches(source, batch_size, texts=texts, labels=labels, attributes=asked))
         call = lambda: next(iterator)  # noqa: E731
         timing.warm_up(call)

@@ -35,7 +35,7 @@ def worker(preset: str, precision: str, batch_size: int, steps: int, core: int) 
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     with strategy.scope():
         model = zoo.build(config)
-    model.start_segment(model.segments(config.train)[-1])
+    model.start_segment(measure.measured_part(model, config.train))
     batch = {name: tf.constant(array) for name, array in measure.arrays(config).items()}
     batches = workers.batches(
         strategy, batch_size * strategy.num_replicas_in_sync, lambda rows: tf.data.Dataset.from_tensors(batch).repeat()

@@ -81,9 +81,9 @@ def flops_of(operation) -> int | None:
 
 
 def moved(model) -> int:
-    """Bytes of weights, gradients, slots and averages that a step reads and writes at least."""
+    """Bytes of weights, gradients, slots and averages that a step reads and writes at least, of the players of its segment."""
     total = 0
-    for player in model.players:
+    for player in (model.segment and model.segment.players) or model.players:
         weights = sum(nbytes(variable) for variable in model.trainable_of(player))
         slots = sum(nbytes(variable) for variable in getattr(model, player).variables if variable.shape)
         # Read by the passes, read and written by the update; the gradient written and read; slots read and written.

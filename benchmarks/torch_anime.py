@@ -102,15 +102,6 @@ def asked_for(draw: torch.Tensor, attributes, share: float) -> torch.Tensor:
     return torch.cat(parts, 1)
 
 
-def zero_cancelled(generator: Generator) -> None:
-    """Biases that a batch norm subtracts again, back to zero."""
-    with torch.no_grad():
-        for block in generator.blocks:
-            for module in block.branch:
-                if isinstance(module, nn.Conv2d):
-                    module.bias.zero_()
-
-
 def attribute_loss(logits, wanted, reduction):
     each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     return (each.sum(1) if reduction == "sum" else each.mean(1)).mean()

@@ -1,4 +1,4 @@
-"""Networks and updates of GAN, DCGAN, pix2pix, CycleGAN, StyleGAN, 3D-GAN, GAN-CLS, BigGAN, context encoders and anime in PyTorch.
+"""Networks and updates of every paper of the zoo in PyTorch.
 
 Same layers, losses, optimizers and order of updates as `ganzoo.models`; `tests/benchmarks/test_benchmarks.py` copies weights over and
 compares. The code is what a careful PyTorch user writes: eager, one forward of G for both updates, no gradient of D's
@@ -7,13 +7,14 @@ weights in G's update, the fused Adam. Images are NCHW in [-1, 1].
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks import torch_anime
+from benchmarks import torch_age, torch_anime, torch_dtn, torch_wgan
 from benchmarks.torch_biggan import biggan
 from benchmarks.torch_stylegan import stylegan
 from benchmarks.torch_text import text_to_image, zero_biases
@@ -189,21 +190,29 @@ class Twin:
     """What there is of a paper: `networks` by the attribute names of ganzoo's model, from the constructor's sizes alone;
     `step`, its losses and updates; `sample`, what makes a call that samples of (G, options, rows); `tiny`, sizes of some presets
     at which a test compares both sides, by preset; `named`, whether the networks' states have the names that
-    `ganzoo.importers` reads."""
+    `ganzoo.importers` reads; `turned`, whether they are ganzoo's turned by 180 degrees: Keras pads a stride of an odd kernel
+    at the end of a picture, PyTorch at its start; `latent_dim`, the constructor's own."""
 
     networks: Callable[[dict], dict[str, nn.Module]]
     step: Callable
     sample: Callable[[nn.Module, RunConfig, int], Callable]
     tiny: Mapping[str, dict]
     named: bool
+    turned: bool
+    latent_dim: int
 
 
 TWINS: dict[str, Twin] = {}  # by paper; each enters itself
 
 
+def latent_dim(config: RunConfig) -> int:
+    """The width of z."""
+    return config.model.get("latent_dim", TWINS[config.name].latent_dim)
+
+
 def of_latents(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
     """Samples of a G that takes z."""
-    latents = torch.randn(rows, config.model.get("latent_dim", 100))
+    latents = torch.randn(rows, latent_dim(config))
     return lambda: generator(latents).numpy()
 
 
@@ -216,7 +225,7 @@ def of_pictures(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
 
 def of_styles(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
     """Samples of a G with styles, truncated by 0.7, without noise."""
-    latents = torch.randn(rows, config.model.get("latent_dim", 100))
+    latents = torch.randn(rows, latent_dim(config))
 
     def styled():
         w = generator.w_avg + 0.7 * (generator.mapping(latents) - generator.w_avg)
@@ -226,12 +235,21 @@ def of_styles(generator: nn.Module, config: RunConfig, rows: int) -> Callable:
     return styled
 
 
-def twin(paper: str, networks: Callable, *, sample: Callable = of_latents, named: bool = False, **tiny: dict):
+def twin(
+    paper: str,
+    networks: Callable,
+    *,
+    sample: Callable = of_latents,
+    named: bool = False,
+    turned: bool = False,
+    latent_dim: int = 100,
+    **tiny: dict,
+):
     """Enters an `Update`'s method as the step of a paper; `tiny` by preset, with "_" for "-"."""
 
     def enter(step):
         sizes = {f"{paper}/{preset.replace('_', '-')}": model for preset, model in tiny.items()}
-        TWINS[paper] = Twin(networks, step, sample, sizes, named)
+        TWINS[paper] = Twin(networks, step, sample, sizes, named, turned, latent_dim)
         return step
 
     return enter
@@ -299,6 +317,19 @@ def _g_loss(fake):
     return F.softplus(-fake.float()).mean()
 
 
+def _class_loss(logits, kind):
+    return F.cross_entropy(logits.float(), torch.full((len(logits),), kind))
+
+
+@torch.no_grad()
+def zero_cancelled(network: nn.Module) -> None:
+    """Biases that a batch norm subtracts again, back to zero."""
+    for part in network.modules():
+        for layer, after in itertools.pairwise(part) if isinstance(part, nn.Sequential) else ():
+            if isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d) and getattr(layer, "bias", None) is not None:
+                layer.bias.zero_()
+
+
 class Player:
     """Networks with their optimizer and the schedules of its preset."""
 
@@ -348,7 +379,7 @@ class Update:
         self.uniform = model.pop("latent_distribution", "normal") == "uniform"
         self.l1_weight = model.pop("l1_weight", 100.0)
         self.bfloat16 = config.train.precision == "bfloat16"
-        self.latent_dim = model.get("latent_dim", 100)
+        self.latent_dim = latent_dim(config)
         self.cycle_weight, self.identity_weight = model.pop("cycle_weight", 10.0), model.pop("identity_weight", 0.5)
         self.pools = [History(size) for size in [model.pop("pool_size", 50)] * 2]
         self.style = {
@@ -370,6 +401,9 @@ class Update:
         } | model
         self.filling = {"image_size": 128, "overlap": 4, "overlap_weight": 10.0, "l2_weight": 0.999} | model
         self.faces = {"adversarial_weight": 34.0, "penalty_weight": 0.5, "penalty_interval": 1} | model
+        self.critic = {"n_critic": 5, "gp_weight": 10.0} | model
+        self.transfer = {"alpha": 100.0, "beta": 1.0} | model
+        self.label_off = model.get("label_off", 0.0)
         self.networks = networks(config.name, model)
         for name, network in self.networks.items():
             setattr(self, name, network)
@@ -714,10 +748,97 @@ class Update:
         self.discriminator.requires_grad_(True)
         g_loss, wanted = _g_loss(logits), torch_anime.attribute_loss(read, asked, reduction)
         self.g.minimize(wanted + m["adversarial_weight"] * g_loss)
-        torch_anime.zero_cancelled(self.generator)
+        zero_cancelled(self.generator)
         logs = {"d_loss": d_loss, "g_loss": g_loss, "g_attributes": wanted, "penalty": penalty}
         logs |= {"real_attributes": losses[0], "fake_attributes": losses[1]}
         return {key: value.detach() for key, value in logs.items()}
+
+    @twin(
+        "wgan-gp",
+        torch_wgan.wgan_gp,
+        turned=True,
+        latent_dim=torch_wgan.SIZES["latent_dim"],
+        fashion_32={"image_size": 16, "channels": 1, "latent_dim": 6, "ngf": 4, "ndf": 3, "n_critic": 2}
+        | {"gp_weight": 9.0, "ema_decay": 0.9},
+        cifar_32={"image_size": 8, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "n_critic": 1},
+    )
+    def _wgan_gp(self, batch):
+        """D `n_critic` times, each on pictures, z and eps of its own, then G."""
+        turns = self.critic["n_critic"]
+        for turn in range(turns):
+            real = batch["image"][turn::turns]
+            with torch.no_grad():
+                fake = self.generator(self.latents(len(real)))
+            distance = self.discriminator(real).float().mean() - self.discriminator(fake).float().mean()
+            eps = self.chance(len(real), 1, 1, 1)
+            between = (eps * real + (1 - eps) * fake).requires_grad_()
+            (slope,) = torch.autograd.grad(self.discriminator(between).sum(), between, create_graph=True)
+            penalty = (torch.linalg.vector_norm(slope.float(), dim=(1, 2, 3)) - 1).square().mean()
+            d_loss = self.critic["gp_weight"] * penalty - distance
+            self.d.minimize(d_loss)
+        g_loss = -self._judge_frozen(self.generator(self.latents(len(real)))).float().mean()
+        self.g.minimize(g_loss)
+        zero_cancelled(self.generator)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "wasserstein": distance, "penalty": penalty}
+        return {key: value.detach() for key, value in logs.items()}
+
+    @twin(
+        "dtn",
+        torch_dtn.dtn,
+        turned=True,
+        digits_32=torch_dtn.DIGITS
+        | {"image_size": 16, "channels": 1, "nf": 3, "feature_dim": 5, "ngf": 4, "ndf": 3, "alpha": 15.0, "beta": 14.0}
+        | {"ema_decay": 0.9},
+    )
+    def _dtn(self, batch):
+        """D, then g, while f stands. Each kind of picture has a pass of its own, for batch norm; the running statistics of g are
+        of sources alone."""
+        a, b = batch["a"], batch["b"]
+        with torch.no_grad():
+            code, other = (torch_dtn.features(self.feature, x).float() for x in (a, b))
+        with torch_dtn.untracked(self.generator):
+            fake_b = self.generator(other)
+        fake_a = self.generator(code)
+        logits = [self.discriminator(x) for x in (fake_a.detach(), fake_b.detach(), b)]
+        d_loss = sum(_class_loss(x, kind) for kind, x in enumerate(logits))
+        self.d.minimize(d_loss)
+        zero_cancelled(self.discriminator)
+        adversarial = sum(_class_loss(self._judge_frozen(x), torch_dtn.REAL) for x in (fake_a, fake_b))
+        const = F.mse_loss(torch_dtn.features(self.feature, fake_a).float(), code)
+        tid = F.mse_loss(fake_b.float(), b)
+        g_loss = adversarial + self.transfer["alpha"] * const + self.transfer["beta"] * tid
+        self.g.minimize(g_loss)
+        zero_cancelled(self.generator)
+        logs = {"d_loss": d_loss, "g_loss": g_loss, "const": const, "tid": tid}
+        logs["fooled"] = (logits[0].argmax(1) == torch_dtn.REAL).float().mean()
+        return {key: value.detach() for key, value in logs.items()}
+
+    @twin(
+        "age-cgan",
+        torch_age.age_cgan,
+        faces_64={"image_size": 16, "channels": 3, "latent_dim": 6, "ngf": 3, "ndf": 4, "nef": 2, "encoder_units": 3}
+        | {"ema_decay": 0.9},
+        imdb_wiki_64={
+            "image_size": 16,
+            "channels": 1,
+            "latent_dim": 6,
+            "ngf": 4,
+            "ndf": 3,
+            "nef": 2,
+            "encoder_units": 3,
+        }
+        | {"label_place": "before", "label_off": -1.0, "age_reader": ""},
+    )
+    def _age_cgan(self, batch):
+        """The first stage: D, then G, on one forward of G, whose faces have the classes of the batch."""
+        real, code = batch["image"], torch_age.code(batch["label"], self.label_off)
+        fake = self.generator(self.latents(len(real)), code)
+        real_logits, fake_logits = self.discriminator(real, code), self.discriminator(fake.detach(), code)
+        d_loss = _d_loss(real_logits, fake_logits)
+        self.d.minimize(d_loss)
+        g_loss = _g_loss(self._judge_frozen(fake, code))
+        self.g.minimize(g_loss)
+        return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "fooled": (fake_logits > 0).float().mean()}
 
 
 def networks(paper: str, model: dict) -> dict[str, nn.Module]:

@@ -21,12 +21,14 @@ from ganzoo.devices.quiet import environment
 
 PRESETS = (
     "3d-gan/furniture-32",
+    "age-cgan/faces-64",
     "biggan/fashion-32",
     "context-encoder/photos-128",
     "gan/fashion-28",
     "dcgan/fashion-32",
     "dcgan/lorelei-64",
     "dcgan/pytorch-64",
+    "dtn/digits-32",
     "pix2pix/lines2colour-64",
     "pix2pix/edges2emoji-128",
     "pix2pix/facades-256",
@@ -35,6 +37,7 @@ PRESETS = (
     "stylegan-lite/lorelei-64",
     "text-to-image/lorelei-64",
     "anime/lorelei-64",
+    "wgan-gp/fashion-32",
 )
 PAPER_SIZE = (
     "dcgan/pytorch-64",

@@ -14,11 +14,14 @@ from ganzoo.layers import MaskedDropout
 
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 COMPARED = (  # of both sides; the sizes stand next to the twins
-    "3d-gan/furniture-32", "anime/lorelei-64", "biggan/cifar-32", "biggan/fashion-32", "context-encoder/photos-128",
-    "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32", "dcgan/pytorch-64",
-    "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64",
+    "3d-gan/furniture-32", "age-cgan/faces-64", "age-cgan/imdb-wiki-64", "anime/lorelei-64", "biggan/cifar-32",
+    "biggan/fashion-32", "context-encoder/photos-128", "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32",
+    "dcgan/pytorch-64", "dtn/digits-32", "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64",
+    "stylegan-lite/lorelei-64", "text-to-image/lorelei-64", "wgan-gp/cifar-32", "wgan-gp/fashion-32",
 )  # fmt: skip
 STEPS = 3
+# Of WGAN-GP's dense layers, which make and read the 4x4 maps: the axis of their positions and channels.
+GRIDS = {"project/kernel": 1, "project/bias": 0, "project_norm/gamma": 0, "project_norm/beta": 0, "score/kernel": 0}
 
 
 # ---- the same network and update in PyTorch ---------------------------------------------------------------------------
@@ -28,11 +31,22 @@ def tiny(name, sizes):
     return config.model_copy(update={"model": sizes})
 
 
-def copy_weights(network, module, torch):
+def turned(array, path):
+    """A variable of a network turned by 180 degrees, with the maps' channels before their positions as PyTorch has them."""
+    if array.ndim == 4:
+        return array[::-1, ::-1]
+    if path not in GRIDS:
+        return array
+    axis = GRIDS[path]
+    grid = array.reshape(*array.shape[:axis], 16, -1, *array.shape[axis + 1 :])
+    return np.flip(grid, axis).swapaxes(axis, axis + 1).reshape(array.shape)
+
+
+def copy_weights(network, module, torch, turn=False):
     """Trainable variables of the Keras network into the PyTorch module, in order, by layout."""
     layouts = {5: (4, 3, 0, 1, 2), 4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     for variable, parameter in zip(network.trainable_variables, module.parameters(), strict=True):
-        array = np.array(variable)
+        array = turned(np.array(variable), variable.path) if turn else np.array(variable)
         if variable.path.endswith("const"):  # one image, not a kernel
             array = array.transpose(1, 2, 3, 0)
         parameter.data.copy_(torch.from_numpy(array.transpose(layouts[array.ndim]).copy()))
@@ -58,6 +72,7 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
     sizes = twin.tiny[name]
     config = tiny(name, sizes)
     model, update = zoo.build(config), torch_models.Update(config)
+    model.start_segment(measure.measured_part(model, config.train))
     for name_of, module in update.networks.items():
         if twin.named:  # its networks have branches
             script = {"script": sizes["script"]} if name_of == "discriminator" and "script" in sizes else {}
@@ -65,22 +80,28 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
             getattr(model, name_of).set_weights(imported.get_weights())
             model.ema_generator.set_weights(model.generator.get_weights())
             continue
-        copy_weights(getattr(model, name_of), module, torch)
+        if (
+            not module.training
+        ):  # f, which stands: with kernels as a training begins it says next to nothing of a picture
+            for variable in getattr(model, name_of).trainable_variables:
+                variable.assign(8 * variable if len(variable.shape) == 4 else variable)
+        copy_weights(getattr(model, name_of), module, torch, twin.turned)
     if update.average is not None:
         update.average.load_state_dict(update.generator.state_dict())
     rng = np.random.default_rng(0)
     size = sizes.get("image_size", 32)
     shapes = {key: [4, *(n or size for n in spec.shape[1:])] for key, spec in model.batch_signature().items()}
     batch = {key: rng.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+    if "label" in batch:
+        batch["label"] = rng.integers(model.label_classes, size=4)
+    seen = {key: array[:, ::-1, ::-1] if twin.turned and array.ndim == 4 else array for key, array in batch.items()}
     torch_batch = {
         key: torch.from_numpy((np.moveaxis(array, -1, 1) if array.ndim > 1 else array).copy())
-        for key, array in batch.items()
+        for key, array in seen.items()
     }
-    if model.classes:
-        batch["label"] = rng.integers(model.classes, size=4)
-        torch_batch["label"] = torch.from_numpy(batch["label"])
     uniform = rng.uniform(0, 1, (4, sizes.get("latent_dim", 1))).astype(np.float32)
     without_chance(model, update, uniform, torch, monkeypatch)
+    before = {key: weights_of(model, update, key) for key in update.networks}
 
     for _ in range(STEPS):
         for tracker in model.metrics:
@@ -89,12 +110,22 @@ def test_pytorch_trains_as_ganzoo_does(name, monkeypatch):
         theirs = update.step(torch_batch)
         for key in set(theirs) - {"fooled"}:  # a share of signs, which rounding turns where a logit is near zero
             assert float(ours[key]) == pytest.approx(float(theirs[key]), rel=2e-3, abs=1e-5), key
+    for key, sides in before.items():  # a few small steps of G alone would hardly show in the losses
+        ours, theirs = (np.abs(b - a).sum() for a, b in zip(sides, weights_of(model, update, key), strict=True))
+        assert ours == pytest.approx(theirs, rel=0.05, abs=1e-6), key
     if update.average is not None:
         ours = np.concatenate([np.ravel(v) for v in model.ema_generator.weights if v.name != "noise"])
         theirs = np.concatenate(
             [p.numpy().ravel() for key, p in update.average.state_dict().items() if "num_" not in key]
         )
         assert np.abs(ours).sum() == pytest.approx(np.abs(theirs).sum(), rel=1e-4)
+
+
+def weights_of(model, update, name):
+    """All that a network may train, of ours and in PyTorch, each in its own order."""
+    ours = [np.ravel(variable) for variable in getattr(model, name).trainable_variables]
+    theirs = [parameter.detach().numpy().flatten() for parameter in update.networks[name].parameters()]
+    return np.concatenate(ours), np.concatenate(theirs)
 
 
 def without_chance(model, update, uniform, torch, monkeypatch):
@@ -109,7 +140,7 @@ def without_chance(model, update, uniform, torch, monkeypatch):
         update.generator.synthesis.constant.data.copy_(torch.from_numpy(value.transpose(0, 3, 1, 2)))
         model.ema_generator.set_weights(model.generator.get_weights())
         update.average.load_state_dict(update.generator.state_dict())
-    elif model.task != "image":
+    elif model.task != "image" or model.from_noise:
 
         def drawn(draw, stream, rows, shape=()):
             if "labels" in stream:
@@ -129,7 +160,7 @@ def without_chance(model, update, uniform, torch, monkeypatch):
                 module.p = 0.0
 
 
-@pytest.mark.parametrize("name", [*train_step.PRESETS, "dcgan/lsun-64"])
+@pytest.mark.parametrize("name", [*train_step.PRESETS, "dcgan/lsun-64", "wgan-gp/cifar-32"])
 def test_pytorch_has_the_parameters_of_the_preset(name):
     torch = pytest.importorskip("torch")
     from benchmarks import torch_models
@@ -149,6 +180,14 @@ def test_pytorch_has_the_parameters_of_the_preset(name):
         assert sum(p.numel() for p in module.parameters()) - twice == sum(
             v.value.shape.num_elements() for v in variables
         )
+
+
+def test_of_dtn_pytorch_has_the_digits_alone():
+    pytest.importorskip("torch")
+    from benchmarks.torch_dtn import dtn
+
+    with pytest.raises(NotImplementedError, match="face-descriptor"):
+        dtn(presets.run_config("dtn/faces2lorelei-64").model)
 
 
 def test_schedules_of_the_pytorch_side():
@@ -173,6 +212,26 @@ def test_schedules_of_the_pytorch_side():
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["age-cgan/faces-64", "biggan/fashion-32", "dtn/digits-32", "gan/fashion-28"])
+def test_made_up_batches_are_what_the_model_trains_on(name):
+    config = presets.run_config(name, {"train.batch_size": 2})
+    model, batch = zoo.build(config), measure.arrays(config)
+    wanted = {
+        key: [2, *(size or config.data.size for size in spec.shape[1:])]
+        for key, spec in model.batch_signature().items()
+    }
+    assert {key: list(array.shape) for key, array in batch.items()} == wanted
+    assert measure.classes(config) == (model.label_classes if "label" in wanted else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("age-cgan/faces-64", "cgan"), ("dtn/digits-32", "gan"), ("gan/fashion-28", "")]
+)
+def test_the_part_of_a_run_that_trains_g_is_measured(name, part):
+    config = presets.run_config(name)
+    assert measure.measured_part(zoo.build(config), config.train).part == part
+
+
 def test_measurements_of_a_small_case():
     step = measure.step(**CASE, seconds=0.0)
     assert step["ms"] > 0

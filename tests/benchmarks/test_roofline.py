@@ -54,6 +54,17 @@ def test_bytes_of_a_step_by_hand():
     assert work["uncounted"] == 0
 
 
+def test_bytes_are_of_the_players_that_the_part_of_the_run_trains():
+    model, _ = measure.keras_model(measure.options("dtn/digits-32", "float32", 4))
+    parts = {part.part: part for part in model.segments(model.run_config.train)}
+    assert model.segment == parts["gan"]
+    transfer = roofline.moved(model)
+    model.start_segment(parts["encoder"])
+    classifier = roofline.moved(model)
+    model.segment = None
+    assert transfer + classifier == roofline.moved(model)
+
+
 def test_the_bound_is_the_longer_of_both():
     step = {"flops": 3e9, "bytes": 1e9}
     assert roofline.bound(step, {"gflops": 100.0, "gbytes": 10.0}) == (pytest.approx(100.0), "memory")
