@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks import operations, roofline, timing
-from ganzoo import presets
+from ganzoo import files, presets
 from ganzoo.devices.quiet import environment
 
 PRESETS = (
@@ -90,7 +90,7 @@ def child(kind: str, case: dict, seconds: float) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(case: dict, seconds: float, rounds: int, rate: dict) -> dict:
+def measure(case: dict, seconds: float, rounds: int, rate: dict, profile: bool) -> dict:
     """All measurements of one case. The two frameworks take turns: ganzoo, PyTorch, PyTorch, ganzoo, ... `rate` is what the
     machine reaches in this precision (`roofline.rates`)."""
     sides = {"step": [], "torch": []}
@@ -101,7 +101,8 @@ def measure(case: dict, seconds: float, rounds: int, rate: dict) -> dict:
     if "work" in row["step"] and "gflops" in rate:
         milliseconds, by = roofline.bound(row["step"]["work"], rate)
         row["bound"] = {"ms": round(milliseconds, 3), "by": by}
-    return row | {"fit": child("fit", case, seconds), "data": child("data", case, seconds)}
+    kinds = ["fit", "data", *(["profile"] if profile else [])]
+    return row | {kind: child(kind, case, seconds) for kind in kinds}
 
 
 def combined(results: list[dict]) -> dict:
@@ -176,41 +177,62 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def parsed(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[dict]]:
+    """The options, and the cases that they ask for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_step", description=__doc__.split("\n")[0])
     parser.add_argument("--presets", nargs="+", default=PRESETS, metavar="PRESET", help="what to measure")
     parser.add_argument("--precision", nargs="+", choices=("float32", "bfloat16"), help="instead of each preset's own")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of ganzoo and PyTorch (default 2)")
     parser.add_argument("--profile", action="store_true", help="also time by operation and by layer, of ganzoo's step")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything that was measured")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured so far, row by row")
     options = parser.parse_args(arguments)
     if options.seconds < 0 or options.rounds < 1:
         parser.error("--seconds is at least 0 and --rounds at least 1")
     try:
-        todo = cases(options.presets, options.precision)
+        return options, cases(options.presets, options.precision)
     except ValueError as error:
         parser.error(str(error))
-    precisions = dict.fromkeys(case["precision"] for case in todo)
-    rates = {precision: child("rates", {"precision": precision}, options.seconds / 2) for precision in precisions}
-    rows = []
-    for case in todo:
-        sys.stderr.write(f"{case['preset']} {case['precision']} ...\n")
-        rows.append(measure(case, options.seconds, options.rounds, rates[case["precision"]]))
-        if options.profile:
-            rows[-1]["profile"] = child("profile", case, options.seconds)
-    about = machine() | {"rates": rates}
-    if options.json:
-        options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n", "utf-8")
+
+
+def brief(row: dict) -> str:
+    """A row in a short line, for who waits: what the steps took, and what failed."""
+    cell = dict(zip(COLUMNS, cells(row), strict=True))
+    parts = [f"{name} {cell[name]}" for name in ("step ms", "torch ms", "torch/ganzoo") if cell[name]]
+    return f"{row['preset']} {row['precision']}: {', '.join(parts + failures(row))}"
+
+
+def report(about: dict, rows: list[dict]) -> str:
+    """What is printed at the end: the machine, what it reaches, the table, the profiles."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
-    print(f"{about['processor']}, {about['cores']} cores; {versions}")
-    for precision, rate in rates.items():
-        reached = f"{rate['gflops']:.0f} GFLOP/s of matrix products, {rate['gbytes']:.1f} GB/s of memory"
-        print(f"{precision}: {reached}" if "gflops" in rate else f"{precision}: no rates: {rate['error']}")
-    print(f"\n{table(rows)}")
+    text = [f"{about['processor']}, {about['cores']} cores; {versions}"]
+    for precision, rate in about["rates"].items():
+        if "gflops" in rate:
+            reached = f"{rate['gflops']:.0f} GFLOP/s of matrix products, {rate['gbytes']:.1f} GB/s of memory"
+        else:
+            reached = f"no rates: {rate['error']}"
+        text.append(f"{precision}: {reached}")
+    text.append(f"\n{table(rows)}")
     for row in rows:
         if "operations" in row.get("profile", {}):
-            print(f"\n{row['preset']} {row['precision']}, all cores together\n{operations.text(row['profile'])}")
+            text.append(f"\n{row['preset']} {row['precision']}, all cores together\n{operations.text(row['profile'])}")
+    return "\n".join(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, todo = parsed(arguments)
+    precisions = dict.fromkeys(case["precision"] for case in todo)
+    rates = {precision: child("rates", {"precision": precision}, options.seconds / 2) for precision in precisions}
+    about, rows = machine() | {"rates": rates}, []
+    for case in todo:
+        sys.stderr.write(f"{case['preset']} {case['precision']} ...\n")
+        rows.append(measure(case, options.seconds, options.rounds, rates[case["precision"]], options.profile))
+        # At once: who interrupts a run of an hour has what was measured until then.
+        sys.stderr.write(f"{brief(rows[-1])}\n")
+        if options.json:
+            text = json.dumps({"machine": about, "rows": rows}, indent=1) + "\n"
+            files.write_bytes(options.json, text.encode())
+    print(report(about, rows))
     return 1 if any(failures(row) for row in rows) else 0
 
 

@@ -275,6 +275,9 @@ def test_a_failed_process_is_told_and_the_rest_goes_on():
     text = train_step.table(rows)
     assert train_step.INSTALL in text
     assert "step failed" in text
+    assert train_step.brief(rows[0]).startswith(
+        f"gan/fashion-28 float32: step ms -, torch ms {train_step.INSTALL}, step failed: "
+    )
 
 
 def test_the_table_shows_each_number(monkeypatch, tmp_path, capsys):
@@ -316,7 +319,27 @@ def test_the_table_shows_each_number(monkeypatch, tmp_path, capsys):
     assert "  MatMul           3.5" in out
     written = json.loads((tmp_path / "x.json").read_text())
     assert written["rows"][0]["step"]["ms"] == 50.0
+    assert written["rows"][0]["profile"] == answers["profile"]
     assert written["machine"]["versions"]["tensorflow"]
+
+
+def test_an_interrupted_run_leaves_the_rows_that_it_measured(monkeypatch, tmp_path, capsys):
+    """Each row is told, and stands in the file, before the next one begins."""
+    answers = {"step": {"ms": 50.0, "peak_mib": 600.0}, "torch": {"ms": 60.0, "peak_mib": 400.0}}
+    answers |= {kind: {"error": "no memory"} for kind in ("rates", "fit", "data")}
+
+    def child(kind, case, seconds):
+        if case.get("preset") == "dcgan/fashion-32":
+            raise KeyboardInterrupt
+        return answers[kind]
+
+    monkeypatch.setattr(train_step, "child", child)
+    file = tmp_path / "new" / "x.json"
+    with pytest.raises(KeyboardInterrupt):
+        train_step.main(["--presets", "gan", "dcgan/fashion-32", "--precision", "float32", "--json", str(file)])
+    told = "gan/fashion-28 float32: step ms 50.0, torch ms 60.0, torch/ganzoo 1.20, fit failed: no memory, data failed: no memory"
+    assert told in capsys.readouterr().err.splitlines()
+    assert [row["preset"] for row in json.loads(file.read_text())["rows"]] == ["gan/fashion-28"]
 
 
 def test_bad_arguments_are_refused(capsys):
