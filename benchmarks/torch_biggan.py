@@ -9,7 +9,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ganzoo.models import biggan as paper
+SIZES = {"image_size": 128, "channels": 3, "classes": 1000, "latent_dim": 120, "shared_dim": 128, "hierarchical": True}
+SIZES |= {"deep": False, "ngf": 96, "ndf": 96, "attention": 64, "taper": False, "sn_epsilon": 1e-6, "epsilon": 1e-5}
+# By `taper`: of G the widths, of D the width and whether it halves, of each block.
+GENERATOR = {False: (4, 4, 4, 4), True: (8, 4, 2, 1)}
+DISCRIMINATOR = {
+    False: ((4, True), (4, True), (4, False), (4, False)),
+    True: ((1, True), (2, True), (4, True), (8, False)),
+}
 
 
 class _Spectral(nn.Module):
@@ -114,8 +121,7 @@ class Generator(nn.Module):
 
     def __init__(self, m: dict):
         super().__init__()
-        widths = paper.TAPERED_GENERATOR if m["taper"] else paper.GENERATOR[m["image_size"]]
-        widths = [width * m["ngf"] for width in widths]
+        widths = [width * m["ngf"] for width in GENERATOR[m["taper"]]]
         self.chunk = m["latent_dim"] // len(widths) if m["hierarchical"] else 0
         size = m["shared_dim"] + self.chunk if m["shared_dim"] else 0
         options = m["epsilon"], m["sn_epsilon"]
@@ -160,9 +166,8 @@ class Discriminator(nn.Module):
 
     def __init__(self, m: dict):
         super().__init__()
-        layout = paper.TAPERED_DISCRIMINATOR if m["taper"] else paper.DISCRIMINATOR[m["image_size"]]
         blocks, before = [], m["channels"]
-        for place, (width, halve) in enumerate(layout):
+        for place, (width, halve) in enumerate(DISCRIMINATOR[m["taper"]]):
             block = Down(before, width * m["ndf"], halve=halve, first=not place, sn_epsilon=m["sn_epsilon"])
             blocks.append(nn.ModuleList([block]))
             before = width * m["ndf"]
@@ -178,6 +183,12 @@ class Discriminator(nn.Module):
 
 
 def biggan(model: dict) -> dict[str, nn.Module]:
-    """G and D of a model table, which leaves the constructor's defaults out."""
-    m = paper.BigGAN.defaults() | model
+    """G and D of a model table, which leaves the constructor's defaults out.
+
+    Raises:
+        NotImplementedError: another network than one of 32 px.
+    """
+    m = SIZES | model
+    if m["image_size"] != 32 or m["deep"] or m["attention"]:
+        raise NotImplementedError("biggan in PyTorch has 32 px, no attention and is not deep")
     return {"generator": Generator(m), "discriminator": Discriminator(m)}

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from benchmarks import measure, scaling, startup, timing, train_step
 from ganzoo import importers, presets, zoo
 from ganzoo.layers import MaskedDropout
 
+ROOT = Path(__file__).resolve().parents[2]
 CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 COMPARED = (  # of both sides; the sizes stand next to the twins
     "3d-gan/furniture-32", "age-cgan/faces-64", "age-cgan/imdb-wiki-64", "anime/lorelei-64", "biggan/cifar-32",
@@ -188,6 +192,18 @@ def test_of_dtn_pytorch_has_the_digits_alone():
 
     with pytest.raises(NotImplementedError, match="face-descriptor"):
         dtn(presets.run_config("dtn/faces2lorelei-64").model)
+
+
+def test_pytorch_is_measured_without_tensorflow():
+    """Loaded, it would be most of PyTorch's memory; so what the twins have of a paper's is written there again."""
+    pytest.importorskip("torch")
+    from benchmarks import torch_text
+    from ganzoo.models._text_encoder import ALPHABET
+
+    assert torch_text.ALPHABET == ALPHABET
+    words = "import sys, benchmarks.measure, benchmarks.torch_models; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False"]
 
 
 def test_schedules_of_the_pytorch_side():
