@@ -10,6 +10,7 @@ brings the weights. A finished run is looked at, then published (`python -m tool
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tomllib
@@ -50,8 +51,15 @@ class Entry(Record):
         return rows[-1]["step"] if rows else 0
 
     @property
+    def steps(self) -> int:
+        """How many steps it is to have."""
+        return presets.run_config(self.preset, self.set).train.steps
+
+    @property
     def finished(self) -> bool:
-        return (self.folder / "model" / "weights.safetensors").is_file()
+        """Whether it has a model of all its steps; one that was interrupted has a model, too."""
+        manifest = self.folder / "model" / "manifest.json"
+        return manifest.is_file() and json.loads(manifest.read_text("utf-8"))["steps"] >= self.steps
 
 
 def entries() -> list[Entry]:
@@ -82,8 +90,7 @@ def table() -> str:
     """A line for each entry: how far it is."""
     lines = []
     for entry in entries():
-        steps = presets.run_config(entry.preset, entry.set).train.steps
-        state = "trained: look at it, then publish it" if entry.finished else f"step {entry.step:,} of {steps:,}"
+        state = "trained: look at it, then publish it" if entry.finished else f"step {entry.step:,} of {entry.steps:,}"
         lines.append(f"{entry.preset}: {state}. {entry.why}")
     return "\n".join(lines) or "The queue is empty."
 
