@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib
+import io
 import json
 import os
 import struct
@@ -150,6 +151,16 @@ def test_edges_follow_from_the_photo_by_the_recipe():
     pairs = data.open_source(config("fluent_edges_128", "paired", 128, input_channels=1)).take(5)
     for photo, edges in zip(pairs["target"], pairs["input"], strict=True):
         assert np.abs(fluent_edges_128.edges(photo).astype(int) - edges).mean() < 3.5  # the colours were reduced
+
+
+def test_a_bundled_file_written_anew_keeps_its_pixels():
+    picture = np.add.outer(np.arange(40) ** 2 % 255, np.arange(48)).astype(np.uint8)
+    found = io.BytesIO()
+    Image.fromarray(picture).save(found, "WEBP", lossless=True, quality=0, method=0)
+    anew = bundle.smallest(found.getvalue())
+    assert len(anew) < len(found.getvalue())
+    assert (np.asarray(Image.open(io.BytesIO(anew)).convert("L")) == picture).all()
+    assert bundle.smallest(anew) == anew
 
 
 def test_photos_hold_nothing_with_share_alike_and_keep_test_photos_apart():

@@ -41,8 +41,7 @@ def main(full: Path, out: Path) -> None:
         sidecar(full, out, name, [f"{name}.npz"], "the first rows of each split", wanted)
     fashion(full, out)
     emoji(full, out)
-    edges = np.load(full / "fluent_edges_128.npz")["split"]
-    copy(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], count(edges))
+    edges(full, out)
     photos(full, out)
     faces(full, out)
     digits(full, out)
@@ -90,6 +89,26 @@ def emoji(full: Path, out: Path) -> None:
     counts = {s: sum(len(r["vendors"]) for r in rows if r["split"] == s) for s in ("train", "test")}
     files = [f"emoji_64_{v}.npz" for v in VENDORS] + ["emoji_64_index.json"]
     sidecar(full, out, "emoji_64", files, "the vendors fluent3d and noto", counts)
+
+
+def edges(full: Path, out: Path) -> None:
+    """The whole set, each file in the fewest bytes that lossless WebP has for its pixels."""
+    arrays = dict(np.load(full / "fluent_edges_128.npz"))
+    for column in ("edges", "photo"):
+        blob, offsets = arrays[f"{column}_webp"], arrays[f"{column}_offsets"]
+        files = [smallest(blob[i:j].tobytes()) for i, j in itertools.pairwise(offsets)]
+        arrays[f"{column}_webp"] = np.frombuffer(b"".join(files), np.uint8)
+        arrays[f"{column}_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(offsets.dtype)
+    np.savez_compressed(out / "fluent_edges_128.npz", **dict[str, Any](arrays))
+    part = "the whole set, its files written anew as lossless WebP: the same pixels in an eighth less"
+    sidecar(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], part, count(arrays["split"]))
+
+
+def smallest(file: bytes) -> bytes:
+    """The WebP file, or one with the same pixels that is shorter."""
+    found = io.BytesIO()
+    Image.open(io.BytesIO(file)).save(found, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    return min(file, found.getvalue(), key=len)
 
 
 def photos(full: Path, out: Path) -> None:
