@@ -36,7 +36,7 @@ class LatentGAN(BaseGAN):
     def generate(self, n=16, *, seed=0, latents=None):
         """uint8 images (n, H, W, C); sample i depends on (seed, i) only. `latents` (n, latent_dim) replaces seed."""
         latents = rows.latent_rows(self, n, seed, latents)
-        show = self.cached("generate", lambda: tf.function(lambda z: pixels.to_uint8(self.images_of(z))))
+        show = self.cached("generate", lambda: rows.graph_of(lambda z: pixels.to_uint8(self.images_of(z))))
         return rows.in_chunks(show, latents)
 
     def finalize(self):

@@ -19,31 +19,49 @@ def row_seeds(seed, rows: int) -> tf.Tensor:
     Raises:
         GanzooError: another seed.
     """
-    if not tf.is_tensor(seed):
-        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-        if not whole or not -(2**63) <= seed < 2**63:
-            raise GanzooError(f"seed is a whole number of 64 bits; received {seed!r}.")
-    return seeds_of(tf.fill([rows], tf.cast(seed, tf.int64)), tf.range(rows))
+    if tf.is_tensor(seed):
+        return seeds_of(tf.fill([rows], tf.cast(seed, tf.int64)), tf.range(rows))
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not -(2**63) <= seed < 2**63:
+        raise GanzooError(f"seed is a whole number of 64 bits; received {seed!r}.")
+    # In NumPy: outside of a graph the first run of each operation of TensorFlow takes milliseconds.
+    halves = np.full(rows, seed, np.int64).view(np.int32).reshape(rows, 2)
+    return tf.constant(np.stack(_apart(halves, np.arange(rows, dtype=np.int32)), axis=1))
 
 
 def seeds_of(seed: tf.Tensor, index=0) -> tf.Tensor:
     """int32 (N, 2) from int64 seeds (N,): both halves of each seed count, and `index` tells rows of one seed apart."""
-    low = tf.bitcast(seed, tf.int32)  # (N, 2), little-endian halves
     index = tf.broadcast_to(tf.cast(index, tf.int32), tf.shape(seed))
+    return tf.stack(_apart(tf.bitcast(seed, tf.int32), index), axis=1)
+
+
+def _apart(halves, index) -> list:
+    """Both columns of int32 seeds of the little-endian halves (N, 2) of int64 ones and an index (N,)."""
     # 0x9E3779B1 (Knuth) spreads the high half, so that neighbouring seeds and indices do not meet.
-    return tf.stack([low[:, 0], low[:, 1] * tf.constant(-1640531535, tf.int32) + index], axis=1)
+    return [halves[:, 0], halves[:, 1] * -1640531535 + index]
 
 
 def rows_of(draw: Callable, seeds: tf.Tensor, width: int) -> tf.Tensor:
     """float32 (N, width): `draw(shape, seed)`, a `tf.random.stateless_*` function, once for each row's own seed."""
+    if tf.executing_eagerly():  # map_fn would take 4 ms a row
+        drawn = [np.asarray(draw([width], tf.constant(seed))) for seed in np.asarray(seeds)]
+        return tf.constant(np.reshape(drawn, [-1, width]), tf.float32)
     drawn = tf.map_fn(lambda seed: draw([width], seed), seeds, fn_output_signature=tf.float32)
     return tf.ensure_shape(drawn, [None, width])
 
 
+def graph_of(function: Callable, signature: list[tf.TensorSpec] | None = None):
+    """`tf.function` of what a model samples by, without AutoGraph: to look for Python's `if` and `for` over tensors takes longer
+    than the tracing. There are none, as in a train_step, which Keras traces without it, too."""
+    return tf.function(function, input_signature=signature, autograph=False)
+
+
 def latents_of(model, seeds: tf.Tensor) -> tf.Tensor:
-    """`model.latents(seeds)` as a graph that is traced once: the loop over rows takes 4 ms a row in Python."""
+    """`model.latents(seeds)`; of many rows as a graph that is traced once, which takes as long as hundreds of them do in Python."""
+    if tf.executing_eagerly() and len(seeds) <= CHUNK:
+        return model.latents(seeds)
     signature = [tf.TensorSpec([None, 2], tf.int32)]
-    return model.cached("latents", lambda: tf.function(model.latents, input_signature=signature))(seeds)
+    return model.cached("latents", lambda: graph_of(model.latents, signature))(seeds)
 
 
 def checked_count(n) -> int:
@@ -104,15 +122,18 @@ def in_chunks(function: Callable, *rows: tf.Tensor) -> np.ndarray:
         GanzooError: all of them together take more than MOST_BYTES; known after the first chunk.
     """
     count = rows[0].shape[0]
-    padded = [tf.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
-    first = function(*(r[:CHUNK] for r in padded)).numpy()
+    padded = [np.pad(r, [[0, -count % CHUNK]] + [[0, 0]] * (len(r.shape) - 1)) for r in rows]
+
+    def of(start):
+        return function(*(tf.constant(r[start : start + CHUNK]) for r in padded)).numpy()
+
+    first = of(0)
     if (size := first.nbytes // CHUNK * count) > MOST_BYTES:
         raise GanzooError(
             f"{count:,} of {' x '.join(map(str, first.shape[1:]))} are {size / 2**30:.0f} GiB; one call makes at most "
             f"{MOST_BYTES / 2**30:.0f}. Make them in parts."
         )
-    rest = [function(*(r[i : i + CHUNK] for r in padded)).numpy() for i in range(CHUNK, count, CHUNK)]
-    return np.concatenate([first, *rest])[:count]
+    return np.concatenate([first, *map(of, range(CHUNK, count, CHUNK))])[:count]
 
 
 def or_one_row(*inputs: tf.Tensor | None) -> tuple[tf.Tensor, list[tf.Tensor | None]]:

@@ -31,7 +31,7 @@ def one_by_one(model: BaseGAN, key: str, translate: Callable, images: tf.Tensor,
 
     def traced():
         signature = [tf.TensorSpec([1, None, None, images.shape[-1]]), tf.TensorSpec([1, 2], tf.int32)]
-        return tf.function(lambda x, seeds: pixels.to_uint8(translate(x, seeds)), input_signature=signature)
+        return rows.graph_of(lambda x, seeds: pixels.to_uint8(translate(x, seeds)), signature)
 
     run, seeds = model.cached(key, traced), rows.row_seeds(seed, images.shape[0])
     return np.concatenate([run(images[i : i + 1], seeds[i : i + 1]).numpy() for i in range(images.shape[0])])

@@ -173,7 +173,7 @@ class Classes(Noise):
         latents = np.asarray(latents, np.float32)
         z, weights = latents[:, : self.width], latents[:, self.width :]
         weights = weights if weights.size else np.repeat(self._one(), len(z), 0)
-        show = self.model.cached("blend", lambda: tf.function(lambda z, y: pixels.to_uint8(self.model.blended(z, y))))
+        show = self.model.cached("blend", lambda: rows.graph_of(lambda z, y: pixels.to_uint8(self.model.blended(z, y))))
         return rows.in_chunks(show, tf.constant(z), tf.constant(weights))
 
     def images_of(self, latents):

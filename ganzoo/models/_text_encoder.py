@@ -227,7 +227,7 @@ def embeddings(model, texts) -> tf.Tensor:
             f"This model reads no text: it was built for embeddings of {model.text_dim} numbers, made elsewhere. Give "
             "them as an array (n, text_dim)."
         )
-    run = model.cached("embed", lambda: tf.function(model.embed, input_signature=[tf.TensorSpec([None], tf.string)]))
+    run = model.cached("embed", lambda: rows.graph_of(model.embed, [tf.TensorSpec([None], tf.string)]))
     chunk = rows.CHUNK  # of one size, filled up: a text's embedding must not depend on its neighbours
     padded = texts + [" "] * (-len(texts) % chunk)
     return tf.concat([run(padded[i : i + chunk]) for i in range(0, len(padded), chunk)], axis=0)[: len(texts)]

@@ -363,7 +363,7 @@ class AgeCGAN(BaseGAN):
 
     def encode(self, images) -> np.ndarray:
         """z0 = E(x), float32 (N, latent_dim), of faces of `faces_in`."""
-        return rows.in_chunks(self.cached("encode", lambda: tf.function(self._encoded)), images)
+        return rows.in_chunks(self.cached("encode", lambda: rows.graph_of(self._encoded)), images)
 
     def _encoded(self, images):
         return self.encoder(images, training=False)
@@ -437,7 +437,7 @@ class AgeCGAN(BaseGAN):
 
         if callable(optimise):
             return tf.function(slope)
-        return self.cached(f"slope {optimise}", lambda: tf.function(slope))
+        return self.cached(f"slope {optimise}", lambda: rows.graph_of(slope))
 
     def generate(self, images, *, age, start_age=None, optimise=True, seed=0):
         """Faces at other ages: each of `images` at each of `age`, one after the other.
@@ -479,7 +479,7 @@ class AgeCGAN(BaseGAN):
 
     def faces_of(self, latents, own) -> np.ndarray:
         """uint8 (N, H, W, C) of z (N, latent_dim) and classes (N,)."""
-        show = self.cached("show", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
+        show = self.cached("show", lambda: rows.graph_of(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         return rows.in_chunks(show, tf.constant(latents, tf.float32), tf.constant(own, tf.int64))
 
     # ---- serving: z0 alone, since a search is not a graph --------------------------------------------------------------

@@ -478,11 +478,11 @@ class Anime(LatentGAN):
         """
         latents = rows.latent_rows(self, n, seed, latents)
         asked = asked_rows(attributes, len(latents), self.attributes)
-        chosen = self.cached("completed", lambda: tf.function(self.completed))(asked, latents)
+        chosen = self.cached("completed", lambda: rows.graph_of(self.completed))(asked, latents)
         return self.shown(latents, chosen)
 
     def shown(self, latents, columns):
-        show = self.cached("generate", lambda: tf.function(lambda z, c: pixels.to_uint8(self.images_of(z, c))))
+        show = self.cached("generate", lambda: rows.graph_of(lambda z, c: pixels.to_uint8(self.images_of(z, c))))
         return rows.in_chunks(show, latents, columns)
 
     def latent_weights(self):

@@ -553,7 +553,7 @@ class BigGAN(LatentGAN):
         latents = rows.finite_rows(latents, "latents", (self.latent_dim,))
         label = labels.classes_of(self, label, latents.shape[0])
         if truncation == 1 and not resample:
-            show = self.cached("generate", lambda: tf.function(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
+            show = self.cached("generate", lambda: rows.graph_of(lambda z, y: pixels.to_uint8(self.images_of(z, y))))
         else:
             show = self._truncated(truncation, resample)
         return rows.in_chunks(show, latents, label)
@@ -571,7 +571,7 @@ class BigGAN(LatentGAN):
         """`latents` as a graph that is traced once."""
         key, signature = f"latents {truncation} {resample}", [tf.TensorSpec([None, 2], tf.int32)]
         make = functools.partial(self.latents, truncation=truncation, resample=resample)
-        return self.cached(key, lambda: tf.function(make, input_signature=signature))(seeds)
+        return self.cached(key, lambda: rows.graph_of(make, signature))(seeds)
 
     def _truncated(self, truncation, resample):
         """A function of z and labels that samples with the standing statistics of a truncation: a copy of the sampler, so that
@@ -584,7 +584,7 @@ class BigGAN(LatentGAN):
             normalization.standing_statistics(copy, self.standing_inputs(truncation, resample))
             found["state"] = state
         return self.cached(
-            "truncated show", lambda: tf.function(lambda z, y: pixels.to_uint8(copy([z, y], training=False)))
+            "truncated show", lambda: rows.graph_of(lambda z, y: pixels.to_uint8(copy([z, y], training=False)))
         )
 
     def standing_inputs(self, truncation=1.0, resample=False):

@@ -37,7 +37,7 @@ import tensorflow as tf
 from keras import layers
 
 from ganzoo import losses
-from ganzoo.base import BaseGAN, Checks, filling, pixels
+from ganzoo.base import BaseGAN, Checks, filling, pixels, rows
 from ganzoo.errors import GanzooError
 from ganzoo.layers import BatchNorm, FoldedConv2D, FoldedConv2DTranspose, Zeroed
 from ganzoo.registry import register
@@ -290,7 +290,7 @@ class ContextEncoder(BaseGAN):
 
         def traced():
             signature = [tf.TensorSpec([None, None, self.channels]), tf.TensorSpec([None, None], tf.bool)]
-            return tf.function(lambda x, m: pixels.to_uint8(self.filled_image(x, m)), input_signature=signature)
+            return rows.graph_of(lambda x, m: pixels.to_uint8(self.filled_image(x, m)), signature)
 
         fill = self.cached("generate", traced)  # one by one: the result cannot depend on the neighbours
         return np.stack([fill(image, mask).numpy() for image, mask in zip(x, masks, strict=True)])

@@ -309,7 +309,7 @@ class GAN3D(LatentGAN):
         if images is not None:
             latents = self.code_of(images)
         latents = rows.latent_rows(self, n, seed, latents)
-        return rows.in_chunks(self.cached("generate", lambda: tf.function(self.voxels_of)), latents)
+        return rows.in_chunks(self.cached("generate", lambda: rows.graph_of(self.voxels_of)), latents)
 
     def code_of(self, images) -> np.ndarray:
         """float32 (n, latent_dim): the mean of q(z|y) of each picture."""
@@ -321,7 +321,7 @@ class GAN3D(LatentGAN):
         pictures = pixels.images_in(images, 3)
         if pictures.shape[1:3] != (self.encoder_size, self.encoder_size):
             pictures = tf.image.resize(pictures, [self.encoder_size] * 2, antialias=True)
-        return rows.in_chunks(self.cached("encode", lambda: tf.function(self._means)), pictures)
+        return rows.in_chunks(self.cached("encode", lambda: rows.graph_of(self._means)), pictures)
 
     def _means(self, pictures):
         return self.encoder(pictures, training=False)[:, : self.latent_dim]

@@ -678,7 +678,7 @@ class StyleGAN(LatentGAN):
         psi, cutoff = self.checked_truncation(truncation_psi, cutoff)
 
         def traced():
-            return tf.function(lambda z, y, psi, cutoff: self.styles_of(z, y, psi, cutoff))
+            return rows.graph_of(lambda z, y, psi, cutoff: self.styles_of(z, y, psi, cutoff))
 
         run = self.cached("styles", traced)
         return rows.in_chunks(lambda z, y: run(z, y, psi, cutoff), latents, labels)
@@ -718,7 +718,7 @@ class StyleGAN(LatentGAN):
             w = self.styles(n, seed=seed, latents=latents, **options)
         w = self.checked_styles(w)
         show = self.cached(
-            f"show {self.reached()}", lambda: tf.function(lambda w: pixels.to_uint8(self.images_of_styles(w)))
+            f"show {self.reached()}", lambda: rows.graph_of(lambda w: pixels.to_uint8(self.images_of_styles(w)))
         )
         return rows.in_chunks(show, w)
 

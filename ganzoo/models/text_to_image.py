@@ -404,7 +404,7 @@ class TextToImage(BaseGAN):
         z = rows.latent_rows(self, len(text), seed, latents)
         if len(z) != len(text):
             raise GanzooError(f"{len(text)} images need as many latents; received {len(z)}.")
-        show = self.cached("generate", lambda: tf.function(lambda z, text: pixels.to_uint8(self.images_of(z, text))))
+        show = self.cached("generate", lambda: rows.graph_of(lambda z, text: pixels.to_uint8(self.images_of(z, text))))
         return rows.in_chunks(show, z, text)
 
     def finalize(self):

@@ -253,6 +253,16 @@ def test_row_seeds_are_a_function_of_seed_and_index():
     np.testing.assert_array_equal(rows.row_seeds(tf.constant(7, tf.int64), 3), rows.row_seeds(7, 3))
 
 
+@pytest.mark.parametrize(
+    "draw", [tf.random.stateless_normal, tf.random.stateless_uniform, tf.random.stateless_truncated_normal]
+)
+def test_few_rows_of_noise_are_those_that_a_graph_makes(draw):
+    seeds = rows.row_seeds(3, 500)
+    graph = rows.graph_of(lambda seeds: rows.rows_of(draw, seeds, 50), [tf.TensorSpec([None, 2], tf.int32)])
+    np.testing.assert_array_equal(rows.rows_of(draw, seeds, 50), graph(seeds))
+    assert rows.rows_of(draw, seeds[:0], 50).shape == (0, 50)
+
+
 def test_to_uint8_rounds_and_clips():
     x = tf.constant([-1.0, 1.0, 0.0, -3.0, 3.0, 1 / 127.5 - 1, 1.4 / 127.5 - 1, 1.6 / 127.5 - 1])
     assert pixels.to_uint8(x).numpy().tolist() == [0, 255, 128, 0, 255, 1, 1, 2]
