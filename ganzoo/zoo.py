@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import inspect
 import json
 import math
 import re
@@ -10,13 +9,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 import ganzoo.models  # noqa: F401  (its import registers every paper)
 from ganzoo import __version__, files, hub, presets, registry, schedules, weights
 from ganzoo.base import BaseGAN, freezing
+from ganzoo.base.model import blank_networks, variable_of
 from ganzoo.devices.machine import memory
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import normalization
@@ -90,7 +89,8 @@ def load(
     arrays, digest = read_weights(path, sha256)  # first: a damaged file is said before anything is built
     if folder is not None:
         _compare_settings(folder)
-    model = build(config, most=None if folder is None else _most(path, arrays))
+    with blank_networks():
+        model = build(config, most=None if folder is None else _most(path, arrays))
     model.weights_source = _fill(model, path, arrays, digest)
     model.passport = passport
     return model
@@ -145,8 +145,8 @@ def _at_most(left: int, sentence: str):
 def _shape_of(value: Callable) -> tf.TensorShape:
     """The shape of what `value()` makes, without making it. Of Keras, which calls an initializer in it with the shape of a
     variable, it is that; an operation in a graph, which says it of any other one, takes a quarter of the time of building."""
-    made = inspect.getclosurevars(value).nonlocals.get("self")
-    if isinstance(made, keras.Variable):
+    made = variable_of(value)
+    if made is not None:
         return tf.TensorShape(made.shape)
     with tf.Graph().as_default():
         return tf.convert_to_tensor(value()).shape

@@ -5,8 +5,10 @@ with, `batches` how it reads its data. It knows no objective: that is each paper
 """
 
 import collections
+import contextlib
+import contextvars
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 import keras
@@ -25,6 +27,19 @@ from ganzoo.base.steps import Steps
 from ganzoo.errors import GanzooError
 from ganzoo.presets import OF_SOME_PAPERS, RunConfig, StabilityConfig, TrainConfig
 from ganzoo.presets.licences import Passport
+
+_BLANK = contextvars.ContextVar("networks begin as zeros", default=False)
+
+
+@contextlib.contextmanager
+def blank_networks() -> Iterator[None]:
+    """Networks that `register_networks` builds in its body begin as zeros: weights follow for all that is in `state`, and random
+    numbers would be drawn to be overwritten."""
+    token = _BLANK.set(True)
+    try:
+        yield
+    finally:
+        _BLANK.reset(token)
 
 
 class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
@@ -70,7 +85,8 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
         self.network_names = tuple(builders)
         for average, network in self.averages():
             average.trainable = False
-            average.set_weights(network.get_weights())
+            if not _BLANK.get():
+                average.set_weights(network.get_weights())
         self.built = True
 
     def averages(self) -> list[tuple[keras.Model, keras.Model]]:
@@ -270,7 +286,13 @@ def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Mode
             f"A builder takes {', '.join(wanted)}, and the paper's constructor has no argument {', '.join(unknown)}: add it there, "
             "or bind it with functools.partial."
         )
-    network = builder(**{name: arguments[name] for name in wanted})
+    blanks: list[tuple[keras.Variable, Callable]] = []
+    with _begins_as_zeros(blanks) if _BLANK.get() else contextlib.nullcontext():
+        network = builder(**{name: arguments[name] for name in wanted})
+    filled = {id(variable) for variable in network.weights}
+    for variable, initial in blanks:
+        if id(variable) not in filled:
+            variable.assign(initial())
     # Keras refuses layers of width 0, layers of others do not; some kernels of oneDNN end the process at them.
     for variable in network.trainable_variables:
         if not variable.shape.num_elements():
@@ -279,3 +301,27 @@ def build(builder: Callable[..., keras.Model], arguments: Mapping) -> keras.Mode
                 "widths and counts of a network are at least 1."
             )
     return network
+
+
+@contextlib.contextmanager
+def _begins_as_zeros(blanks: list[tuple[keras.Variable, Callable]]) -> Iterator[None]:
+    """In its body variables of layers begin as zeros, and enter `blanks`, each with what makes its own initial value."""
+
+    def zeros(self):
+        return lambda: tf.zeros(self.shape, self.dtype)  # a closure of `self`, as Keras' own is: see `variable_of`
+
+    def create(next_creator, **options):
+        initial = options["initial_value"]
+        if (variable := variable_of(initial)) is not None:
+            blanks.append((variable, initial))
+            options["initial_value"] = zeros(variable)
+        return next_creator(**options)
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
+def variable_of(initial) -> keras.Variable | None:
+    """The Keras variable that is about to begin as `initial()`, which calls an initializer in it; None for other values."""
+    made = inspect.getclosurevars(initial).nonlocals.get("self") if callable(initial) else None
+    return made if isinstance(made, keras.Variable) else None

@@ -11,6 +11,7 @@ from support.line import COLUMN, Line, line, weight
 
 from ganzoo import data, presets, zoo
 from ganzoo.base import BaseGAN
+from ganzoo.base.model import blank_networks
 from ganzoo.devices import strategies
 from ganzoo.errors import GanzooError
 
@@ -98,6 +99,30 @@ def test_replicas_take_the_rows_of_one_draw():
     whole = line()
     np.testing.assert_array_equal(np.concatenate(noise), whole.noise(tf.random.stateless_normal, "a", 4, [3]))
     np.testing.assert_array_equal(np.concatenate(seeds), whole.row_noise_seeds("a", 4))
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+def test_networks_begin_as_zeros_where_weights_follow_and_nothing_else_does():
+    drawn, beside = [], []
+
+    def random(shape, dtype=None):
+        drawn.append(shape)
+        return tf.ones(shape, dtype) * 3
+
+    class Random(Line):
+        def network(self, name):
+            beside.append(layers.Dense(1, kernel_initializer=random, bias_initializer="ones"))
+            beside[-1].build((None, 2))  # it is no part of the network that is built
+            x = keras.Input((1,))
+            return keras.Model(x, layers.Dense(1, use_bias=False, kernel_initializer=random, name=f"{name}_dense")(x))
+
+    with blank_networks():
+        model = Random(ema_decay=0.5)
+    assert len(model.state()) == 3
+    assert all(not np.any(variable) for variable in model.state().values())
+    assert drawn == [(2, 1)] * 3
+    assert all(np.all(np.asarray(layer.kernel) == 3) and np.asarray(layer.bias) == 1 for layer in beside)
+    assert all(np.asarray(variable) == 3 for variable in Random(ema_decay=0.5).state().values())
 
 
 # ---- compile and state -----------------------------------------------------------------------------------------------
