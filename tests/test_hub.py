@@ -230,7 +230,7 @@ def large(published, folder, monkeypatch):
     preset = next(iter(file.presets.values())).model_copy(
         update={"model": zoo.load(folder).get_config(), "weights": record}
     )
-    known = catalogue._files() | {"gan": file.model_copy(update={"presets": file.presets | {"large": preset}})}
+    known = {**catalogue._files(), "gan": file.model_copy(update={"presets": file.presets | {"large": preset}})}
     monkeypatch.setattr(catalogue, "_files", lambda: known)
     published.asked.clear()
     return published

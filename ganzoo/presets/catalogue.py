@@ -1,6 +1,7 @@
 """The zoo's TOML files: which papers and presets there are, by any spelling of their names."""
 
 import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ganzoo import files
@@ -15,10 +16,30 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else inside.parents[1] / "zoo_configs"  # a checkout that cannot hold links
 
 
+class _Files(Mapping[str, PaperFile]):
+    """The papers by canonical name, each read when it is first asked for: to load a model takes one of them."""
+
+    def __init__(self, folder: Path):
+        tables = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
+        self.tables = {f.name.removesuffix(".toml"): f for f in tables}
+        self.known: dict[str, PaperFile] = {}
+
+    def __getitem__(self, name: str) -> PaperFile:
+        if name not in self.known:
+            table = self.tables[name]
+            self.known[name] = validate(PaperFile, files.read_toml(table), table.name)
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+
 @functools.cache
-def _files() -> dict[str, PaperFile]:
-    tables = sorted((f for f in config_folder().iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {f.name.removesuffix(".toml"): validate(PaperFile, files.read_toml(f), f.name) for f in tables}
+def _files() -> Mapping[str, PaperFile]:
+    return _Files(config_folder())
 
 
 def list_models(*, pretrained: bool = False) -> list[str]:
@@ -40,8 +61,12 @@ def _plain(name: str) -> str:
     return "".join(c for c in name.casefold() if c not in "-_ ")
 
 
-def _lookup() -> dict[str, str]:
-    return {_plain(key): name for name, file in _files().items() for key in (name, *file.paper.aliases)}
+def _paper(name: str) -> str | None:
+    """Canonical name of the paper of a name or alias, if there is one. Only for an alias all files are read."""
+    plain, papers = _plain(str(name)), _files()
+    if own := {_plain(paper): paper for paper in papers}.get(plain):
+        return own
+    return {_plain(alias): paper for paper, file in papers.items() for alias in file.paper.aliases}.get(plain)
 
 
 def find_paper(name: str) -> str:
@@ -50,7 +75,7 @@ def find_paper(name: str) -> str:
     Raises:
         GanzooError: no such paper; the sentence names the nearest.
     """
-    found = _lookup().get(_plain(str(name)))
+    found = _paper(name)
     if found is None:
         raise GanzooError(f'There is no model "{name}".{nearest(name, list_models())}{_elsewhere(str(name))}')
     return found
@@ -70,7 +95,7 @@ def _elsewhere(name: str) -> str:
 
 def is_paper(name: str) -> bool:
     """Whether `name` is a registered paper or an alias."""
-    return _plain(str(name)) in _lookup()
+    return _paper(name) is not None
 
 
 def resolve(name: str, preset: str | None = None) -> tuple[str, str]:

@@ -65,6 +65,15 @@ def test_names_forgive_case_and_separators(typed, found):
     assert presets.is_paper(typed.split("/")[0])
 
 
+def test_one_paper_is_read_from_its_own_file(monkeypatch):
+    known = presets.catalogue._Files(presets.config_folder())
+    monkeypatch.setattr(presets.catalogue, "_files", lambda: known)
+    presets.run_config("DC_GAN/fashion-32")
+    assert list(known.known) == ["dcgan"]
+    assert not presets.is_paper("nothing of this name")
+    assert list(known.known) != ["dcgan"], "an alias may stand in any file"
+
+
 def test_the_preset_may_stand_apart():
     assert presets.resolve("dcgan", "LORELEI 64") == ("dcgan", "lorelei-64")
     assert presets.resolve("dcgan/lorelei-64", "lorelei64") == ("dcgan", "lorelei-64")
