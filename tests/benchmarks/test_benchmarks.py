@@ -377,11 +377,13 @@ def test_startup_times_cold_processes(monkeypatch, tmp_path, capsys):
         "broken": (["-c", "raise ValueError('no')"], 9.0),
     }
     monkeypatch.setattr(startup, "commands", lambda: quick)
+    monkeypatch.setattr(startup, "OURS", "print('[0.1, 0.25, 0.05]')")
     assert startup.main(["--runs", "1", "--json", str(tmp_path / "x.json")]) == 1
     out = capsys.readouterr().out
     assert "SLOW" in out
     assert "ValueError: no" in out
-    assert [row["ok"] for row in json.loads((tmp_path / "x.json").read_text())] == [True, False, False]
+    assert " 0.400 s cpu  SLOW, limit 0.3 s (import 0.100, load 0.250, first sample 0.050)" in out
+    assert [row["ok"] for row in json.loads((tmp_path / "x.json").read_text())] == [True, False, False, False]
 
 
 # ---- scaling ---------------------------------------------------------------------------------------------------------
