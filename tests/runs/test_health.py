@@ -40,7 +40,9 @@ TRUE_OF = {
     ],  # the L2 loss leads, D tells soft holes from photos
     "dcgan-fashion-32.log.jsonl": [("d_wins", 3850, None)],  # fine-tuned with rates that fall to zero
     "dcgan-lorelei-64.log.jsonl": [("d_wins", 550, None)],  # of the steps with R1, too
-    "dtn-faces2lorelei-64.log.jsonl": [("d_wins", 3850, None)],  # L_TID leads: drawings of heads are never taken for real
+    "dtn-faces2lorelei-64.log.jsonl": [
+        ("d_wins", 3850, None)
+    ],  # L_TID leads: drawings of heads are never taken for real
     "pix2pix-edges2emoji-128.log.jsonl": [("d_wins", 18_400, None)],
     "stylegan-lite-lorelei-64.log.jsonl": [("d_wins", 16_600, None)],  # 0.2 % at the end, rates falling from 14,000 on
     "text-to-image-lorelei-64.log.jsonl": [("d_wins", 10_450, None)],  # rates falling from 10,500 on
