@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from ganzoo import evaluation, presets, zoo
 from ganzoo import weights as weights_files
@@ -124,7 +125,19 @@ def _measured(model: BaseGAN, run_facts: dict, metrics: list[str] | None = None)
         shown = {"sheet": f"pictures/nearest/{sheet.name}"} if first else {}
         facts = {"source": "measured", **run_facts, "note": r.get("note", "")}
         results.append({"metric": r["metric"], **numbers, **same, **shown, **facts})
+    if drawn is not None:
+        shrink(drawn)
     return results
+
+
+def shrink(sheet: Path) -> None:
+    """Writes a sheet anew with 256 colours, a third of its bytes, where that moves its pixels by less than 2 of 255 in the mean:
+    drawings, and no photos."""
+    with Image.open(sheet) as picture:
+        whole = picture.convert("RGB")
+    few = whole.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if np.abs(np.asarray(few.convert("RGB"), np.int16) - np.asarray(whole)).mean() < 2:
+        few.save(sheet, optimize=True)
 
 
 def _probe(model: BaseGAN) -> np.ndarray:

@@ -188,6 +188,14 @@ def test_weights_may_leave_out_the_f_that_is_bundled_but_no_part_of_it(faces, mo
         zoo.load_into(model, tmp_path / "part.safetensors")
 
 
+def test_the_shipped_faces_have_the_f_of_the_package():
+    shipped, _ = weights.read(zoo.ASSETS / "dtn-faces2lorelei-64.safetensors")
+    assert {key.split("/")[0] for key in shipped} == {"generator", "ema_generator", "discriminator"}
+    model, x = zoo.load("dtn"), np.random.default_rng(0).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    descriptor = face_descriptor.describe(face_descriptor.load(), x).numpy()
+    np.testing.assert_allclose(model.features(x)[:, :128], descriptor * np.sqrt(128), rtol=1e-4, atol=1e-4)
+
+
 def test_bad_arguments_are_said_in_a_sentence(tmp_path, monkeypatch):
     for settings, word in [
         ({"f": "faces"}, "classifier"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import ganzoo
 from ganzoo import presets, weights, zoo
@@ -111,3 +112,15 @@ def test_publish_refuses_when_half_precision_changes_the_pictures(clone, monkeyp
     with pytest.raises(ganzoo.GanzooError, match="float16 changes the outputs"):
         publish.publish(clone / "run", licence="MIT")
     assert not list((clone / "assets" / "weights").iterdir())
+
+
+def test_sheets_of_drawings_get_few_colours_and_photos_stay(tmp_path):
+    rng = np.random.default_rng(0)
+    drawing = np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    photo = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    for name, picture in (("drawing", drawing), ("photo", photo)):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        publish.shrink(tmp_path / f"{name}.png")
+        np.testing.assert_array_equal(images.read_image(tmp_path / f"{name}.png"), picture)
+    assert Image.open(tmp_path / "drawing.png").mode == "P"
+    assert Image.open(tmp_path / "photo.png").mode == "RGB"
