@@ -7,13 +7,11 @@ README.md in this folder says what the numbers mean.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import train_step
-from ganzoo.devices.quiet import environment
+from benchmarks import children, train_step
 
 PRESETS = ("dcgan/lorelei-64", "pix2pix/facades-256", "stylegan-lite/lorelei-64")
 SIDES = ("tensorflow", "onnx", "litert", "torch")
@@ -25,12 +23,7 @@ COLUMNS += ("PyTorch ms", "images/s")
 
 def child(kind: str, request: dict) -> dict:
     """One side in a process of its own; {"error": its last words} if it failed."""
-    root = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-m", "benchmarks.measure_inference", kind, json.dumps(request)]
-    done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    return children.measured("measure_inference", kind, request)
 
 
 def reached(function_ms: float, saved_ms: float) -> bool:

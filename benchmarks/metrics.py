@@ -8,12 +8,11 @@ README.md in this folder says what the rows mean. Libraries that are not install
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import timing, train_step
+from benchmarks import children, timing, train_step
 
 PARTS = ("root", "kid", "neighbours", "memory", "loader")
 PRECISION = {"kid": 6, "neighbours": 4}  # decimals of the values; six for the others
@@ -21,15 +20,8 @@ PRECISION = {"kid": 6, "neighbours": 4}  # decimals of the values; six for the o
 
 def child(kind: str, request: dict, threads: int) -> dict:
     """One measurement in a process of its own; {"error": its last words} if it failed."""
-    root = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-m", "benchmarks.measure_metrics", kind, json.dumps(request)]
     limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OPENBLAS", "MKL", "OMP")}
-    environment = os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": words[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    return children.measured("measure_metrics", kind, request, os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"})
 
 
 def plan(options: argparse.Namespace) -> list[tuple[str, str, dict]]:

@@ -9,15 +9,13 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import operations, roofline, timing
+from benchmarks import children, operations, roofline, timing
 from ganzoo import files, presets
-from ganzoo.devices.quiet import environment
 
 PRESETS = (
     "3d-gan/furniture-32",
@@ -81,13 +79,7 @@ def cases(names: Sequence[str], precisions: Sequence[str] | None = None) -> list
 
 def child(kind: str, case: dict, seconds: float) -> dict:
     """One measurement in a process of its own; {"error": its last words} if it failed."""
-    root = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-m", "benchmarks.measure", kind, json.dumps(case | {"seconds": seconds})]
-    done = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": words[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    return children.measured("measure", kind, case | {"seconds": seconds})
 
 
 def measure(case: dict, seconds: float, rounds: int, rate: dict, profile: bool) -> dict:

@@ -30,6 +30,6 @@ def test_made_up_photos_are_of_ten_classes_and_linked(tmp_path, monkeypatch):
 
 
 def test_what_fails_is_said(tmp_path):
-    found = photos.child("ganzoo", {"source": str(tmp_path / "none"), "size": 16, "seconds": 0})
+    found = photos.measured("ganzoo", {"source": str(tmp_path / "none"), "size": 16, "seconds": 0})
     assert "none" in found["error"]
     assert "none" in photos.line("ganzoo, folder", 64, found, None)

@@ -51,13 +51,12 @@ def main(full: Path, out: Path) -> None:
 
 def take_rows(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
     """The given rows of every column; for `<name>_webp` blobs the files of those rows, end to end, with new offsets."""
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for key, value in arrays.items():
         if key.endswith("_webp"):
-            offsets = arrays[key.replace("_webp", "_offsets")]
-            files = [value[offsets[i] : offsets[i + 1]] for i in rows]
-            out[key] = np.concatenate(files)
-            out[key.replace("_webp", "_offsets")] = np.cumsum([0] + [len(f) for f in files]).astype(np.int64)
+            column = key.removesuffix("_webp")
+            files = files_of(arrays, column)
+            out |= column_of(column, [files[i] for i in rows])
         elif not key.endswith("_offsets"):
             out[key] = value[rows]
     return out
@@ -95,10 +94,7 @@ def edges(full: Path, out: Path) -> None:
     """The whole set, each file in the fewest bytes that lossless WebP has for its pixels."""
     arrays = dict(np.load(full / "fluent_edges_128.npz"))
     for column in ("edges", "photo"):
-        blob, offsets = arrays[f"{column}_webp"], arrays[f"{column}_offsets"]
-        files = [smallest(blob[i:j].tobytes()) for i, j in itertools.pairwise(offsets)]
-        arrays[f"{column}_webp"] = np.frombuffer(b"".join(files), np.uint8)
-        arrays[f"{column}_offsets"] = np.cumsum([0] + [len(f) for f in files]).astype(offsets.dtype)
+        arrays |= column_of(column, [smallest(file) for file in files_of(arrays, column)])
     np.savez_compressed(out / "fluent_edges_128.npz", **dict[str, Any](arrays))
     part = "the whole set, its files written anew as lossless WebP: the same pixels in an eighth less"
     sidecar(full, out, "fluent_edges_128", ["fluent_edges_128.npz"], part, count(arrays["split"]))
@@ -160,11 +156,22 @@ def digits(full: Path, out: Path) -> None:
 
 def with_smaller_training(arrays: dict[str, np.ndarray], quality: int) -> dict[str, np.ndarray]:
     """The pictures of the training split as WebP files of this quality, all else as it is."""
-    blob, offsets = arrays["images_webp"], arrays["images_offsets"]
-    files = [blob[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
-    files = [f if s == "test" else smaller(f, quality) for f, s in zip(files, arrays["split"].tolist(), strict=True)]
-    pictures = {"images_webp": np.frombuffer(b"".join(files), np.uint8)}
-    return arrays | pictures | {"images_offsets": np.cumsum([0] + [len(f) for f in files]).astype(np.int64)}
+    files, splits = files_of(arrays, "images"), arrays["split"].tolist()
+    return arrays | column_of(
+        "images", [f if s == "test" else smaller(f, quality) for f, s in zip(files, splits, strict=True)]
+    )
+
+
+def files_of(arrays: dict[str, np.ndarray], column: str) -> list[bytes]:
+    """The WebP files of a column, row by row."""
+    blob = arrays[f"{column}_webp"]
+    return [blob[start:end].tobytes() for start, end in itertools.pairwise(arrays[f"{column}_offsets"])]
+
+
+def column_of(column: str, files: list[bytes]) -> dict[str, np.ndarray]:
+    """Files as a column: end to end, and where each begins."""
+    offsets = np.cumsum([0] + [len(file) for file in files]).astype(np.int64)
+    return {f"{column}_webp": np.frombuffer(b"".join(files), np.uint8), f"{column}_offsets": offsets}
 
 
 def smaller(webp: bytes, quality: int) -> bytes:
