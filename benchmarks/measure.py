@@ -70,8 +70,10 @@ def keras_model(config: presets.RunConfig):
     import tensorflow as tf
 
     from ganzoo import registry, zoo
+    from ganzoo.devices import threads
 
     config = presets.run_config(config, registry.models()[config.name].checks.bare)
+    threads.spread(config.train.side_by_side)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")
     model = zoo.build(config)

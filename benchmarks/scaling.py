@@ -1,4 +1,5 @@
-"""Two workers against one, each pinned to one core; and, if a cost model explains them, what 8 to 1024 would reach.
+"""Two workers against one and against two trainings apart, each pinned to one core; and, if a cost model explains them, what 8 to
+1024 would reach.
 
     python -m benchmarks.scaling [--preset dcgan/fashion-32] [--batch 64] [--steps 40] [--rounds 2] [--json FILE]
 
@@ -32,8 +33,8 @@ def addresses(count: int) -> list[str]:
     return found
 
 
-def run(request: dict, cores: Sequence[int]) -> list[dict]:
-    """One worker on each of the cores, together; what each measured.
+def run(request: dict, cores: Sequence[int], *, joined: bool = True) -> list[dict]:
+    """One worker on each of the cores at once, as one training or each by itself; what each measured.
 
     Raises:
         RuntimeError: a worker failed; with its last words.
@@ -42,7 +43,7 @@ def run(request: dict, cores: Sequence[int]) -> list[dict]:
     children = []
     for index, core in enumerate(cores):
         env = {key: value for key, value in environment().items() if key != "TF_CONFIG"}
-        if len(cores) > 1:
+        if joined and len(cores) > 1:
             env["TF_CONFIG"] = json.dumps({"cluster": {"worker": tasks}, "task": {"type": "worker", "index": index}})
         command = [sys.executable, "-m", "benchmarks.measure_scaling", json.dumps(request | {"core": core})]
         options = {"cwd": root, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -58,12 +59,15 @@ def run(request: dict, cores: Sequence[int]) -> list[dict]:
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
 
 
-def combined(alone: list[dict], together: list[dict]) -> dict:
+def combined(alone: list[dict], apart: list[dict], together: list[dict]) -> dict:
     """The medians over rounds (and workers) of everything that was measured, seconds of a step and its parts."""
     parts = ("seconds", "compute", "wait", "transfer", "latency", "all_reduce")
     both = {part: statistics.median(result[part] for result in together) for part in parts}
     counts = {key: together[0][key] for key in ("bytes", "reductions")}
-    return {"alone": statistics.median(r["seconds"] for r in alone), **counts, **both}
+    single = {
+        key: statistics.median(r["seconds"] for r in found) for key, found in (("alone", alone), ("apart", apart))
+    }
+    return single | counts | both
 
 
 def efficiency(alone: float, together: float) -> float:
@@ -93,6 +97,8 @@ def table(measured: dict, batch: int) -> list[str]:
         f"1 worker   {alone * 1000:8.1f} ms a step  {batch / alone:8.1f} images/s",
         f"2 workers  {both * 1000:8.1f} ms a step  {2 * batch / both:8.1f} images/s  "
         f"{share:.2f} of twice one (goal {GOAL}: {'reached' if share >= GOAL else 'missed'})",
+        f"2 apart    {measured['apart'] * 1000:8.1f} ms a step  {2 * batch / measured['apart']:8.1f} images/s  that share the "
+        f"machine and nothing else: two workers reach {efficiency(measured['apart'], both):.2f} of it",
         f"of a step of two, with clocks inside: compute {measured['compute'] * 1000:.1f} ms, wait {measured['wait'] * 1000:.1f} ms, "
         f"transfer {measured['transfer'] * 1000:.1f} ms ({measured['bytes'] / 2**20:.1f} MiB of gradients)",
         f"all-reduce of the same bytes alone: {measured['all_reduce'] * 1000:.1f} ms, of one number {measured['latency'] * 1000:.2f} ms: "
@@ -128,18 +134,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("two cores are needed; --steps is at least 3, --batch at least 2, --rounds at least 1")
     request = {"preset": options.preset, "precision": options.precision, "batch_size": options.batch}
     request["steps"] = options.steps
-    alone, together = [], []
+    kinds = {"alone": (cores[:1], False), "apart": (cores[:2], False), "together": (cores[:2], True)}
+    rounds: dict[str, list[dict]] = {kind: [] for kind in kinds}
     for turn in range(options.rounds):
-        for kind in ("alone", "together") if turn % 2 == 0 else ("together", "alone"):
+        for kind in kinds if turn % 2 == 0 else reversed(kinds):
             sys.stderr.write(f"round {turn + 1}: {kind} ...\n")
-            if kind == "alone":
-                alone += run(request, cores[:1])
-            else:
-                together += run(request, cores[:2])
-    measured = combined(alone, together)
+            own, joined = kinds[kind]
+            rounds[kind] += run(request, own, joined=joined)
+    measured = combined(**rounds)
     about = train_step.machine()
     if options.json:
-        record = {"machine": about, **measured, "rounds": {"alone": alone, "together": together}}
+        record = {"machine": about, **measured, "rounds": rounds}
         options.json.write_text(json.dumps(request | record, indent=1) + "\n", "utf-8")
     print(f"{about['processor']}, {options.preset} {options.precision}, batch {options.batch} a worker\n")
     print("\n".join(table(measured, options.batch)))

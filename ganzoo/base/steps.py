@@ -176,7 +176,4 @@ class Steps:
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)
-        means = {key: self.trackers[key].result() for key in values}
-        # Keras' trainer averages the logs of several workers over their first axis (keras#20585).
-        several = isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy)
-        return {key: mean[None] for key, mean in means.items()} if several else means
+        return {key: self.trackers[key].result() for key in values}

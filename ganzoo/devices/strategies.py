@@ -40,6 +40,8 @@ def choose(name: str = "auto") -> tf.distribute.Strategy:
             "--strategy multi-worker needs to know its workers: start it in a Slurm step (srun), with --ray --workers N, or "
             f"with TF_CONFIG set as {FORM}."
         )
+    if name != "mirrored" and not tf.config.list_physical_devices("GPU"):
+        return tf.distribute.get_strategy()  # and no device is started: how many threads it has is still to be chosen
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name != "mirrored" and len(gpus) < 2):
         return tf.distribute.get_strategy()

@@ -250,7 +250,8 @@ class TrainConfig(Record):
 
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
     is worked off in (`ganzoo.training.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
-    jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`);
+    side_by_side: how many operations of a step may run at once with one core each, on a CPU of at most as many cores
+    (`ganzoo.devices.threads`); 1 leaves it to TensorFlow. jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`);
     freeze_d counts layers of D, or is a share of them below 1.
     """
 
@@ -269,6 +270,7 @@ class TrainConfig(Record):
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     accumulate: pydantic.PositiveInt = 1
     steps_per_execution: pydantic.PositiveInt = 1
+    side_by_side: pydantic.PositiveInt = 1
     jit_compile: bool = False
     freeze_d: pydantic.NonNegativeInt | Annotated[float, pydantic.Field(gt=0, lt=1)] = 0
     lr_multipliers: dict[str, pydantic.NonNegativeFloat] = {}

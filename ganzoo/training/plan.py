@@ -190,10 +190,11 @@ def measure(config: RunConfig) -> Probe:
     import tensorflow as tf
 
     from ganzoo import data, weights, zoo
-    from ganzoo.devices import precision
+    from ganzoo.devices import precision, threads
     from ganzoo.training import loop
 
     train = config.train
+    threads.spread(train.side_by_side)
     with precision.policy(precision.resolve(train.precision)[0]):
         model = zoo.build(config)
     loop.divide(model, train)

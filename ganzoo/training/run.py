@@ -15,7 +15,7 @@ from ganzoo.base.batches import shape_text
 from ganzoo.base.guard import NotFinite
 from ganzoo.base.segments import Segment, images_seen
 from ganzoo.data.task_shapes import task_shape
-from ganzoo.devices import machine, precision, strategies, workers
+from ganzoo.devices import machine, precision, strategies, threads, workers
 from ganzoo.errors import GanzooError, say
 from ganzoo.presets import RunConfig, licences
 from ganzoo.runs import changes, checkpoint, folder, lock, mirror, settings
@@ -224,6 +224,8 @@ def _other_data(before: dict, source: data.Source) -> list[str]:
 def _built(settled: Settled, scope) -> tuple[BaseGAN, list[Segment]]:
     """The model and the segments of its training, which fit the data."""
     config, source = settled.config, settled.source
+    if scope.num_replicas_in_sync == 1:
+        threads.spread(config.train.side_by_side)  # before anything computes
     if config.train.metric_every and config.data.shape == "voxels":
         raise GanzooError("train.metric_every measures pictures, and this model makes voxels: set it to 0.")
     if config.train.metric_every:

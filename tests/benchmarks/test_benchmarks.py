@@ -388,7 +388,7 @@ def test_startup_times_cold_processes(monkeypatch, tmp_path, capsys):
 
 # ---- scaling ---------------------------------------------------------------------------------------------------------
 MEASURED = {
-    "alone": 0.100, "seconds": 0.120, "compute": 0.098, "wait": 0.004, "transfer": 0.015, "bytes": 2**20, "reductions": 4,
+    "alone": 0.100, "apart": 0.115, "seconds": 0.120, "compute": 0.098, "wait": 0.004, "transfer": 0.015, "bytes": 2**20, "reductions": 4,
     "all_reduce": 0.011, "latency": 0.001,
 }  # fmt: skip
 
@@ -405,6 +405,7 @@ def test_a_cost_model_that_is_off_prints_no_rows():
     assert "2 workers" in lines[1]
     assert "0.83 of twice one (goal 0.8: reached)" in lines[1]
     assert "cost model: 114.0 ms a step of two, -5.0% of the measured" in lines
+    assert lines[2].endswith("two workers reach 0.96 of it")
     assert [line.split()[0] for line in lines[-8:]] == ["8", "16", "32", "64", "128", "256", "512", "1024"]
     assert lines[-8].split()[1:] == ["145.5", "3519", "0.69"]
     off = scaling.table(MEASURED | {"seconds": 0.150}, 64)

@@ -164,8 +164,8 @@ def test_micro_batches_move_the_weights_as_the_whole_batch_does(name):
     expected, found = stepped(whole), stepped(parts, parts=4)
     assert expected.keys() == found.keys()
     for key, value in expected.items():
-        # A history holds pictures, made by weights that differ by rounding.
-        close = 1e-5 if key.endswith("/images") else 1e-6
+        # A history holds pictures, made by weights that differ by rounding; how far it comes depends on how many threads sum.
+        close = 1e-5 if key.endswith("/images") else 2e-6
         np.testing.assert_allclose(found[key], value, atol=close, rtol=1e-5, err_msg=key)
     for key in whole.logs:
         assert float(parts.trackers[key].result()) == pytest.approx(float(whole.trackers[key].result()), abs=1e-5), key
