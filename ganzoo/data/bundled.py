@@ -51,7 +51,7 @@ class BundledSet:
 SETS = {
     "fashion": BundledSet("fashion_mnist", 28, {"images": ("images",)}),
     "lorelei_64": BundledSet(
-        "lorelei_64", 64, {"images": ("images",), "captions": ("images",), "attributes": ("images",)}
+        "lorelei_64", 64, dict.fromkeys(("images", "captions", "attributes", "masks"), ("images",))
     ),
     "adventurer_pairs_64": BundledSet(
         "adventurer_pairs_64", 64, {"paired": ("lines", "colour"), "images": ("colour",)}

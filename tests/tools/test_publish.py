@@ -114,6 +114,21 @@ def test_publish_refuses_when_half_precision_changes_the_pictures(clone, monkeyp
     assert not list((clone / "assets" / "weights").iterdir())
 
 
+def test_what_no_sample_is_made_of_keeps_eight_significant_bits():
+    values = np.array([1.0, 1 + 2**-7, 1 + 3 * 2**-9, 1 - 2**-10, -3.0 - 2**-9, 6e-8, 65504, 0.0], np.float16)
+    keys = ("generator/a", "ema_generator/a", "discriminator_a/a", "encoder/a")
+    found = publish.coarsened(dict.fromkeys(keys, values) | {"discriminator_a/moving": np.float32([1.0001])})
+    rounded = np.array([1.0, 1 + 2**-7, 1 + 2**-7, 1.0, -3.0, 0.0, np.inf, 0.0], np.float16)
+    np.testing.assert_array_equal(found["discriminator_a/a"][:5], rounded[:5])
+    np.testing.assert_array_equal(found["generator/a"], found["discriminator_a/a"])
+    assert found["discriminator_a/moving"] == np.float32(1.0001)
+    for key in ("ema_generator/a", "encoder/a"):
+        np.testing.assert_array_equal(found[key], values)
+    np.testing.assert_array_equal(
+        publish.coarsened({"generator/a": values})["generator/a"], values
+    )  # no average: it samples
+
+
 def test_sheets_of_drawings_get_few_colours_and_photos_stay(tmp_path):
     rng = np.random.default_rng(0)
     drawing = np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)

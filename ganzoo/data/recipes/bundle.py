@@ -11,6 +11,7 @@ import itertools
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,17 @@ def fashion(full: Path, out: Path) -> None:
         labels = z[f"{split}_labels"]
         rows = np.sort(np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(10)]))
         arrays[f"{split}_images"], arrays[f"{split}_labels"] = z[f"{split}_images"][rows], labels[rows]
-    np.savez_compressed(out / "fashion_mnist.npz", **arrays)
+    save_lzma(out / "fashion_mnist.npz", arrays)
     counts = {"train": 10_000, "test": 2_000}
     sidecar(full, out, "fashion_mnist", ["fashion_mnist.npz"], "the first 1,000 + 200 of each class", counts)
+
+
+def save_lzma(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An npz whose members LZMA packs, which NumPy reads as any other: pixels take a seventh less than by `savez_compressed`."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def emoji(full: Path, out: Path) -> None:

@@ -7,6 +7,10 @@ Which emoji: those without skin tone and not flags; 59 whose edges equal another
 circles, squares, books) were dropped, since their colour cannot follow from the edges. The bundled column `hexcode` lists
 the result. Names, groups and subgroups come from OpenMoji's `data/openmoji.json` by hexcode (CC BY-SA 4.0). The split goes
 by `split_of(concept)`.
+
+The edges are stored though `edges` made them: the stored photos have fewer colours than those they were made of, so that their edges are
+others (by 3 of 255 on average). What is left when these are subtracted is no smaller: 6.6 MB of lossless WebP, where the edges
+themselves take 4.9 MB; predicted pixel by pixel from both, coarse to fine, it still has 1.27 times their bytes of entropy.
 """
 
 import hashlib
