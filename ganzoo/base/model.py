@@ -10,6 +10,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -201,7 +202,7 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
     def start_segment(self, segment: Segment) -> None:
         """Called before the `fit` of a segment."""
         self.segment = segment
-        self.train_function = None  # Keras' own: what it traced belongs to the segment before
+        self.train_function: Any = None  # Keras' own: what it traced belongs to the segment before
 
     def fit(self, *args, callbacks=None, **kwargs):
         """As Keras' own; of steps past the end of a schedule, whose learning rate is 0, a warning tells.
@@ -223,18 +224,25 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
             return
         if self.train_function is not None and not force:
             return
-        whole, names = self.train_step, []
+        whole = self.train_step
+        names: list[str] = []
 
         def joined(data):
             logs = whole(data)
             names[:] = logs
             return tf.stack(list(logs.values()))[None]  # Keras takes the mean over the first axis (keras#20585)
 
-        self.train_step = joined
-        super().make_train_function(force)
-        self.train_step = whole
-        function = self.train_function
-        self.train_function = lambda iterator: dict(zip(names, tf.unstack(function(iterator)), strict=True))
+        object.__setattr__(self, "train_step", joined)  # past Keras' tracking
+        try:
+            super().make_train_function(force)
+        finally:
+            object.__setattr__(self, "train_step", whole)
+        function: Any = self.train_function
+
+        def train_function(iterator):
+            return dict(zip(names, tf.unstack(function(iterator)), strict=True))
+
+        self.train_function = train_function
 
     def test_step(self, data) -> dict[str, tf.Tensor]:
         """What a train_step of these data would log, while nobody moves: `evaluate` and `validation_data` of Keras."""
