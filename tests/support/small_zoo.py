@@ -46,6 +46,7 @@ def pictures(root: Path) -> None:
     for name in ("drawing", "emoji", "face"):
         picture(f"{name}.png")
     picture("photo.png", 200)
+    picture("head.png", 64)
     hole = np.zeros((200, 200, 1), np.uint8)
     hole[80:140, 120:180] = 255
     images.write_png(root / "hole.png", hole)
