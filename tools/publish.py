@@ -81,10 +81,7 @@ def coarsened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         network = key.split("/")[0]
         if array.dtype != np.float16 or not (network.startswith("discriminator") or network in averaged):
             return array
-        bits = array.view(np.uint16)
-        return (
-            ((bits + 3 + (bits >> 3 & 1)) & 0xFFF8).astype(np.uint16).view(np.float16)
-        )  # to the nearest, half to even
+        return array.astype(tf.bfloat16.as_numpy_dtype).astype(np.float16)
 
     return {key: coarse(key, array) for key, array in arrays.items()}
 

@@ -251,8 +251,8 @@ class TrainConfig(Record):
     precision: "auto" is bfloat16 where the device computes it (`ganzoo.devices.precision`). accumulate: micro-batches that a batch
     is worked off in (`ganzoo.training.accumulation`). steps_per_execution: steps in one call; all intervals are multiples of it.
     side_by_side: how many operations of a step may run at once with one core each, on a CPU of at most as many cores
-    (`ganzoo.devices.threads`); 1 leaves it to TensorFlow. jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves alone or moves slowly (`ganzoo.base.freezing`);
-    freeze_d counts layers of D, or is a share of them below 1.
+    (`ganzoo.devices.threads`); 1 leaves it to TensorFlow. jit_compile: try XLA. freeze_d, lr_multipliers: what a fine-tuning leaves
+    alone or moves slowly (`ganzoo.base.freezing`); freeze_d counts layers of D, or is a share of them below 1.
     """
 
     batch_size: pydantic.PositiveInt
