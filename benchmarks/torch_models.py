@@ -90,6 +90,13 @@ def gan3d(*, grid_size=64, latent_dim=200, ngf=64, ndf=64, bn_first=True):
     return generator, nn.Sequential(*layers, nn.Conv3d(before, 1, 4, bias=False), nn.Flatten())
 
 
+def _enlarging(before, width, upsampling, transposed, bias=True):
+    """A layer that doubles a map: nearest pixels and a 3x3 convolution, or a transposed one of (kernel, stride, ...)."""
+    if upsampling == "resize":
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(before, width, 3, padding=1, bias=bias))
+    return nn.ConvTranspose2d(before, width, *transposed, bias=bias)
+
+
 def _norm(norm, width):
     return {"batch": nn.BatchNorm2d(width), "instance": nn.InstanceNorm2d(width), "none": nn.Identity()}[norm]
 
@@ -97,7 +104,7 @@ def _norm(norm, width):
 class UNet(nn.Module):
     """The generator of Isola et al. 2016, dropout on the three innermost decoder levels."""
 
-    def __init__(self, channels_in, channels_out, ngf, num_downs, norm, dropout):
+    def __init__(self, channels_in, channels_out, ngf, num_downs, norm, dropout, upsampling="transposed"):
         super().__init__()
         widths, bias = [ngf * min(2**level, 8) for level in range(num_downs)], norm == "instance"
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -107,10 +114,10 @@ class UNet(nn.Module):
             self.down.append(nn.Sequential(*before, conv, *([_norm(norm, width)] if 1 < level < num_downs else [])))
         for level in range(num_downs, 1, -1):
             width = widths[level - 1] * (1 if level == num_downs else 2)
-            conv = nn.ConvTranspose2d(width, widths[level - 2], 4, 2, 1, bias=bias)
+            conv = _enlarging(width, widths[level - 2], upsampling, (4, 2, 1), bias)
             drop = [nn.Dropout(dropout)] if dropout and level > max(num_downs - 3, 1) else []
             self.up.append(nn.Sequential(nn.ReLU(), conv, _norm(norm, widths[level - 2]), *drop))
-        self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * ngf, channels_out, 4, 2, 1), nn.Tanh())
+        self.last = nn.Sequential(nn.ReLU(), _enlarging(2 * ngf, channels_out, upsampling, (4, 2, 1)), nn.Tanh())
 
     def forward(self, x):
         skips = []
@@ -146,7 +153,7 @@ class _Block(nn.Module):
         return x + self.body(x)
 
 
-def resnet(channels_in, channels_out, ngf, n_blocks):
+def resnet(channels_in, channels_out, ngf, n_blocks, upsampling="transposed"):
     """The generator of Zhu et al. 2017."""
 
     def normed(layer, width):
@@ -157,7 +164,7 @@ def resnet(channels_in, channels_out, ngf, n_blocks):
         layers += normed(nn.Conv2d(width, 2 * width, 3, 2, 1), 2 * width)
     layers += [_Block(4 * ngf) for _ in range(n_blocks)]
     for width in (4 * ngf, 2 * ngf):
-        layers += normed(nn.ConvTranspose2d(width, width // 2, 3, 2, 1, 1), width // 2)
+        layers += normed(_enlarging(width, width // 2, upsampling, (3, 2, 1, 1)), width // 2)
     return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, channels_out, 7), nn.Tanh())
 
 
@@ -289,13 +296,14 @@ def context_encoder(model: dict) -> dict[str, nn.Module]:
     return {"generator": generator, "discriminator": nn.Sequential(*layers, nn.Conv2d(before, 1, 4), nn.Flatten())}
 
 
-PICTURES = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3}
+PICTURES = {"input_channels": 3, "output_channels": 3, "ngf": 64, "ndf": 64, "n_layers": 3, "upsampling": "transposed"}
 
 
 def pix2pix(model: dict) -> dict[str, nn.Module]:
     """The networks of Isola et al. 2016."""
     m = PICTURES | {"num_downs": 8, "norm": "batch", "dropout": 0.5, "dropout_placement": "paper"} | model
-    generator = UNet(m["input_channels"], m["output_channels"], m["ngf"], m["num_downs"], m["norm"], m["dropout"])
+    sizes = [m[name] for name in ("ngf", "num_downs", "norm", "dropout", "upsampling")]
+    generator = UNet(m["input_channels"], m["output_channels"], *sizes)
     channels = m["input_channels"] + m["output_channels"]
     return {"generator": generator, "discriminator": patchgan(channels, m["ndf"], m["n_layers"], m["norm"])}
 
@@ -303,7 +311,7 @@ def pix2pix(model: dict) -> dict[str, nn.Module]:
 def cyclegan(model: dict) -> dict[str, nn.Module]:
     """The networks of Zhu et al. 2017."""
     m = PICTURES | {"n_blocks": 9} | model
-    a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"])
+    a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"], m["upsampling"])
     judges = {f"discriminator_{d}": patchgan(c, m["ndf"], m["n_layers"], "instance") for d, c in (("a", a), ("b", b))}
     return {"generator_ab": resnet(a, b, *size), "generator_ba": resnet(b, a, *size)} | judges
 
@@ -487,6 +495,8 @@ class Update:
         pix2pix,
         sample=of_pictures,
         lines2colour_64={"ngf": 3, "ndf": 4, "num_downs": 4, "n_layers": 2, "norm": "instance", "dropout": 0.0},
+        edges2emoji_128={"ngf": 2, "ndf": 3, "num_downs": 3, "n_layers": 1, "norm": "instance", "dropout": 0.0}
+        | {"input_channels": 1, "upsampling": "resize"},
         facades_256={"ngf": 4, "ndf": 3, "num_downs": 5, "n_layers": 1, "norm": "batch", "dropout": 0.0},
     )
     def _pix2pix(self, batch):
@@ -530,7 +540,7 @@ class Update:
     @twin(
         "cyclegan",
         cyclegan,
-        fluent2noto_64={"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16},
+        fluent2noto_64={"ngf": 3, "ndf": 4, "n_blocks": 2, "n_layers": 2, "image_size": 16} | {"upsampling": "resize"},
         horse2zebra_128={"ngf": 4, "ndf": 3, "n_blocks": 1, "n_layers": 1, "image_size": 16}
         | {"identity_weight": 0.0, "input_channels": 1, "pool_size": 0},
     )
@@ -607,7 +617,7 @@ class Update:
         sample=of_styles,
         lorelei_64={"image_size": 16, "latent_dim": 6, "w_dim": 5, "mapping_layers": 3, "mapping_width": 7}
         | {"fmap_base": 48, "fmap_max": 8, "growing": False, "mixing": 0.0, "r1_interval": 2}
-        | {"fresh_latents": False, "ema_decay": 0.9},
+        | {"fresh_latents": False, "ema_decay": 0.9, "normalization": "demodulation", "saturated": True},
     )
     def _stylegan(self, batch):
         real, style = batch["image"], self.style

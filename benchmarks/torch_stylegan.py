@@ -58,18 +58,21 @@ class Blur(nn.Module):
 
 
 class Epilogue(nn.Module):
-    """Noise, bias, leaky ReLU, instance norm, style."""
+    """Noise, bias, leaky ReLU, instance norm, style; with `demodulated` a scale alone, as in StyleGAN2."""
 
-    def __init__(self, width, w_dim, noisy):
+    def __init__(self, width, w_dim, noisy, demodulated):
         super().__init__()
+        self.demodulated = demodulated
         self.strength = nn.Parameter(torch.zeros(width)) if noisy else None
         self.bias = nn.Parameter(torch.zeros(width))
-        self.style = Dense((2 * width, w_dim), gain=1.0)
+        self.style = Dense((width if demodulated else 2 * width, w_dim), gain=1.0)
 
     def forward(self, x, w, noise):
         if self.strength is not None:
             x = x + self.strength[:, None, None] * noise
         x = F.leaky_relu(x + self.bias[:, None, None], 0.2)
+        if self.demodulated:
+            return x * (SQRT2 * (self.style(w) + 1))[:, :, None, None].to(x.dtype)
         scale, shift = self.style(w)[:, :, None, None].chunk(2, 1)
         return F.instance_norm(x.float(), eps=1e-8) * (scale + 1) + shift
 
@@ -93,15 +96,15 @@ class Mapping(nn.Module):
 class Synthesis(nn.Module):
     """w (N, layers, w_dim) and a noise map a layer (or None) -> images."""
 
-    def __init__(self, widths, channels, w_dim, noisy):
+    def __init__(self, widths, channels, w_dim, noisy, demodulated, saturated):
         super().__init__()
-        self.noisy = noisy
+        self.noisy, self.demodulated, self.saturated = noisy, demodulated, saturated
         self.constant = nn.Parameter(torch.ones(1, widths[0], 4, 4))
         self.blur, self.blocks, before = Blur(), nn.ModuleList(), None
         for width in widths:
             parts = {"up": Conv(before, width, resample="up", bias=False)} if before else {}
-            parts["first"], before = Epilogue(width, w_dim, noisy), width
-            parts |= {"conv": Conv(width, width, bias=False), "second": Epilogue(width, w_dim, noisy)}
+            parts["first"], before = Epilogue(width, w_dim, noisy, demodulated), width
+            parts |= {"conv": Conv(width, width, bias=False), "second": Epilogue(width, w_dim, noisy, demodulated)}
             self.blocks.append(nn.ModuleDict(parts))
         self.to_rgb = Conv(widths[-1], channels, kernel=1, gain=1.0)
 
@@ -109,10 +112,21 @@ class Synthesis(nn.Module):
         x = self.constant.expand(len(w), -1, -1, -1)
         for i, block in enumerate(self.blocks):
             if i:
-                x = self.blur(block["up"](x))
+                styled = self.blocks[i - 1]["second"], w[:, 2 * i - 1]
+                x = self.blur(self.convolved(block["up"], x, *styled))
             x = block["first"](x, w[:, 2 * i], noise[2 * i])
-            x = block["second"](block["conv"](x), w[:, 2 * i + 1], noise[2 * i + 1])
-        return self.to_rgb(x)
+            x = self.convolved(block["conv"], x, block["first"], w[:, 2 * i])
+            x = block["second"](x, w[:, 2 * i + 1], noise[2 * i + 1])
+        return torch.tanh(self.to_rgb(x).float()) if self.saturated else self.to_rgb(x)
+
+    def convolved(self, convolution, x, epilogue, w):
+        """The convolution of what the epilogue scaled by its style of w, divided by the deviation that this gives."""
+        x = convolution(x)
+        if not self.demodulated:
+            return x
+        power = (convolution.weight * convolution.scale).square().sum((2, 3)).t()
+        variance = (epilogue.style(w).float() + 1).square() @ power
+        return x * torch.rsqrt(variance + 1e-8)[:, :, None, None].to(x.dtype)
 
 
 class Generator(nn.Module):
@@ -156,10 +170,12 @@ class Discriminator(nn.Module):
 
 def stylegan(
     *, image_size=1024, channels=3, latent_dim=512, w_dim=512, mapping_layers=8, mapping_width=512, lrmul=0.01,
-    fmap_base=8192, fmap_max=512, stddev_group=4, noise_inputs=True, **_,
+    fmap_base=8192, fmap_max=512, stddev_group=4, noise_inputs=True, normalization="instance",
+    saturated=False, **_,
 ):  # fmt: skip
     """(G, D); the other arguments of ganzoo's constructor belong to the update."""
     first, *widths = [min(fmap_base >> level, fmap_max) for level in range(image_size.bit_length() - 1)]
     mapping = Mapping(latent_dim, w_dim, mapping_layers, mapping_width, lrmul)
-    generator = Generator(mapping, Synthesis(widths, channels, w_dim, noise_inputs), w_dim)
+    demodulated = normalization == "demodulation"
+    generator = Generator(mapping, Synthesis(widths, channels, w_dim, noise_inputs, demodulated, saturated), w_dim)
     return generator, Discriminator(widths, first, channels, stddev_group)

@@ -47,7 +47,7 @@ VARIANTS = {
     "cyclegan": [
         {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
         {"norm": "batch", "ema_decay": 0.0},
-        {"affine": True, "dropout": 0.25, "identity_weight": 20.0},
+        {"affine": True, "dropout": 0.25, "identity_weight": 20.0, "upsampling": "resize"},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "dtn": [
@@ -55,7 +55,7 @@ VARIANTS = {
     ],
     "pix2pix": [
         {"norm": "instance", "dropout": 0.25, "output_channels": 1},
-        {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch"},
+        {"n_layers": 0, "num_downs": 6, "dropout_placement": "pytorch", "upsampling": "resize"},
         {"norm": "none", "dropout": 0.0},
     ],
     "stylegan-lite": [
@@ -66,6 +66,8 @@ VARIANTS = {
             "mixing": 1.0,
             "noise_inputs": False,
             "mixing_per_sample": True,
+            "normalization": "demodulation",
+            "saturated": True,
         },
         {
             "growing": True,

@@ -104,6 +104,8 @@ def remeasure(name: str, metrics: list[str] | None = None) -> None:
     results = _measured(zoo.load(f"{paper}/{preset}"), facts, metrics)
     listed = [metric_names.parse_stem(stem).metric for stem in record.eval.metrics]
     replaced = {_key(r["metric"]) for r in results}
+    twins = {_key(r.metric): r.pytorch for r in record.results if r.pytorch is not None}
+    results = [r | {"pytorch": twins[_key(r["metric"])]} if _key(r["metric"]) in twins else r for r in results]
 
     def stays(result: presets.Result) -> bool:
         if result.source != "measured" or metric_names.parse(result.metric).metric == "fooled":

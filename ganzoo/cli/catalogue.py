@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ganzoo import presets
-from ganzoo.cli.output import console, report
+from ganzoo.cli.output import console, report, writable_file
+from ganzoo.devices.quiet import load_tensorflow
 from ganzoo.errors import GanzooError, say
 from ganzoo.files import given_path
 from ganzoo.presets import licences
@@ -59,9 +61,15 @@ def list_models(
     task: Annotated[
         str | None, typer.Option(help='Only models whose task says this: "text", "image to image".')
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page: what the weights of those listed draw, and their figures."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the models, their presets, and which of them come with trained weights."""
+    if html is not None:
+        writable_file(html)
     zoo = zoo_table()
     if trained:
         zoo = [paper | {"presets": [row for row in paper["presets"] if row["bundled"]]} for paper in zoo]
@@ -70,6 +78,9 @@ def list_models(
     if task is not None:
         zoo = [paper for paper in zoo if task.casefold() in paper["task"].casefold()]
     zoo = [paper for paper in zoo if paper["presets"]]
+    if html is not None:
+        _page([row["name"] for paper in zoo for row in paper["presets"] if row["bundled"]], html, as_json)
+        return
     if as_json:
         report(zoo, "", as_json=True)
         return
@@ -80,6 +91,23 @@ def list_models(
     name_width = max(len(row["name"]) for row in rows)
     width = max(shutil.get_terminal_size().columns, name_width + 20)
     print("\n".join(line for row in rows for line in _lines(row, name_width, width)))
+
+
+def _page(names: list[str], file: Path, as_json: bool) -> None:
+    """Draws with each of the models (seed 0) and writes the page."""
+    if not names:
+        raise GanzooError("Of those listed none comes with weights, so there is nothing to draw.")
+    load_tensorflow()
+    from ganzoo.demo import show
+    from ganzoo.report import write_zoo_page
+
+    with tempfile.TemporaryDirectory() as folder, console(stderr=True).status("Starting") as status:
+        shown = []
+        for name in names:
+            status.update(f"Pictures of {name}")
+            shown.append(show(name, Path(folder), 0)[0])
+        write_zoo_page(shown, Path(folder), file)
+    report({"page": str(file), "models": names}, f"Wrote {file}: pictures of {len(names)} models.", as_json=as_json)
 
 
 def _allows(row: dict[str, Any], licence: str) -> bool:

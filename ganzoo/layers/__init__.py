@@ -10,10 +10,11 @@ from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
 from ganzoo.layers.quantised import QuantisedConv2D
+from ganzoo.layers.resize import ResizeConv2D
 from ganzoo.layers.rows import KeptRows
 from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
 from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
-from ganzoo.layers.style import MinibatchStddev, StyleEpilogue
+from ganzoo.layers.style import MinibatchStddev, StyleEpilogue, demodulation
 
 __all__ = [
     "Attend",
@@ -39,6 +40,7 @@ __all__ = [
     "PixelShuffle",
     "QuantisedConv2D",
     "ReflectPad",
+    "ResizeConv2D",
     "RowUniform",
     "SpectralConv2D",
     "SpectralDense",
@@ -47,4 +49,5 @@ __all__ = [
     "SumOfPlaces",
     "Zeroed",
     "as_convolutions",
+    "demodulation",
 ]

@@ -15,16 +15,20 @@ class StyleEpilogue(keras.layers.Layer):
     Each image's channels are normalised by their own mean and variance (epsilon 1e-8, in float32 whatever the policy),
     then scaled by `y_s + 1` and shifted by `y_b`; [y_s, y_b] is a linear map of w (equalised, gain 1, biases 0).
 
+    With `normalized=False` they are scaled alone, by `scale(w)`, and the next convolution's output is divided by the
+    deviation that this gives it (`demodulation`): StyleGAN2 (1912.04958, section 2.2). Its leaky ReLU has a gain of sqrt(2).
+
     Call arguments: x (N, H, W, C); w (N, D); noise (N or 1, H, W, 1), or None for the layer's stored noise, a
     constant that makes an image a function of w alone. Strengths, one a channel, begin at 0.
 
     Args:
         noisy: False leaves the noise out, as before configuration E of the paper's table 1.
+        normalized: False leaves the instance norm and the shift out.
     """
 
-    def __init__(self, *, noisy=True, **kwargs):
+    def __init__(self, *, noisy=True, normalized=True, **kwargs):
         super().__init__(autocast=False, **kwargs)  # w and the noise come in float32 next to half-precision x
-        self.noisy = noisy
+        self.noisy, self.normalized = noisy, normalized
 
     def build(self, x_shape, w_shape):
         _, height, width, channels = x_shape
@@ -33,10 +37,9 @@ class StyleEpilogue(keras.layers.Layer):
             self.strength = self.add_weight(name="noise_strength", shape=(channels,), initializer="zeros", **add)
         self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros", **add)
         normal = keras.initializers.RandomNormal(stddev=1.0)
-        self.style_kernel = self.add_weight(
-            name="style_kernel", shape=(w_shape[-1], 2 * channels), initializer=normal, **add
-        )
-        self.style_bias = self.add_weight(name="style_bias", shape=(2 * channels,), initializer="zeros", **add)
+        styles = 2 * channels if self.normalized else channels
+        self.style_kernel = self.add_weight(name="style_kernel", shape=(w_shape[-1], styles), initializer=normal, **add)
+        self.style_bias = self.add_weight(name="style_bias", shape=(styles,), initializer="zeros", **add)
         if self.noisy:
             self.noise = self.add_weight(
                 name="noise", shape=(1, height, width, 1), initializer=normal, trainable=False, **add
@@ -54,7 +57,9 @@ class StyleEpilogue(keras.layers.Layer):
             strength = tf.cast(self.strength.value[None, None, None], x.dtype)
             added = tf.nn.bias_add(tf.nn.conv2d(tf.cast(noise, x.dtype), strength, 1, "SAME"), added)
         x = tf.nn.leaky_relu(x + added, 0.2)
-        style = tf.matmul(tf.cast(w, tf.float32), self.style_kernel.value * self.style_scale) + self.style_bias.value
+        if not self.normalized:
+            return x * tf.cast(math.sqrt(2) * self.scale(w)[:, None, None], x.dtype)
+        style = self.style(w)
         scale, shift = tf.split(style[:, None, None, :], 2, axis=-1)
         wide = tf.cast(x, tf.float32)
         mean = tf.reduce_mean(wide, [1, 2], keepdims=True)
@@ -62,8 +67,22 @@ class StyleEpilogue(keras.layers.Layer):
         variance = tf.reduce_mean(tf.square(centred), [1, 2], keepdims=True)
         return tf.cast(centred * (tf.math.rsqrt(variance + 1e-8) * (scale + 1)) + shift, x.dtype)
 
+    def style(self, w):
+        return tf.matmul(tf.cast(w, tf.float32), self.style_kernel.value * self.style_scale) + self.style_bias.value
+
+    def scale(self, w):
+        """By what each channel is multiplied where `normalized` is False: float32 (N, C) of w (N, D)."""
+        return self.style(w) + 1
+
     def get_config(self):
-        return super().get_config() | {"noisy": self.noisy}
+        return super().get_config() | {"noisy": self.noisy, "normalized": self.normalized}
+
+
+def demodulation(kernel: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """(N, 1, 1, F): 1 / the deviation that a convolution's output has of inputs of deviation 1 that were multiplied by
+    `scale` (N, C) (1912.04958, equation 3); kernel (k, k, C, F), as it is applied, in float32."""
+    variance = tf.matmul(tf.square(scale), tf.reduce_sum(tf.square(kernel), axis=[0, 1]))
+    return tf.math.rsqrt(variance + 1e-8)[:, None, None]
 
 
 @keras.saving.register_keras_serializable("ganzoo")

@@ -29,7 +29,8 @@ update order is the PyTorch code's: G and F together, then D_X and D_Y, whose ob
 not). The instance norms have no gains and offsets, as in the PyTorch code (Lua's do); a convolution's bias before
 one, which the norm subtracts again, stays at zero. The rate falls epoch by epoch as in the PyTorch code, not quite to
 zero. `norm="batch"`, `affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints
-import. Samples take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
+import. `upsampling="resize"` is not either: the last levels double their maps and convolve 3x3, which leaves no plaid on
+flat areas as transposed convolutions do in small nets. Samples take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
 """
 
 import functools
@@ -48,6 +49,7 @@ from ganzoo.layers import (
     InstanceNorm,
     MaskedDropout,
     ReflectPad,
+    ResizeConv2D,
     RowUniform,
     Zeroed,
 )
@@ -72,7 +74,9 @@ def _bias(norm):
     return {"use_bias": norm != "batch", "bias_constraint": None if norm == "batch" else Zeroed()}
 
 
-def build_generator(*, input_channels, output_channels, ngf, n_blocks, norm, affine, dropout) -> keras.Model:
+def build_generator(
+    *, input_channels, output_channels, ngf, n_blocks, norm, affine, dropout, upsampling
+) -> keras.Model:
     """ResNet: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
 
     H and W are multiples of 4 and at least 8. With dropout the network takes [images, seeds], seeds int32 (N, 2): the
@@ -84,6 +88,7 @@ def build_generator(*, input_channels, output_channels, ngf, n_blocks, norm, aff
         norm: "instance" or "batch".
         affine: whether instance norms have gains and biases; batch norms always do.
         dropout: share of units dropped between the two convolutions of a block.
+        upsampling: "transposed" (uk) or "resize".
     """
     image = keras.Input((None, None, input_channels), name="image")
     seeds = keras.Input((2,), dtype="int32", name="seeds")
@@ -112,9 +117,12 @@ def build_generator(*, input_channels, output_channels, ngf, n_blocks, norm, aff
         y = _norm(norm, affine, f"res{block}_norm2")(y)
         x = layers.Add(name=f"res{block}_add")([x, y])  # no activation after it
     for level, width in ((2, 2 * ngf), (1, ngf)):
-        x = layers.Conv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
-        # Torch's padding 1, output padding 1 drops the first row and column; `same` would drop the last.
-        x = DropFirst(name=f"up{level}_crop")(x)
+        if upsampling == "resize":
+            x = ResizeConv2D(width, name=f"up{level}_conv", **options)(x)
+        else:
+            x = layers.Conv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
+            # Torch's padding 1, output padding 1 drops the first row and column; `same` would drop the last.
+            x = DropFirst(name=f"up{level}_crop")(x)
         x = normed(x, f"up{level}")
     x = ReflectPad(3, name="out_pad")(x)
     x = layers.Conv2D(output_channels, 7, kernel_initializer=_init(), name="out_conv")(x)
@@ -162,6 +170,7 @@ class CycleGAN(BaseGAN):
         norm: "instance" (section 7.1) or "batch", of all four networks.
         affine: gains and biases in the instance norms; the paper's have none.
         dropout: share of units dropped in the generators' blocks while they train, 0 as in the paper.
+        upsampling: "transposed" (paper) or "resize" (doubled maps, 3x3 convolutions), of the generators.
         image_size: side of the training images, which the history stores; the networks take any size.
         cycle_weight: lambda (section 4).
         identity_weight: weight of the identity loss relative to lambda (section 5.2); 0 for none. It needs domains of
@@ -199,6 +208,7 @@ class CycleGAN(BaseGAN):
         norm="instance",
         affine=False,
         dropout=0.0,
+        upsampling="transposed",
         image_size=256,
         cycle_weight=10.0,
         identity_weight=0.5,
@@ -213,6 +223,8 @@ class CycleGAN(BaseGAN):
             )
         if norm not in ("instance", "batch"):
             raise GanzooError(f'norm is "instance" or "batch"; received {norm!r}.')
+        if upsampling not in ("transposed", "resize"):
+            raise GanzooError(f'upsampling is "transposed" or "resize"; received {upsampling!r}.')
         if not 0 <= dropout < 1:
             raise GanzooError(f"dropout is the share of units dropped and must be in [0, 1); received {dropout!r}.")
         self.pool_a, self.pool_b = ImagePool(pool_size, name="pool_a"), ImagePool(pool_size, name="pool_b")

@@ -24,7 +24,8 @@ Deviations: dropout sits on the three innermost decoder layers, as in the paper 
 arXiv version's would zero it at batch 1. Convolutions before batch norm have no bias (the norm cancels it). G and D
 move on one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own
 statistics, as in the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"`
-trains at any batch size with the statistics that test time has anyway; the small presets use it.
+trains at any batch size with the statistics that test time has anyway; the small presets use it. `upsampling="resize"`
+is not the paper's: the decoder doubles its maps and convolves 3x3, which leaves no grid.
 """
 
 import functools
@@ -42,6 +43,7 @@ from ganzoo.layers import (
     FoldedConv2DTranspose,
     InstanceNorm,
     MaskedDropout,
+    ResizeConv2D,
     RowUniform,
     Zeroed,
 )
@@ -61,6 +63,13 @@ def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding
     return layer(filters, kernel_size, strides, padding=padding, **options)
 
 
+def _up(filters, name, upsampling, **options):
+    """The convolution that doubles a map: 4x4, transposed, or a ResizeConv2D."""
+    if upsampling == "resize":
+        return _conv(filters, name, layer=ResizeConv2D, kernel_size=3, strides=1, **options)
+    return _conv(filters, name, layer=FoldedConv2DTranspose, **options)
+
+
 def _norm(norm, name):
     if norm == "batch":
         return BatchNorm(gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02), name=name)
@@ -70,7 +79,7 @@ def _norm(norm, name):
 
 
 def build_generator(
-    *, input_channels, output_channels, ngf, num_downs, norm, dropout, dropout_placement
+    *, input_channels, output_channels, ngf, num_downs, norm, dropout, dropout_placement, upsampling
 ) -> keras.Model:
     """U-Net: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
 
@@ -83,6 +92,7 @@ def build_generator(
         norm: "batch", "instance" (no parameters, convolutions keep their biases) or "none".
         dropout: share of units dropped in the CDk layers.
         dropout_placement: "paper" (three innermost decoder layers) or "pytorch" (the middle blocks).
+        upsampling: of the decoder, "transposed" (paper) or "resize".
     """
     image = keras.Input((None, None, input_channels), name="image")
     seeds = keras.Input((2,), dtype="int32", name="seeds")
@@ -102,14 +112,14 @@ def build_generator(
     dropped = _dropout_levels(num_downs, dropout_placement) if dropout else ()
     for level in range(num_downs, 1, -1):
         x = layers.ReLU(name=f"up{level}_relu")(x)
-        x = _conv(widths[level - 2], f"up{level}_conv", bias=bias, layer=FoldedConv2DTranspose)(x)
+        x = _up(widths[level - 2], f"up{level}_conv", upsampling, bias=bias)(x)
         x = _norm(norm, f"up{level}_norm")(x)
         if level in dropped:
             noise = RowUniform(level, name=f"up{level}_noise")([x, seeds])
             x = MaskedDropout(dropout, name=f"up{level}_dropout")([x, noise])
         x = layers.Concatenate(name=f"up{level}_skip")([skips[level - 2], x])  # skip first, as the PyTorch code
     x = layers.ReLU(name="up1_relu")(x)
-    x = _conv(output_channels, "up1_conv", bias=True, normed=False, layer=FoldedConv2DTranspose, dtype="float32")(x)
+    x = _up(output_channels, "up1_conv", upsampling, bias=True, normed=False, dtype="float32")(x)
     x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
     return keras.Model([image, seeds] if dropped else image, x, name="generator")
 
@@ -165,6 +175,7 @@ class Pix2Pix(BaseGAN):
         norm: "batch" (paper), "instance" or "none".
         dropout: on the innermost decoder layers, in training and at test time (section 3.4).
         dropout_placement: "paper" or "pytorch".
+        upsampling: "transposed" (paper) or "resize" (doubled maps, 3x3 convolutions), of the decoder.
         l1_weight: lambda (section 3.3).
         ema_decay: decay of an averaged copy of G; the paper has none.
     """
@@ -189,12 +200,15 @@ class Pix2Pix(BaseGAN):
         norm="batch",
         dropout=0.5,
         dropout_placement="paper",
+        upsampling="transposed",
         l1_weight=100.0,
         ema_decay=0.0,
     ):
         super().__init__(locals())
         if norm not in ("batch", "instance", "none"):
             raise GanzooError(f'norm is "batch", "instance" or "none"; received {norm!r}.')
+        if upsampling not in ("transposed", "resize"):
+            raise GanzooError(f'upsampling is "transposed" or "resize"; received {upsampling!r}.')
         discriminator = functools.partial(build_discriminator, channels=input_channels + output_channels)
         self.register_networks(generator=build_generator, discriminator=discriminator)
 

@@ -33,8 +33,9 @@ convolution of stride 2, which the official code does from 128 px on ("fused"): 
 each layer's stored noise, so that an image is a function of its latent; the official code draws it anew by default.
 CelebA-HQ's loss (WGAN-GP) is left out. R1 is taken at the size that trains, and scaled to what it is at the full one.
 Small presets truncate all layers. `mixing_per_sample` mixes each sample by itself. Not of this paper are `augment`
-(DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default, and lazy R1
-(`r1_interval`, StyleGAN2's).
+(DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default, lazy R1
+(`r1_interval`, StyleGAN2's), `normalization = "demodulation"`, StyleGAN2's in the place of AdaIN, and `saturated`, a tanh
+behind the last layer.
 """
 
 import inspect
@@ -50,7 +51,7 @@ from ganzoo.augment import Augmenter
 from ganzoo.base import Around, Checks, LatentGAN, around, pixels, rows
 from ganzoo.base.segments import growing_segments
 from ganzoo.errors import GanzooError
-from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue
+from ganzoo.layers import Blur, EqualizedConv2D, EqualizedDense, MinibatchStddev, StyleEpilogue, demodulation
 from ganzoo.registry import register
 
 
@@ -125,11 +126,16 @@ class Synthesis(_Network):
     Args:
         growing: keep a `to_rgb` for every size, as progressive growing needs; else only for the last.
         noise_inputs: add noise after each convolution.
+        normalization: "instance" (the paper's AdaIN) or "demodulation" (StyleGAN2's).
+        saturated: a tanh behind the last layer.
     """
 
-    def __init__(self, *, image_size, channels, w_dim, fmap_base, fmap_max, growing, noise_inputs, name="synthesis"):
+    def __init__(
+        self, *, image_size, channels, w_dim, fmap_base, fmap_max, growing, noise_inputs, normalization="instance",
+        saturated=False, name="synthesis",
+    ):  # fmt: skip
         super().__init__(locals())
-        self.noisy = noise_inputs
+        self.noisy, self.demodulated, self.saturated = noise_inputs, normalization == "demodulation", saturated
         self.levels = _levels(image_size)
         widths = {level: _width(level, fmap_base, fmap_max) for level in self.levels}
         self.num_layers = 2 * len(self.levels)
@@ -157,7 +163,7 @@ class Synthesis(_Network):
         return self.convolutions[-1]
 
     def _epilogue(self, size, width, w_dim, name):
-        self.epilogues.append(StyleEpilogue(noisy=self.noisy, name=name))
+        self.epilogues.append(StyleEpilogue(noisy=self.noisy, normalized=not self.demodulated, name=name))
         self.epilogues[-1].build((None, size, size, width), (None, w_dim))
 
     def noise_shapes(self, lod=0):
@@ -182,16 +188,20 @@ class Synthesis(_Network):
             level = i // 2 + 2
             if i == 0:
                 x = tf.tile(tf.cast(self.const.value, self.blur.compute_dtype), [tf.shape(w)[0], 1, 1, 1])
-            elif i % 2 == 0:
-                if level == last and fade is not None:
-                    smaller = self.to_rgb[str(level - 1)](x)
-                x = self.blur(next(convolutions)(x))
             else:
-                x = next(convolutions)(x)
+                if i % 2 == 0 and level == last and fade is not None:
+                    smaller = self.to_rgb[str(level - 1)](x)
+                convolution = next(convolutions)
+                x = convolution(x)
+                if self.demodulated:
+                    scale = self.epilogues[i - 1].scale(w[:, i - 1])
+                    x *= tf.cast(demodulation(convolution.scaled_kernel(), scale), x.dtype)
+                x = self.blur(x) if i % 2 == 0 else x
             x = epilogue(x, w[:, i], noise[i])
         image = self.to_rgb[str(last)](x)
         if smaller is not None:
             image += (_doubled(smaller, 2) - image) * fade
+        image = tf.tanh(image) if self.saturated else image
         return image if native else _doubled(image, 2**whole)
 
 
@@ -320,7 +330,7 @@ def _halved(images, factor):
 
 def build_generator(
     *, image_size, channels, latent_dim, w_dim, mapping_layers, mapping_width, lrmul, fmap_base, fmap_max, classes, growing,
-    noise_inputs,
+    noise_inputs, normalization, saturated,
 ) -> Generator:  # fmt: skip
     """z (N, latent_dim), or [z, labels], -> images (N, image_size, image_size, channels), untruncated.
 
@@ -330,6 +340,8 @@ def build_generator(
         classes: of labels, 0 for none.
         growing: keep the output layers of all sizes.
         noise_inputs: add noise after each convolution.
+        normalization: "instance" or "demodulation".
+        saturated: a tanh behind the last layer.
     """
     if mapping_layers < 1 or min(latent_dim, w_dim, mapping_width, fmap_max, channels) < 1 or classes < 0:
         raise GanzooError("StyleGAN's layers and widths are whole numbers of at least 1, classes of at least 0.")
@@ -340,7 +352,7 @@ def build_generator(
     )
     synthesis = Synthesis(
         image_size=image_size, channels=channels, w_dim=w_dim, fmap_base=fmap_base, fmap_max=fmap_max, growing=growing,
-        noise_inputs=noise_inputs,
+        noise_inputs=noise_inputs, normalization=normalization, saturated=saturated,
     )  # fmt: skip
     return Generator(mapping, synthesis, w_dim, growing)
 
@@ -366,6 +378,9 @@ class StyleGAN(LatentGAN):
         classes: of labels, 0 for none.
         growing: progressive growing: a layer to and from RGB for every size.
         noise_inputs: a noise map for each layer (section 2); False is the generator before configuration E of table 1.
+        normalization: "instance" (AdaIN, section 3), or "demodulation", StyleGAN2's, which has no norm that G outwits with a
+            frame or a drop (1912.04958, section 2.1).
+        saturated: a tanh behind the last layer, which the paper has not: white that is exactly white, for drawings.
         mixing: share of batches with style mixing (section 3.1).
         mixing_per_sample: each sample mixes by itself, at a layer of its own; the official code draws both for the batch.
         w_decay: of the running mean of w.
@@ -427,6 +442,8 @@ class StyleGAN(LatentGAN):
         classes=0,
         growing=True,
         noise_inputs=True,
+        normalization="instance",
+        saturated=False,
         mixing=0.9,
         mixing_per_sample=False,
         w_decay=0.995,
@@ -452,6 +469,8 @@ class StyleGAN(LatentGAN):
                 "mixing must be in [0, 1], w_decay in [0, 1), r1_gamma is at least 0, r1_interval and stddev_group at "
                 f"least 1; received {mixing}, {w_decay}, {r1_gamma}, {r1_interval}, {stddev_group}."
             )
+        if normalization not in ("instance", "demodulation"):
+            raise GanzooError(f'normalization is "instance" or "demodulation"; received {normalization!r}.')
         self.augmenter = Augmenter(augment, ada_target, ada_images)
         if ada_target:
             self.logs = (*self.logs, "augment_p")

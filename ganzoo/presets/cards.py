@@ -139,13 +139,21 @@ def _table(results: tuple[Result, ...]) -> list[str]:
     head = ("metric", "value", "floor", "ceiling", "source", "steps", "images", "hours", "seed", "note")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for r in results:
-        cells = (r.metric, _value(r), *_limits(r).values(), r.source, r.steps, r.images, r.hours, r.seed, r.note)
+        cells = (r.metric, _value(r), *_limits(r).values(), r.source, r.steps, r.images, r.hours, r.seed, _note(r))
         lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
     return lines
 
 
+def _note(result: Result) -> str:
+    """What there is to say, and what the same method reaches in PyTorch."""
+    twin = "" if result.pytorch is None else f"the same in PyTorch: {result.pytorch:g}"
+    return "; ".join(part for part in (twin, result.note) if part)
+
+
 def _item(result: Result) -> str:
     limits = ", ".join(f"{name} {limit}" for name, limit in _limits(result).items() if limit is not None)
+    if result.pytorch is not None:
+        limits = f"{limits}, " * bool(limits) + f"the same in PyTorch {result.pytorch:g}"
     return f"- {result.metric}: {_value(result)}" + (f" ({limits})" if limits else "")
 
 

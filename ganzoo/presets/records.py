@@ -342,7 +342,8 @@ class Result(Record):
     """One number, `[[results]]`; `metric` is its whole protocol, `source` "measured" or "paper Table n".
 
     std: over KID's subsets. floor: the same measure of real training pictures (of near-copies: of the test pictures).
-    ceiling: of an untrained model. n_reference, data_sha256, extractor_sha256: what it was measured against and with.
+    ceiling: of an untrained model. pytorch: of the same method in PyTorch, trained for as long (`benchmarks.reference`).
+    n_reference, data_sha256, extractor_sha256: what it was measured against and with.
     sheet: the nearest-neighbour picture, under `ganzoo/assets`.
     """
 
@@ -353,6 +354,7 @@ class Result(Record):
     full: float | None = None
     floor: float | None = None
     ceiling: float | None = None
+    pytorch: float | None = None
     n_reference: int | None = None
     data_sha256: str | None = None
     extractor_sha256: str | None = None

@@ -20,8 +20,8 @@ CASE = {"preset": "gan/fashion-28", "precision": "float32", "batch_size": 4}
 COMPARED = (  # of both sides; the sizes stand next to the twins
     "3d-gan/furniture-32", "age-cgan/faces-64", "age-cgan/imdb-wiki-64", "anime/lorelei-64", "biggan/cifar-32",
     "biggan/fashion-32", "context-encoder/photos-128", "cyclegan/fluent2noto-64", "cyclegan/horse2zebra-128", "dcgan/fashion-32",
-    "dcgan/pytorch-64", "dtn/digits-32", "gan/fashion-28", "pix2pix/facades-256", "pix2pix/lines2colour-64",
-    "stylegan-lite/lorelei-64", "text-to-image/lorelei-64", "wgan-gp/cifar-32", "wgan-gp/fashion-32",
+    "dcgan/pytorch-64", "dtn/digits-32", "gan/fashion-28", "pix2pix/edges2emoji-128", "pix2pix/facades-256",
+    "pix2pix/lines2colour-64", "stylegan-lite/lorelei-64", "text-to-image/lorelei-64", "wgan-gp/cifar-32", "wgan-gp/fashion-32",
 )  # fmt: skip
 STEPS = 3
 # Of WGAN-GP's dense layers, which make and read the 4x4 maps: the axis of their positions and channels.

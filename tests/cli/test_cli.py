@@ -115,6 +115,24 @@ def test_list_of_the_trained():
     assert [line.split()[0] for line in text.splitlines() if not line.startswith(" ")] == names
 
 
+def test_list_draws_what_it_lists(tmp_path):
+    """The page shows the pictures of seed 0, as `ganzoo sample` makes them, and each measured figure."""
+    page = tmp_path / "zoo.html"
+    said = json.loads(run("list", "--task", "without pairs", "--html", str(page), "--json").stdout)
+    assert said == {"page": str(page), "models": ["cyclegan/fluent2noto-64", "dtn/faces2lorelei-64", "dtn/digits-32"]}
+    text = page.read_text()
+    assert text.count("data:image") == len(said["models"])
+    for name in said["models"]:
+        paper, preset = name.split("/")
+        assert all(result.metric in text for result in presets.read(paper).presets[preset].results)
+
+
+def test_list_of_nothing_trained_draws_nothing(tmp_path):
+    failed = run("list", "--task", "no such task", "--html", str(tmp_path / "zoo.html"), code=2)
+    assert "none comes with weights" in failed.stderr
+    assert not (tmp_path / "zoo.html").exists()
+
+
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_list_fits_the_terminal_and_cuts_no_description(monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))

@@ -223,8 +223,8 @@ def test_dropout_is_drawn_for_each_row_in_training_and_never_for_samples():
     np.testing.assert_array_equal(sampler(images), plain.generator_ab(images))
 
 
-@pytest.mark.parametrize("wrong", [{"norm": "none"}, {"dropout": 1.0}, {"dropout": -0.1}])
-def test_norms_and_dropout_that_do_not_exist_are_refused(wrong):
+@pytest.mark.parametrize("wrong", [{"norm": "none"}, {"dropout": 1.0}, {"dropout": -0.1}, {"upsampling": "nearest"}])
+def test_norms_dropout_and_upsampling_that_do_not_exist_are_refused(wrong):
     with pytest.raises(GanzooError, match=next(iter(wrong))):
         tiny.build("cyclegan", **wrong)
 

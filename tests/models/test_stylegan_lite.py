@@ -9,7 +9,7 @@ from ganzoo import penalties, presets
 from ganzoo.base import pixels, rows
 from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError
-from ganzoo.layers import MinibatchStddev
+from ganzoo.layers import Blur, MinibatchStddev, ResizeConv2D, demodulation
 from ganzoo.models.stylegan_lite import StyleGAN
 
 
@@ -265,3 +265,44 @@ def test_the_average_s_half_life_counts_images_whatever_the_batch():
         if not weight.trainable:
             continue
         np.testing.assert_allclose(shadow, 0.5**0.2 * old + (1 - 0.5**0.2) * np.array(weight), rtol=1e-4, atol=1e-6)
+
+
+# ---- demodulation (StyleGAN2) ------------------------------------------------------------------------------------------
+def test_demodulation_divides_by_the_deviation_of_the_output():
+    """By hand, equation 3: two channels, scales 2 and 1, a 1x1 kernel of 3 and 4: 1 / sqrt((2 * 3)^2 + (1 * 4)^2)."""
+    kernel = tf.constant([3.0, 4.0], shape=[1, 1, 2, 1])
+    np.testing.assert_allclose(demodulation(kernel, tf.constant([[2.0, 1.0]])), [[[[1 / np.sqrt(52)]]]], rtol=1e-6)
+
+
+def test_a_demodulated_synthesis_is_stylegan2_s_with_a_kernel_for_each_sample():
+    """Kernels of each sample, w' = s w / |s w| (equations 1 and 3), where ours scales maps before and after one kernel."""
+    model = tiny.build("stylegan-lite", normalization="demodulation", noise_inputs=False)
+    g = model.generator.synthesis
+    for i, epilogue in enumerate(g.epilogues):
+        epilogue.bias.assign(tf.random.stateless_normal(epilogue.bias.shape, (i, 7)))
+        epilogue.style_bias.assign(tf.random.stateless_normal(epilogue.style_bias.shape, (i, 8)) / 2)
+    w = tf.random.stateless_normal([2, g.num_layers, model.w_dim], (0, 9))
+    made = g(w)
+    for sample in range(2):
+        x, kernels, scale = tf.convert_to_tensor(g.const), iter(g.convolutions), None
+        for i, epilogue in enumerate(g.epilogues):
+            if i:
+                kernel = next(kernels).scaled_kernel() * scale[:, None]
+                kernel /= tf.sqrt(tf.reduce_sum(kernel**2, axis=[0, 1, 2]) + 1e-8)
+                if i % 2:
+                    x = tf.nn.conv2d(x, kernel, 1, "SAME")
+                else:
+                    layer = ResizeConv2D(kernel.shape[-1], use_bias=False)
+                    layer.build(x.shape)
+                    layer.kernel.assign(kernel)
+                    x = Blur()(layer(x))
+            x = np.sqrt(2) * tf.nn.leaky_relu(x + epilogue.bias.value, 0.2)
+            scale = epilogue.style_kernel.value * epilogue.style_scale
+            scale = tf.linalg.matvec(scale, w[sample, i], transpose_a=True) + epilogue.style_bias.value + 1
+        image = g.to_rgb["4"](x * scale)
+        np.testing.assert_allclose(made[sample], image[0], atol=2e-5 * float(tf.reduce_max(tf.abs(image))))
+
+
+def test_another_normalization_is_named():
+    with pytest.raises(GanzooError, match='"instance" or "demodulation"'):
+        tiny.build("stylegan-lite", normalization="batch")
