@@ -35,7 +35,7 @@ CelebA-HQ's loss (WGAN-GP) is left out. R1 is taken at the size that trains, and
 Small presets truncate all layers. `mixing_per_sample` mixes each sample by itself. Not of this paper are `augment`
 (DiffAugment, 2006.10738) and `ada_target` (ADA's controller, 2006.06676), both off by default, lazy R1
 (`r1_interval`, StyleGAN2's), `normalization = "demodulation"`, StyleGAN2's in the place of AdaIN, and `saturated`, a tanh
-behind the last layer.
+behind the last layer; `lorelei-64` has these three.
 """
 
 import inspect

@@ -99,6 +99,16 @@ def test_publish_writes_weights_log_and_toml_and_can_be_repeated(clone):
         (fooled.metric, fooled.value),
     ]
 
+    # What the twin in PyTorch reached is of the same training: it stays, and the card says it.
+    told = first.replace(f"value = {kid.value}\n", f"value = {kid.value}\npytorch = 0.125\n")
+    (clone / "zoo_configs" / "dcgan.toml").write_text(told, "utf-8")
+    presets.catalogue._files.cache_clear()
+    publish.remeasure("dcgan/fashion-32", ["kid"])
+    presets.catalogue._files.cache_clear()
+    assert presets.read("dcgan").presets["fashion-32"].results[0].pytorch == 0.125
+    assert "the same in PyTorch: 0.125" in cards.card("dcgan/fashion-32")
+    assert "the same in PyTorch 0.125" in cards.card("dcgan/fashion-32", tables=False)
+
 
 def test_only_shipped_weights_are_measured_again(clone):
     with pytest.raises(ganzoo.GanzooError, match="no published weights"):
