@@ -153,7 +153,18 @@ class _Block(nn.Module):
         return x + self.body(x)
 
 
-def resnet(channels_in, channels_out, ngf, n_blocks, upsampling="transposed"):
+class Residual(nn.Module):
+    """tanh(arctanh(x) + f(x)), arctanh clipped to its value at 0.999."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return torch.tanh(self.network(x).float() + torch.atanh(x.float().clip(-0.999, 0.999)))
+
+
+def resnet(channels_in, channels_out, ngf, n_blocks, upsampling="transposed", residual=False):
     """The generator of Zhu et al. 2017."""
 
     def normed(layer, width):
@@ -165,7 +176,8 @@ def resnet(channels_in, channels_out, ngf, n_blocks, upsampling="transposed"):
     layers += [_Block(4 * ngf) for _ in range(n_blocks)]
     for width in (4 * ngf, 2 * ngf):
         layers += normed(_enlarging(width, width // 2, upsampling, (3, 2, 1, 1)), width // 2)
-    return nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(ngf, channels_out, 7), nn.Tanh())
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, channels_out, 7)]
+    return Residual(nn.Sequential(*layers)) if residual else nn.Sequential(*layers, nn.Tanh())
 
 
 class History:
@@ -310,8 +322,9 @@ def pix2pix(model: dict) -> dict[str, nn.Module]:
 
 def cyclegan(model: dict) -> dict[str, nn.Module]:
     """The networks of Zhu et al. 2017."""
-    m = PICTURES | {"n_blocks": 9} | model
-    a, b, size = m["input_channels"], m["output_channels"], (m["ngf"], m["n_blocks"], m["upsampling"])
+    m = PICTURES | {"n_blocks": 9, "residual": False} | model
+    a, b = m["input_channels"], m["output_channels"]
+    size = [m[name] for name in ("ngf", "n_blocks", "upsampling", "residual")]
     judges = {f"discriminator_{d}": patchgan(c, m["ndf"], m["n_layers"], "instance") for d, c in (("a", a), ("b", b))}
     return {"generator_ab": resnet(a, b, *size), "generator_ba": resnet(b, a, *size)} | judges
 

@@ -47,7 +47,7 @@ VARIANTS = {
     "cyclegan": [
         {"identity_weight": 0.0, "cycle_weight": 5.0, "input_channels": 1, "output_channels": 2, "pool_size": 0},
         {"norm": "batch", "ema_decay": 0.0},
-        {"affine": True, "dropout": 0.25, "identity_weight": 20.0, "upsampling": "resize"},
+        {"affine": True, "dropout": 0.25, "identity_weight": 20.0, "upsampling": "resize", "residual": True},
     ],
     "dcgan": [{"latent_distribution": "uniform", "kernel_size": 5, "unit_norm": True, "epsilon": 1e-8}],
     "dtn": [

@@ -10,6 +10,7 @@ from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
 from ganzoo.layers.padding import DropFirst, ReflectPad
 from ganzoo.layers.quantised import QuantisedConv2D
+from ganzoo.layers.residual import Arctanh
 from ganzoo.layers.resize import ResizeConv2D
 from ganzoo.layers.rows import KeptRows
 from ganzoo.layers.shuffle import EqualSubfilters, PixelShuffle
@@ -17,6 +18,7 @@ from ganzoo.layers.spectral import SpectralConv2D, SpectralDense, SpectralTable
 from ganzoo.layers.style import MinibatchStddev, StyleEpilogue, demodulation
 
 __all__ = [
+    "Arctanh",
     "Attend",
     "BatchNorm",
     "Blur",

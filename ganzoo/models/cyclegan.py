@@ -30,7 +30,9 @@ not). The instance norms have no gains and offsets, as in the PyTorch code (Lua'
 one, which the norm subtracts again, stays at zero. The rate falls epoch by epoch as in the PyTorch code, not quite to
 zero. `norm="batch"`, `affine=True` and `dropout` are not the paper's: others trained with them, and their checkpoints
 import. `upsampling="resize"` is not either: the last levels double their maps and convolve 3x3, which leaves no plaid on
-flat areas as transposed convolutions do in small nets. Samples take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
+flat areas as transposed convolutions do in small nets. `residual=True` is not: the network's output is added to its input before the tanh, on the scale where
+tanh undoes it, so that it begins near a copy (hardikbansal/CycleGAN has such a skip). Preset `fluent2noto-64` uses both.
+Samples take batch norm's running statistics and no dropout, as networks in PyTorch's `eval()` do.
 """
 
 import functools
@@ -43,6 +45,7 @@ from ganzoo import losses
 from ganzoo.base import BaseGAN, Checks, pixels, translation
 from ganzoo.errors import GanzooError, nearest
 from ganzoo.layers import (
+    Arctanh,
     BatchNorm,
     DropFirst,
     ImagePool,
@@ -75,7 +78,7 @@ def _bias(norm):
 
 
 def build_generator(
-    *, input_channels, output_channels, ngf, n_blocks, norm, affine, dropout, upsampling
+    *, input_channels, output_channels, ngf, n_blocks, norm, affine, dropout, upsampling, residual
 ) -> keras.Model:
     """ResNet: images (N, H, W, input_channels) in [-1, 1] -> (N, H, W, output_channels) in [-1, 1].
 
@@ -89,6 +92,7 @@ def build_generator(
         affine: whether instance norms have gains and biases; batch norms always do.
         dropout: share of units dropped between the two convolutions of a block.
         upsampling: "transposed" (uk) or "resize".
+        residual: add the output to the input's inverse tanh, clipped to its value at 0.999.
     """
     image = keras.Input((None, None, input_channels), name="image")
     seeds = keras.Input((2,), dtype="int32", name="seeds")
@@ -126,6 +130,8 @@ def build_generator(
         x = normed(x, f"up{level}")
     x = ReflectPad(3, name="out_pad")(x)
     x = layers.Conv2D(output_channels, 7, kernel_initializer=_init(), name="out_conv")(x)
+    if residual:
+        x = layers.Add(name="residual_add", dtype="float32")([x, Arctanh(name="residual", dtype="float32")(image)])
     x = layers.Activation("tanh", name="tanh", dtype="float32")(x)
     return keras.Model([image, seeds] if dropout else image, x, name="generator")
 
@@ -171,6 +177,7 @@ class CycleGAN(BaseGAN):
         affine: gains and biases in the instance norms; the paper's have none.
         dropout: share of units dropped in the generators' blocks while they train, 0 as in the paper.
         upsampling: "transposed" (paper) or "resize" (doubled maps, 3x3 convolutions), of the generators.
+        residual: the generators add their output to their input; both domains have one channel count then.
         image_size: side of the training images, which the history stores; the networks take any size.
         cycle_weight: lambda (section 4).
         identity_weight: weight of the identity loss relative to lambda (section 5.2); 0 for none. It needs domains of
@@ -209,6 +216,7 @@ class CycleGAN(BaseGAN):
         affine=False,
         dropout=0.0,
         upsampling="transposed",
+        residual=False,
         image_size=256,
         cycle_weight=10.0,
         identity_weight=0.5,
@@ -220,6 +228,11 @@ class CycleGAN(BaseGAN):
             raise GanzooError(
                 f"The identity loss feeds images of domain B ({output_channels} channels) to the generator of domain A "
                 f"({input_channels}): give both domains one channel count, or set identity_weight = 0."
+            )
+        if residual and input_channels != output_channels:
+            raise GanzooError(
+                f"A residual generator adds its input ({input_channels} channels) to its output ({output_channels}): give both "
+                "domains one channel count, or set residual = false."
             )
         if norm not in ("instance", "batch"):
             raise GanzooError(f'norm is "instance" or "batch"; received {norm!r}.')

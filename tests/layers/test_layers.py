@@ -13,6 +13,7 @@ from ganzoo.devices import strategies
 from ganzoo.devices.precision import policy
 from ganzoo.errors import GanzooError
 from ganzoo.layers import (
+    Arctanh,
     BatchNorm,
     Blur,
     EqualizedConv2D,
@@ -377,3 +378,11 @@ def test_stated_shapes_of_layers_by_themselves(kind, settings, shapes, precision
         inputs = [keras.Input(shape[1:], dtype=layer.compute_dtype) for shape in shapes]
         said, made = layer(*inputs), compute_output_spec(layer.call, *inputs)
     assert (said.shape, said.dtype) == (made.shape, made.dtype)
+
+
+def test_arctanh_is_undone_by_tanh_and_is_bounded():
+    x = np.linspace(-1, 1, 101, dtype=np.float32)
+    y = np.asarray(Arctanh()(x))
+    np.testing.assert_allclose(np.tanh(y), x, atol=0.0011)
+    np.testing.assert_allclose(y[1:-1], np.arctanh(x[1:-1]), rtol=1e-5, atol=1e-6)
+    assert y[-1] == -y[0] == pytest.approx(np.arctanh(0.999), rel=1e-4)

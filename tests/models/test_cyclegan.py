@@ -223,6 +223,24 @@ def test_dropout_is_drawn_for_each_row_in_training_and_never_for_samples():
     np.testing.assert_array_equal(sampler(images), plain.generator_ab(images))
 
 
+def test_a_residual_generator_begins_at_its_input():
+    """With weights of zero it is a copy; with others, what it adds before the tanh."""
+    model, images = tiny.build("cyclegan", residual=True), np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3))
+    generator = model.generator_ab
+    generator.get_layer("out_conv").kernel.assign(tf.zeros_like(generator.get_layer("out_conv").kernel))
+    np.testing.assert_allclose(generator(images), images, atol=0.0011)
+    generator.get_layer("out_conv").bias.assign([0.0, 0.5, -8.0])
+    added = generator(images).numpy()
+    moved = np.tanh(np.arctanh(np.clip(images[..., 1], -0.999, 0.999)) + 0.5)
+    np.testing.assert_allclose(added[..., 1], moved, atol=1e-3)
+    assert added[..., 2].max() < -0.99
+
+
+def test_a_residual_generator_needs_one_channel_count():
+    with pytest.raises(GanzooError, match="one channel count"):
+        tiny.build("cyclegan", residual=True, identity_weight=0.0, output_channels=1)
+
+
 @pytest.mark.parametrize("wrong", [{"norm": "none"}, {"dropout": 1.0}, {"dropout": -0.1}, {"upsampling": "nearest"}])
 def test_norms_dropout_and_upsampling_that_do_not_exist_are_refused(wrong):
     with pytest.raises(GanzooError, match=next(iter(wrong))):

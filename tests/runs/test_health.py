@@ -35,6 +35,7 @@ def kinds(log=(), samples=()):
 # What is true of shipped runs: D takes 1 % and, while the rates go to zero, 2 % of the fakes for real.
 TRUE_OF = {
     "3d-gan-furniture-32.log.jsonl": [("d_wins", 3100, None)],  # fine-tuned with rates that fall from 2,000 on
+    "age-cgan-faces-64.log.jsonl": [("d_wins", 6200, None)],  # of the steps with R1, rates falling from 4,000 on
     "anime-lorelei-64.log.jsonl": [("d_wins", 4700, None)],  # of the steps with R1; rates falling from 3,000 on
     "context-encoder-lorelei-64.log.jsonl": [("d_wins", 550, None)],  # the L2 loss leads, as of photos
     "context-encoder-photos-128.log.jsonl": [
