@@ -1,6 +1,5 @@
 """The other way through a tanh, for networks that add to a picture."""
 
-
 import keras
 import tensorflow as tf
 

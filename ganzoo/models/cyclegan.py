@@ -22,7 +22,7 @@ Training (section 4, appendix 7.1): Adam at 2e-4, beta_1 0.5, beta_2 0.999, batc
 100 in which it falls to zero; weights N(0, 0.02). An epoch has as many steps as the larger domain has images; the
 other domain's are drawn at random. The codes resize to 286 x 286, crop 256 x 256 and mirror, each domain by itself.
 Preset `horse2zebra-256` has these numbers, `horse2zebra-128` the network for that size; `fluent2noto-64` smaller nets
-and 67 epochs.
+and 30 epochs.
 
 Deviations: the identity loss is on by default as in both codes; the paper has it for painting -> photo only. The
 update order is the PyTorch code's: G and F together, then D_X and D_Y, whose objective is halved (section 4; Lua does
