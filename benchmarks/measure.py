@@ -64,8 +64,8 @@ def arrays(config: presets.RunConfig) -> dict[str, np.ndarray]:
 
 # ---- ganzoo ----------------------------------------------------------------------------------------------------------
 def keras_model(config: presets.RunConfig):
-    """The compiled model with random weights, built as `ganzoo.train` builds it but for losses that the paper, and the step in
-    PyTorch, has not; and a batch of tensors."""
+    """The compiled model with random weights, built as `ganzoo.train` builds it but for losses and `train.stability`, which the
+    paper, and the step in PyTorch, has not; and a batch of tensors."""
     import keras
     import tensorflow as tf
 
@@ -73,6 +73,7 @@ def keras_model(config: presets.RunConfig):
     from ganzoo.devices import threads
 
     config = presets.run_config(config, registry.models()[config.name].checks.bare)
+    config = config.model_copy(update={"train": config.train.model_copy(update={"stability": None})})
     threads.spread(config.train.side_by_side)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if config.train.precision == "bfloat16" else "float32")

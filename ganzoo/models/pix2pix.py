@@ -25,7 +25,8 @@ arXiv version's would zero it at batch 1. Convolutions before batch norm have no
 move on one forward pass of G, D first. At test time, whatever the number of images, each is normalised by its own
 statistics, as in the codes' batches of 1. Smaller nets (`num_downs` < 8) follow the same rule. `norm="instance"`
 trains at any batch size with the statistics that test time has anyway; the small presets use it. `upsampling="resize"`
-is not the paper's: the decoder doubles its maps and convolves 3x3, which leaves no grid.
+is not the paper's: the decoder doubles its maps and convolves 3x3, which leaves no grid; preset `edges2emoji-128`
+uses it.
 """
 
 import functools

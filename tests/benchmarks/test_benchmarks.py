@@ -248,6 +248,14 @@ def test_the_part_of_a_run_that_trains_g_is_measured(name, part):
     assert measure.measured_part(zoo.build(config), config.train).part == part
 
 
+def test_what_steadies_a_preset_is_not_measured():
+    """Its twin has no R1 and no augmentation."""
+    config = measure.options("pix2pix/edges2emoji-128", "float32", 2)
+    assert config.train.stability.r1_gamma > 0
+    model, _ = measure.keras_model(config)
+    assert model.stability == type(model.stability)()
+
+
 def test_measurements_of_a_small_case():
     step = measure.step(**CASE, seconds=0.0)
     assert step["ms"] > 0

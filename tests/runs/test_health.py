@@ -46,7 +46,6 @@ TRUE_OF = {
     "dtn-faces2lorelei-64.log.jsonl": [
         ("d_wins", 3850, None)
     ],  # L_TID leads: drawings of heads are never taken for real
-    "pix2pix-edges2emoji-128.log.jsonl": [("d_wins", 18_400, None)],
     "stylegan-lite-lorelei-64.log.jsonl": [
         ("d_wins", 17_000, None)
     ],  # of the fine-tuning, rates falling from 10,000 on
