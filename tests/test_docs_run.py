@@ -27,6 +27,7 @@ NOT_HERE = {  # a regular expression of a command -> why, and where it is tested
     r"--to web": "needs npm: tests/exporting/test_web.py",
     r"--to savedmodel,onnx": "minutes of converters: tests/exporting",
     r"ganzoo doctor ": "trains many times, in processes of its own: tests/doctor",
+    r"ganzoo list --html": "draws with all shipped weights: tests/cli/test_cli.py",
     r"ganzoo demo": "minutes: tests/test_demo.py",
     r"ganzoo plan": "trains in processes of its own: tests/training/test_plan.py",
     r"hf://": "needs the Hub: tests/test_hub.py has a small one",

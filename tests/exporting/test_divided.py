@@ -23,7 +23,7 @@ def contrasty(name, more=None):
     model = zoo.load(name, weights=None, **TINY[name] | (more or {}))
     for seed, variable in enumerate(model.sampler.weights):
         if len(variable.shape) > 1:
-            wide = (3 / np.prod(variable.shape[:-1])) ** 0.5
+            wide = 4.0 if name == "stylegan-lite" else (3 / np.prod(variable.shape[:-1])) ** 0.5
             variable.assign(np.random.default_rng(seed).normal(0, wide, variable.shape))
     return model
 

@@ -55,7 +55,7 @@ def models():
         networks = [model.translator(way) for way in ("a2b", "b2a")] if name == "cyclegan" else [model.sampler]
         for seed, variable in enumerate(v for network in networks for v in network.weights):
             if len(variable.shape) > 1:
-                wide = 1.0 if name == "stylegan-lite" else (3 / np.prod(variable.shape[:-1])) ** 0.5
+                wide = 4.0 if name == "stylegan-lite" else (3 / np.prod(variable.shape[:-1])) ** 0.5
                 variable.assign(np.random.default_rng(seed).normal(0, wide, variable.shape))
     return found
 
