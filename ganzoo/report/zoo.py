@@ -15,6 +15,7 @@ def write_zoo_page(shown: Sequence[dict[str, Any]], folder: Path, file: str | Pa
     for found in shown:
         paper, _, preset = found["model"].partition("/")
         record = presets.read(paper).presets[preset]
+        weights = record.weights
         rows = [
             (r.metric, r.value, "" if r.floor is None else r.floor, "" if r.ceiling is None else r.ceiling, r.note)
             for r in record.results
@@ -23,7 +24,7 @@ def write_zoo_page(shown: Sequence[dict[str, Any]], folder: Path, file: str | Pa
             section(
                 found["model"],
                 paragraph(record.about),
-                paragraph(f"Weights: {record.weights.bytes / 1e6:.1f} MB, {record.weights.licence}.", "dim"),
+                paragraph(f"Weights: {weights.bytes / 1e6:.1f} MB, {weights.licence}.", "dim") if weights else "",
                 gallery([(image_uri(folder / found["file"]), found["what"])], cell="36rem", pixelated=True),
                 table(["measured", "value", "floor: real", "ceiling: untrained", "note"], rows),
             )
