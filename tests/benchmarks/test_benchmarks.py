@@ -32,7 +32,8 @@ GRIDS = {"project/kernel": 1, "project/bias": 0, "project_norm/gamma": 0, "proje
 def tiny(name, sizes):
     """The preset's options for a small network in float32."""
     config = presets.run_config(name, {"train.precision": "float32", "train.batch_size": 4})
-    return config.model_copy(update={"model": sizes})
+    train = config.train.model_copy(update={"stability": None})  # the twins have none of it
+    return config.model_copy(update={"model": sizes, "train": train})
 
 
 def turned(array, path):
