@@ -16,14 +16,23 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor, resample: str = "none") -> tf.Tens
     """
     if resample == "none":
         return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "SAME")
-    k, width = kernel.shape[0], kernel.shape[-1]
-    spread = _corners(k, resample == "up") * (0.25 if resample == "down" else 1.0)
-    kernel = tf.reshape(tf.matmul(spread, tf.reshape(kernel, [k * k, -1])), [k + 1, k + 1, *kernel.shape[2:]])
     if resample == "down":
+        kernel = _spread(kernel, _corners(kernel.shape[0], False) * 0.25)
         return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 2, "SAME")
     shape = tf.shape(x)
-    size = [shape[0], 2 * shape[1], 2 * shape[2], width]
-    return tf.nn.conv2d_transpose(x, tf.cast(tf.transpose(kernel, (0, 1, 3, 2)), x.dtype), size, 2, "SAME")
+    size = [shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[-1]]
+    return tf.nn.conv2d_transpose(x, tf.cast(doubling_kernel(kernel), x.dtype), size, 2, "SAME")
+
+
+def doubling_kernel(kernel: tf.Tensor) -> tf.Tensor:
+    """(k, k, C, width) -> (k + 1, k + 1, width, C): of the transposed convolution with stride 2 that doubles and convolves."""
+    return tf.transpose(_spread(kernel, _corners(kernel.shape[0], True)), (0, 1, 3, 2))
+
+
+def _spread(kernel, corners):
+    k = kernel.shape[0]
+    summed = tf.matmul(tf.cast(corners, kernel.dtype), tf.reshape(kernel, [k * k, -1]))
+    return tf.reshape(summed, [k + 1, k + 1, *kernel.shape[2:]])
 
 
 def convolved_shape(shape, width: int, resample: str = "none") -> tuple:

@@ -1,8 +1,10 @@
 """Doubling a map and convolving it, in the place of a transposed convolution."""
 
 import keras
+import tensorflow as tf
 
 from ganzoo.layers.folded import few_positions, pixels_times_kernel
+from ganzoo.layers.resampling import convolved_shape, doubling_kernel
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -22,14 +24,10 @@ class ResizeConv2D(keras.layers.Conv2D):
             raise ValueError("ResizeConv2D has a kernel of 3x3, strides of 1, padding `same` and no groups.")
 
     def convolution_op(self, inputs, kernel):
-        turned = keras.ops.transpose(keras.ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
-        for axis in (0, 1):  # a tap w of the fine map meets two pixels of one coarse pixel: w2, w1 + w2, w0 + w1, w0
-            after, before = ([[0, 0]] * axis + [side] + [[0, 0]] * (3 - axis) for side in ([0, 1], [1, 0]))
-            turned = keras.ops.pad(turned, after) + keras.ops.pad(turned, before)
-        if few_positions(turned, inputs.shape):
-            return pixels_times_kernel(inputs, turned, 2, "same")
-        return keras.ops.conv_transpose(inputs, turned, strides=2, padding="same")
+        kernel = doubling_kernel(tf.convert_to_tensor(kernel))
+        if few_positions(kernel, inputs.shape):
+            return pixels_times_kernel(inputs, kernel, 2, "same")
+        return keras.ops.conv_transpose(inputs, kernel, strides=2, padding="same")
 
     def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        return batch, height and 2 * height, width and 2 * width, self.filters
+        return convolved_shape(input_shape, self.filters, "up")
