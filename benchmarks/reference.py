@@ -8,8 +8,8 @@ and the preset's metrics are measured: `OUT/reference.json`. The figures stand o
 """
 
 import argparse
+import io
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ import torch
 
 from benchmarks import timing
 from benchmarks.torch_models import Update
-from ganzoo import data, evaluation, presets, zoo
+from ganzoo import data, evaluation, files, presets, zoo
 from ganzoo.errors import GanzooError
 from ganzoo.presets import RunConfig
 
 SAVE_EVERY, TELL_EVERY = 1_000, 500
 PAPERS = ("dcgan", "pix2pix", "cyclegan", "stylegan-lite")  # whose weights lie in the same order on both sides
-LAYOUTS = {5: (2, 3, 4, 1, 0), 4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}  # of Keras' arrays, from PyTorch's
+LAYOUTS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}  # of Keras' arrays, from PyTorch's
 
 
 def state_of(update: Update, step: int) -> dict:
@@ -68,17 +68,16 @@ def train(config: RunConfig, out: Path) -> Update:
         data.open_source(config.data), config.train.batch_size, seed=config.train.seed, start_step=first
     )
     start = time.perf_counter()
-    for step, batch in enumerate(batches.as_numpy_iterator(), first + 1):
-        if step > config.train.steps:
-            break
+    for step, batch in zip(range(first + 1, config.train.steps + 1), batches.as_numpy_iterator(), strict=False):
         logs = update.step({name: torch.from_numpy(np.moveaxis(a, -1, 1).copy()) for name, a in batch.items()})
         if step % TELL_EVERY == 0:
             losses = "  ".join(f"{name} {float(value):.3f}" for name, value in logs.items())
             rate = (step - first) * config.train.batch_size / (time.perf_counter() - start)
             print(f"step {step:,} of {config.train.steps:,}  {losses}  {rate:.1f} images/s", flush=True)
         if step % SAVE_EVERY == 0 or step == config.train.steps:
-            torch.save(state_of(update, step), file.with_suffix(".new"))
-            os.replace(file.with_suffix(".new"), file)
+            state = io.BytesIO()
+            torch.save(state_of(update, step), state)
+            files.write_bytes(file, state.getvalue())
     return update
 
 

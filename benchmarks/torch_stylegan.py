@@ -58,7 +58,8 @@ class Blur(nn.Module):
 
 
 class Epilogue(nn.Module):
-    """Noise, bias, leaky ReLU, instance norm, style; with `demodulated` a scale alone, as in StyleGAN2."""
+    """Noise, bias, leaky ReLU, instance norm, style -> (maps, None); with `demodulated` a scale alone, as in StyleGAN2 -> (maps,
+    the scale (N, C))."""
 
     def __init__(self, width, w_dim, noisy, demodulated):
         super().__init__()
@@ -72,9 +73,19 @@ class Epilogue(nn.Module):
             x = x + self.strength[:, None, None] * noise
         x = F.leaky_relu(x + self.bias[:, None, None], 0.2)
         if self.demodulated:
-            return x * (SQRT2 * (self.style(w) + 1))[:, :, None, None].to(x.dtype)
+            scale = self.style(w) + 1
+            return x * (SQRT2 * scale)[:, :, None, None].to(x.dtype), scale
         scale, shift = self.style(w)[:, :, None, None].chunk(2, 1)
-        return F.instance_norm(x.float(), eps=1e-8) * (scale + 1) + shift
+        return F.instance_norm(x.float(), eps=1e-8) * (scale + 1) + shift, None
+
+
+def convolved(convolution, x, scale):
+    """The convolution, divided by the deviation that it has of maps with a `scale` (N, C); None: not divided."""
+    x = convolution(x)
+    if scale is None:
+        return x
+    power = (convolution.weight * convolution.scale).square().sum((2, 3)).t()
+    return x * torch.rsqrt(scale.float().square() @ power + 1e-8)[:, :, None, None].to(x.dtype)
 
 
 class Mapping(nn.Module):
@@ -98,7 +109,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, widths, channels, w_dim, noisy, demodulated, saturated):
         super().__init__()
-        self.noisy, self.demodulated, self.saturated = noisy, demodulated, saturated
+        self.noisy, self.saturated = noisy, saturated
         self.constant = nn.Parameter(torch.ones(1, widths[0], 4, 4))
         self.blur, self.blocks, before = Blur(), nn.ModuleList(), None
         for width in widths:
@@ -109,24 +120,13 @@ class Synthesis(nn.Module):
         self.to_rgb = Conv(widths[-1], channels, kernel=1, gain=1.0)
 
     def forward(self, w, noise):
-        x = self.constant.expand(len(w), -1, -1, -1)
+        x, scale = self.constant.expand(len(w), -1, -1, -1), None
         for i, block in enumerate(self.blocks):
             if i:
-                styled = self.blocks[i - 1]["second"], w[:, 2 * i - 1]
-                x = self.blur(self.convolved(block["up"], x, *styled))
-            x = block["first"](x, w[:, 2 * i], noise[2 * i])
-            x = self.convolved(block["conv"], x, block["first"], w[:, 2 * i])
-            x = block["second"](x, w[:, 2 * i + 1], noise[2 * i + 1])
+                x = self.blur(convolved(block["up"], x, scale))
+            x, scale = block["first"](x, w[:, 2 * i], noise[2 * i])
+            x, scale = block["second"](convolved(block["conv"], x, scale), w[:, 2 * i + 1], noise[2 * i + 1])
         return torch.tanh(self.to_rgb(x).float()) if self.saturated else self.to_rgb(x)
-
-    def convolved(self, convolution, x, epilogue, w):
-        """The convolution of what the epilogue scaled by its style of w, divided by the deviation that this gives."""
-        x = convolution(x)
-        if not self.demodulated:
-            return x
-        power = (convolution.weight * convolution.scale).square().sum((2, 3)).t()
-        variance = (epilogue.style(w).float() + 1).square() @ power
-        return x * torch.rsqrt(variance + 1e-8)[:, :, None, None].to(x.dtype)
 
 
 class Generator(nn.Module):
