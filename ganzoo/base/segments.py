@@ -46,9 +46,9 @@ def one_segment(train: TrainConfig) -> list[Segment]:
     return [Segment(0, train.steps, 0, train.batch_size)]
 
 
-def encoder_first(whole: list[Segment], train: TrainConfig, steps: int, encoder: str) -> list[Segment]:
-    """The segments of a run whose first `steps` train an encoder alone, which then stands: "encoder", moved by e_optimizer, and
-    "gan", by the others. `whole` with 0 of them.
+def encoder_first(whole: list[Segment], train: TrainConfig, encoder: str) -> list[Segment]:
+    """The segments of a run whose first `train.encoder_steps` train an encoder alone, which then stands: "encoder", moved by
+    e_optimizer, and "gan", by the others. With 0 of them the encoder came with the weights: `whole`, moved by the others.
 
     Args:
         encoder: what the paper's encoder is called, for a sentence.
@@ -56,8 +56,9 @@ def encoder_first(whole: list[Segment], train: TrainConfig, steps: int, encoder:
     Raises:
         GanzooError: no step is left.
     """
+    steps, gan = train.encoder_steps, ("d_optimizer", "g_optimizer")
     if not steps:
-        return whole
+        return [dataclasses.replace(segment, players=gan) for segment in whole]
     if steps >= train.steps:
         raise GanzooError(
             f"train.steps ({train.steps}) are all of the run, and the first train.encoder_steps ({steps}) of them train "
@@ -65,7 +66,7 @@ def encoder_first(whole: list[Segment], train: TrainConfig, steps: int, encoder:
         )
     first = Segment(0, steps, 0, train.batch_size, part="encoder", players=("e_optimizer",))
     left, images = train.steps - steps, steps * train.batch_size
-    return [first, Segment(steps, left, images, train.batch_size, part="gan", players=("d_optimizer", "g_optimizer"))]
+    return [first, Segment(steps, left, images, train.batch_size, part="gan", players=gan)]
 
 
 def growing_segments(train: TrainConfig, image_size: int) -> list[Segment]:

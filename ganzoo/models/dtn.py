@@ -301,8 +301,8 @@ class DTN(BaseGAN):
 
     # ---- the parts of a run: f as a classifier of the source, then g and D with f as it is --------------------------
     def segments(self, train):
-        steps = train.encoder_steps if "e_optimizer" in self.players else 0
-        return encoder_first(super().segments(train), train, steps, "f")
+        whole = super().segments(train)
+        return encoder_first(whole, train, "f") if "e_optimizer" in self.players else whole
 
     # ---- training: [f], D, then g (section 4) ------------------------------------------------------------------------
     def features(self, images):

@@ -276,8 +276,8 @@ class TextToImage(BaseGAN):
 
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
-        steps = train.encoder_steps if "e_optimizer" in self.players else 0  # other encoders are not trained
-        return encoder_first(super().segments(train), train, steps, "the text encoder")
+        whole = super().segments(train)  # other encoders are not trained
+        return encoder_first(whole, train, "the text encoder") if "e_optimizer" in self.players else whole
 
     def why_not_accumulate(self):
         return "the sentences of its last batches, which sampling statistics are made of"
