@@ -178,7 +178,9 @@ class ContextEncoder(BaseGAN):
     def blanked(self, images, hole):
         """Images in [-1, 1] whose pixels of the hole (bool) have the colour of the hole."""
         colour = HOLE if self.channels == 3 else [0.299 * HOLE[0] + 0.587 * HOLE[1] + 0.114 * HOLE[2]]
-        return tf.where(hole, tf.constant(colour, tf.float32) / 127.5 - 1, images)
+        # A product with as many channels as the images: `where` with one channel takes eight times as long.
+        keep = tf.tile(tf.cast(~hole, tf.float32), [1, 1, 1, self.channels])
+        return tf.math.multiply_no_nan(images, keep) + (1 - keep) * (tf.constant(colour, tf.float32) / 127.5 - 1)
 
     def l2_weights(self, hole):
         """float32 weights of the squared errors of what is predicted: `overlap_weight` outside the hole."""
