@@ -175,12 +175,20 @@ class ContextEncoder(BaseGAN):
         around = (self.image_size - side) // 2
         return tf.pad(tf.ones([1, side, side, 1], tf.bool), [[0, 0], [around, around], [around, around], [0, 0]])
 
+    @property
+    def hole_colour(self) -> tf.Tensor:
+        """float32 (C,) in [-1, 1]: HOLE, of gray pictures its luminance."""
+        colour = HOLE if self.channels == 3 else [0.299 * HOLE[0] + 0.587 * HOLE[1] + 0.114 * HOLE[2]]
+        return tf.constant(colour, tf.float32) / 127.5 - 1
+
     def blanked(self, images, hole):
         """Images in [-1, 1] whose pixels of the hole (bool) have the colour of the hole."""
-        colour = HOLE if self.channels == 3 else [0.299 * HOLE[0] + 0.587 * HOLE[1] + 0.114 * HOLE[2]]
-        # A product with as many channels as the images: `where` with one channel takes eight times as long.
+        return tf.where(hole, self.hole_colour, images)
+
+    def blanked_batch(self, images, hole):
+        """`blanked` for finite images, in an eighth of the time: a product with as many channels, where a select broadcasts."""
         keep = tf.tile(tf.cast(~hole, tf.float32), [1, 1, 1, self.channels])
-        return tf.math.multiply_no_nan(images, keep) + (1 - keep) * (tf.constant(colour, tf.float32) / 127.5 - 1)
+        return images * keep + (1 - keep) * self.hole_colour
 
     def l2_weights(self, hole):
         """float32 weights of the squared errors of what is predicted: `overlap_weight` outside the hole."""
@@ -199,7 +207,7 @@ class ContextEncoder(BaseGAN):
             images, mask = self.unpack(data)
             hole, target = mask > 0, images
         with tf.GradientTape() as tape:
-            fake = self.generator(self.blanked(images, hole), training=True)
+            fake = self.generator(self.blanked_batch(images, hole), training=True)
         return target, fake, self.l2_weights(hole), tape
 
     def judge(self, images):

@@ -49,7 +49,8 @@ def test_hole_weights_and_loss_are_the_scripts(monkeypatch):
         "context-encoder", image_size=64, channels=3, overlap=4, overlap_weight=10.0, l2_weight=w, ema_decay=0.0
     )
     full, pred, target = (tf.constant(nhwc(arrays[key])) for key in ("full", "pred", "target"))
-    np.testing.assert_allclose(model.blanked(full, model.centre_hole), nhwc(arrays["masked"]), atol=1e-6)
+    for blanked in (model.blanked, model.blanked_batch):
+        np.testing.assert_allclose(blanked(full, model.centre_hole), nhwc(arrays["masked"]), atol=1e-6)
     np.testing.assert_array_equal(model.middle(full), nhwc(arrays["true_center"]))
     weights = model.l2_weights(model.centre_hole)
     np.testing.assert_array_equal(weights, nhwc(arrays["weight_map"]))
@@ -91,6 +92,7 @@ def test_random_regions_blank_the_mask_of_the_batch_and_predict_all():
     mask = np.full((2, SIDE, SIDE, 1), -1, np.float32)
     mask[:, 2:5, 3:9] = 1
     seen = model.blanked(tf.constant(image), mask > 0).numpy()
+    np.testing.assert_array_equal(model.blanked_batch(tf.constant(image), mask > 0), seen)
     np.testing.assert_allclose(seen[0, 3, 4], np.array(context_encoder.HOLE) / 127.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(seen[:, 6:], image[:, 6:])
     target, fake, weights, _ = model.forward({"image": image, "mask": mask})
