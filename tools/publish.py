@@ -42,7 +42,7 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
         GanzooError: the folder contains no run, or float16 changes the outputs too much.
     """
     run = Path(run)
-    model = zoo.load(run.absolute())
+    model = _model_of(run.absolute())
     name = f"{model.paper}-{model.preset}"
     manifest = json.loads((run / "model" / "manifest.json").read_text("utf-8"))
     saved = zoo.save(model, run / "published", dtype="float16")
@@ -70,6 +70,18 @@ def publish(run: str | Path, *, licence: str, attribution: str = "") -> Path:
         results.append({"metric": "fooled_train", "value": fooled, "source": "measured", **run_facts, "note": note})
     _write_toml(model.paper, model.preset, weights | ({"attribution": attribution} if attribution else {}), results)
     return path
+
+
+def _model_of(run: Path) -> BaseGAN:
+    """The model of a run as its preset keeps it: where that has no average and the run had one, the average is the generator,
+    since a file with both may be too large to ship."""
+    averaged = zoo.load(run)
+    if zoo.complete(presets.run_config(averaged.full_name)).model.get("ema_decay", 0.0) or not averaged.ema_decay:
+        return averaged
+    model, networks = zoo.load(run, ema_decay=0.0), averaged.networks()
+    for name, network in model.networks().items():
+        network.set_weights(networks.get(f"ema_{name}", network).get_weights())
+    return model
 
 
 def coarsened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -110,6 +110,22 @@ def test_publish_writes_weights_log_and_toml_and_can_be_repeated(clone):
     assert "the same in PyTorch 0.125" in cards.card("dcgan/fashion-32", tables=False)
 
 
+@pytest.mark.parametrize("kept", [0.999, 0.0])
+def test_without_an_average_in_the_preset_the_average_of_the_run_is_the_generator(clone, kept):
+    toml = clone / "zoo_configs" / "dcgan.toml"
+    toml.write_text(toml.read_text("utf-8").replace("ema_decay = 0.999 ", f"ema_decay = {kept} ", 1), "utf-8")
+    presets.catalogue._files.cache_clear()
+    run = {"train.steps": 2, "train.batch_size": 4, "model.ema_decay": 0.5}
+    ganzoo.train("dcgan/fashion-32", out=clone / "run", overrides=run)
+    arrays, _ = weights.read(publish.publish(clone / "run", licence="MIT"))
+    own, _ = weights.read(clone / "run" / "model" / "weights.safetensors")
+    assert ("ema_generator/up1_conv/kernel" in arrays) == bool(kept)
+    found = arrays["generator/up1_conv/kernel"].astype(np.float32)
+    average, last = (own[f"{key}/up1_conv/kernel"] for key in ("ema_generator", "generator"))
+    wanted, other = (last, average) if kept else (average, last)
+    assert np.abs(found - wanted).sum() < np.abs(found - other).sum()
+
+
 def test_only_shipped_weights_are_measured_again(clone):
     with pytest.raises(ganzoo.GanzooError, match="no published weights"):
         publish.remeasure("dcgan/lsun-64")
