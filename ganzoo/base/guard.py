@@ -1,5 +1,8 @@
 """Nothing that is not finite is ever applied: the test of a player's loss and gradients, and the update behind it."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
@@ -47,7 +50,9 @@ class Guard:
         """
         context = tf.distribute.get_replica_context()
         measured = tf.stack([tf.cast(loss, tf.float32), tf.linalg.global_norm(gradients)])
-        loss, norm = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, measured))
+        if context.num_replicas_in_sync > 1:
+            measured, gradients = self.summed(measured, gradients)
+        loss, norm = tf.unstack(measured)
         fine = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It tests the gradients of one replica only: those of all tell it.
@@ -71,9 +76,19 @@ class Guard:
         def together(strategy, go, gradients):
             go = strategy.experimental_local_results(go)[0]
             run = strategy.extended.call_for_each_replica
-            tf.cond(go, lambda: _done(run(update, args=(gradients,))), lambda: False)
+            with _summed_already(optimizer):
+                tf.cond(go, lambda: _done(run(update, args=(gradients,))), lambda: False)
 
         context.merge_call(together, args=(fine & where, gradients))
+
+    @staticmethod
+    def summed(measured: tf.Tensor, gradients: list[tf.Tensor | None]) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+        """Both summed over the replicas, in one all-reduce: of several workers each one costs a way through the network and back."""
+        context = tf.distribute.get_replica_context()
+        present = [gradient for gradient in gradients if gradient is not None]
+        measured, *sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [measured, *present])
+        rest = iter(sums)
+        return measured, [None if gradient is None else next(rest) for gradient in gradients]
 
     @property
     def failed(self) -> bool:
@@ -89,6 +104,17 @@ class Guard:
     def reset(self) -> None:
         """Forgets the failure: the model's state is that of a step before it."""
         self.first.assign([0, 0, 0])
+
+
+@contextlib.contextmanager
+def _summed_already(optimizer) -> Iterator[None]:
+    """While it is open, the optimizer takes gradients for the sums over the replicas, which Keras' own makes itself."""
+    own = getattr(optimizer, "inner_optimizer", optimizer)
+    own._all_reduce_sum_gradients = list
+    try:
+        yield
+    finally:
+        del own._all_reduce_sum_gradients
 
 
 def _done(_) -> bool:

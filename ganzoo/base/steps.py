@@ -164,15 +164,15 @@ class Steps:
                 shadow.assign(decay * shadow.value + (1 - decay) * weight.value)
 
     def log(self, **values) -> dict[str, tf.Tensor]:
-        """Ends a train_step: shares the batch statistics of replicas, counts the step, averages the values and returns the
-        running means. Of a micro-batch, returns the values.
+        """Ends a train_step: shares the batch statistics and the values of replicas, counts the step and returns the running
+        means, which are the same on all of them. Of a micro-batch, returns the values.
 
         Every value is a mean over the rows of the batch: only such a one is the same for replicas and for micro-batches,
         whose values are averaged. Of a player with several `updates`, it is that of the last one.
         """
         if self.part is not None:
             return values
-        share_statistics(self.networks().values())
+        values = share_statistics(self.networks().values(), values)
         self.step.assign_add(1)
         for key, value in values.items():
             self.trackers[key].update_state(value)

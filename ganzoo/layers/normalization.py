@@ -1,6 +1,6 @@
 """Batch and instance normalisation with the conventions of the papers' own code (PyTorch), not Keras' defaults."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import keras
 import tensorflow as tf
@@ -119,17 +119,24 @@ class BatchNorm(keras.layers.Layer):
         }
 
 
-def share_statistics(networks: Iterable[keras.Model]) -> None:
-    """Moving statistics of every BatchNorm become their mean over the replicas, in one all-reduce. In a replica."""
+def share_statistics(networks: Iterable[keras.Model], values: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Moving statistics of every BatchNorm become their mean over the replicas, in one all-reduce. In a replica.
+
+    Returns:
+        The means over the replicas of `values`, scalars of this one, which travel with them.
+    """
     context = tf.distribute.get_replica_context()
     norms = [layer for network in networks for layer in network._flatten_layers() if isinstance(layer, BatchNorm)]
-    if context.num_replicas_in_sync == 1 or not norms:
-        return
+    if context.num_replicas_in_sync == 1 or not (norms or values):
+        return dict(values)
     moving = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
-    own = tf.concat([variable.value for variable in moving], axis=0)
+    scalars = [tf.reshape(tf.cast(value, tf.float32), [1]) for value in values.values()]
+    own = tf.concat([variable.value for variable in moving] + scalars, axis=0)
     mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
-    for variable, value in zip(moving, tf.split(mean, [variable.shape[0] for variable in moving]), strict=True):
+    *shared, rest = tf.split(mean, [variable.shape[0] for variable in moving] + [len(scalars)])
+    for variable, value in zip(moving, shared, strict=True):
         variable.assign(value)
+    return dict(zip(values, tf.unstack(rest, len(scalars)), strict=True))
 
 
 @keras.saving.register_keras_serializable("ganzoo")
