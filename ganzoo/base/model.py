@@ -232,18 +232,24 @@ class BaseGAN(Sharing, Stability, Steps, Batches, keras.Model):
 
         step = step if self.run_eagerly else tf.function(step, reduce_retracing=True, jit_compile=self.jit_compile)
 
-        def steps(iterator):
-            for _ in tf.range(self.steps_per_execution - 1):
-                step(iterator.get_next())
+        def from_iterator(iterator):
             return step(iterator.get_next())
 
-        steps = steps if self.run_eagerly else tf.function(steps, reduce_retracing=True)
+        one = from_iterator if self.run_eagerly else tf.function(from_iterator, reduce_retracing=True)
 
         def train_function(iterator):
-            try:
-                return steps(iterator)
-            except tf.errors.OutOfRangeError:
-                raise StopIteration from None
+            # `train_on_batch` brings a generator of one batch.
+            if not isinstance(iterator, tf.distribute.DistributedIterator):
+                return step(next(iterator))
+            logs = None
+            for _ in range(self.steps_per_execution):
+                try:
+                    logs = one(iterator)
+                except tf.errors.OutOfRangeError:
+                    break
+            if logs is None:
+                raise StopIteration
+            return logs
 
         self.train_function = train_function
 

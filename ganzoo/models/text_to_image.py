@@ -276,7 +276,7 @@ class TextToImage(BaseGAN):
 
     # ---- the parts of a run: the encoder, then G and D on its frozen embeddings -------------------------------------
     def segments(self, train):
-        whole = super().segments(train)  # other encoders are not trained
+        whole = super().segments(train)  # of an encoder that is not trained here there is no part
         return encoder_first(whole, train, "the text encoder") if "e_optimizer" in self.players else whole
 
     def why_not_accumulate(self):
