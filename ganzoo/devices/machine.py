@@ -1,6 +1,8 @@
 """What this machine has."""
 
 import os
+import re
+from pathlib import Path
 
 
 def cores() -> int:
@@ -14,3 +16,10 @@ def memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         return 2**40
+
+
+def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What the processor can do, by the names of Linux; empty elsewhere."""
+    text = cpuinfo.read_text("utf-8") if cpuinfo.is_file() else ""
+    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return set(found[1].split()) if found else set()

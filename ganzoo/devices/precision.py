@@ -5,11 +5,12 @@ losses are scaled, and a step whose gradients overflow is left out (`BaseGAN.com
 """
 
 import contextlib
-import re
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from ganzoo.devices import machine
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 BFLOAT16_CPU = {"avx512_bf16", "amx_bf16"}  # flags of /proc/cpuinfo
@@ -25,8 +26,7 @@ def computes_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return all(detail.get("compute_capability", (0, 0)) >= BFLOAT16_GPU for detail in details)
-    flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.MULTILINE)
-    return flags is not None and not BFLOAT16_CPU.isdisjoint(flags[1].split())
+    return not BFLOAT16_CPU.isdisjoint(machine.processor_flags(cpuinfo))
 
 
 def resolve(name: str) -> tuple[str, str]:

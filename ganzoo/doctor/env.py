@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
     that they are secret are left out.
     """
     from ganzoo.devices import precision
-    from ganzoo.devices.machine import cores
+    from ganzoo.devices.machine import cores, processor_flags
     from ganzoo.metrics.features import cache
 
     machine = replay.machine()
@@ -83,13 +83,6 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What the processor can do, by the names of Linux; empty elsewhere."""
-    text = cpuinfo.read_text("utf-8") if cpuinfo.is_file() else ""
-    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    return set(found[1].split()) if found else set()
 
 
 def memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:

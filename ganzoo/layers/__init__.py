@@ -2,9 +2,10 @@
 
 from ganzoo.layers.channelwise import ChannelwiseDense
 from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
+from ganzoo.layers.convolution import FastConv2D, FastConv2DTranspose
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
-from ganzoo.layers.folded import FoldedConv2D, FoldedConv2DTranspose, as_convolutions
+from ganzoo.layers.folded import as_convolutions
 from ganzoo.layers.history import ImagePool
 from ganzoo.layers.maxout import Maxout
 from ganzoo.layers.normalization import BatchNorm, InstanceNorm, Zeroed
@@ -27,8 +28,8 @@ __all__ = [
     "EqualSubfilters",
     "EqualizedConv2D",
     "EqualizedDense",
-    "FoldedConv2D",
-    "FoldedConv2DTranspose",
+    "FastConv2D",
+    "FastConv2DTranspose",
     "Gated",
     "ImagePool",
     "InstanceNorm",

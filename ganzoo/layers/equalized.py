@@ -77,8 +77,8 @@ class EqualizedConv2D(_Equalized):
     def compute_output_shape(self, input_shape):
         return convolved_shape(input_shape, self.width, self.resample)
 
-    def call(self, x):
-        return self.biased(convolve(x, self.scaled_kernel(), self.resample))
+    def call(self, x, training=None):
+        return self.biased(convolve(x, self.scaled_kernel(), self.resample, training))
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "resample": self.resample}

@@ -1,4 +1,4 @@
-"""Keras' convolutions, computed as one matrix product where there are few positions and many channels.
+"""Convolutions as one matrix product, where there are few positions and many channels.
 
 A map of 1x1 to 8x8 pixels and 512 channels does little with each number of its kernel. There the time of a convolution on a
 CPU goes into reordering the kernel for its kernels, 17 to 34 MB, forward and for both gradients. A matrix product takes the
@@ -13,7 +13,6 @@ import contextvars
 import math
 from collections.abc import Iterator
 
-import keras
 import tensorflow as tf
 
 # Numbers of a kernel for each position of the smaller map from which on the matrix product is faster, measured on two cores
@@ -91,30 +90,3 @@ def _sum_overlapping(y: tf.Tensor, stride: int, padding: str) -> tf.Tensor:
     else:
         first, places = 0, (positions - 1) * stride + k
     return y[:, first : first + places]
-
-
-@keras.saving.register_keras_serializable("ganzoo")
-class FoldedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, as one matrix product where `few_positions` of its output are known."""
-
-    def convolution_op(self, inputs, kernel):
-        shape = tf.TensorShape(self.compute_output_shape(inputs.shape))
-        simple = self.dilation_rate == (1, 1) and self.groups == 1 and self.data_format == "channels_last"
-        if simple and self.strides[0] == self.strides[1] and few_positions(kernel, shape):
-            return patches_times_kernel(inputs, kernel, self.strides[0], self.padding)
-        return super().convolution_op(inputs, kernel)
-
-
-@keras.saving.register_keras_serializable("ganzoo")
-class FoldedConv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`, as one matrix product where `few_positions` of its input are known."""
-
-    def call(self, inputs):
-        stride = self.strides[0]
-        simple = self.dilation_rate == (1, 1) and self.output_padding is None and self.data_format == "channels_last"
-        simple = simple and self.strides[1] == stride <= min(self.kernel_size)
-        if not simple or not few_positions(self.kernel, inputs.shape):
-            return super().call(inputs)
-        y = pixels_times_kernel(inputs, tf.convert_to_tensor(self.kernel), stride, self.padding)
-        y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)) if self.use_bias else y
-        return y if self.activation is None else self.activation(y)

@@ -5,23 +5,36 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from ganzoo.layers.convolution import convolve_faster, transpose_faster
 
-def convolve(x: tf.Tensor, kernel: tf.Tensor, resample: str = "none") -> tf.Tensor:
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor, resample: str = "none", training: bool | None = None) -> tf.Tensor:
     """(N, H, W, C) * kernel (k, k, C, width), k odd, zero padding.
 
     Args:
         resample: "none"; "up", nearest doubling and then the convolution; "down", the convolution and then 2x2 averages.
             The latter two run as one convolution of stride 2, whose kernel is the sum of four shifted ones: the same numbers
             to rounding, for 4/9 of the work where k is 3.
+        training: whether gradients follow; each runs in its fastest form (`convolution`).
     """
-    if resample == "none":
-        return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "SAME")
+    if resample == "up":
+        return double_and_convolve(x, kernel, training)
+    stride = 1
     if resample == "down":
-        kernel = _spread(kernel, _corners(kernel.shape[0], False) * 0.25)
-        return tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 2, "SAME")
+        kernel, stride = _spread(kernel, _corners(kernel.shape[0], False) * 0.25), 2
+    kernel = tf.cast(kernel, x.dtype)
+    y = convolve_faster(x, kernel, stride, "same", training)
+    return tf.nn.conv2d(x, kernel, stride, "SAME") if y is None else y
+
+
+def double_and_convolve(x: tf.Tensor, kernel: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    """(N, H, W, C), kernel (k, k, C, width), k odd -> (N, 2H, 2W, width): each pixel four times, then the convolution."""
+    kernel = tf.cast(doubling_kernel(kernel), x.dtype)
+    y = transpose_faster(x, kernel, 2, "same", training)
+    if y is not None:
+        return y
     shape = tf.shape(x)
-    size = [shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[-1]]
-    return tf.nn.conv2d_transpose(x, tf.cast(doubling_kernel(kernel), x.dtype), size, 2, "SAME")
+    return tf.nn.conv2d_transpose(x, kernel, [shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[2]], 2, "SAME")
 
 
 def doubling_kernel(kernel: tf.Tensor) -> tf.Tensor:

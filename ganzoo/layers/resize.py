@@ -3,8 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ganzoo.layers.folded import few_positions, pixels_times_kernel
-from ganzoo.layers.resampling import convolved_shape, doubling_kernel
+from ganzoo.layers.resampling import convolved_shape, double_and_convolve
 
 
 @keras.saving.register_keras_serializable("ganzoo")
@@ -23,11 +22,10 @@ class ResizeConv2D(keras.layers.Conv2D):
         if self.kernel_size != (3, 3) or self.strides != (1, 1) or self.padding != "same" or self.groups != 1:
             raise ValueError("ResizeConv2D has a kernel of 3x3, strides of 1, padding `same` and no groups.")
 
-    def convolution_op(self, inputs, kernel):
-        kernel = doubling_kernel(tf.convert_to_tensor(kernel))
-        if few_positions(kernel, inputs.shape):
-            return pixels_times_kernel(inputs, kernel, 2, "same")
-        return keras.ops.conv_transpose(inputs, kernel, strides=2, padding="same")
+    def call(self, inputs, training=None):
+        y = double_and_convolve(inputs, tf.convert_to_tensor(self.kernel), training)
+        y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)) if self.use_bias else y
+        return y if self.activation is None else self.activation(y)
 
     def compute_output_shape(self, input_shape):
         return convolved_shape(input_shape, self.filters, "up")

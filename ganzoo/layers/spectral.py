@@ -144,7 +144,7 @@ class SpectralConv2D(_Spectral):
         return convolved_shape(input_shape, self.width, self.resample)
 
     def call(self, x, training=None):
-        return self.biased(convolve(x, self.normalised(training), self.resample))
+        return self.biased(convolve(x, self.normalised(training), self.resample, training))
 
     def get_config(self):
         return super().get_config() | {"kernel_size": self.kernel_size, "resample": self.resample}

@@ -45,7 +45,7 @@ from ganzoo import ages, losses
 from ganzoo.base import BaseGAN, Checks, age_reader, face_descriptor, faces, pixels, rows
 from ganzoo.base.segments import Segment
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, normalization
+from ganzoo.layers import BatchNorm, FastConv2D, FastConv2DTranspose, normalization
 from ganzoo.registry import register
 
 CLASSES = len(ages.NAMES)
@@ -62,7 +62,7 @@ def _norm(name):
     return BatchNorm(gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02), name=name)
 
 
-def _conv(filters, name, layer=layers.Conv2D, kernel_size=4):
+def _conv(filters, name, layer=FastConv2D, kernel_size=4):
     options = {"use_bias": False, "kernel_initializer": _init(), "name": f"{name}_conv"}
     return layer(filters, kernel_size, 2, "same", **options)
 
@@ -88,9 +88,9 @@ def build_generator(*, image_size, channels, latent_dim, ngf) -> keras.Model:
     x = layers.Conv2DTranspose(width, 4, use_bias=False, kernel_initializer=_init(), name="project")(x)  # 4x4
     x = layers.ReLU(name="project_relu")(_norm("project_norm")(x))
     for stage in range(1, stages):
-        x = _conv(width >> stage, f"up{stage}", layers.Conv2DTranspose)(x)
+        x = _conv(width >> stage, f"up{stage}", FastConv2DTranspose)(x)
         x = layers.ReLU(name=f"up{stage}_relu")(_norm(f"up{stage}_norm")(x))
-    x = _conv(channels, f"up{stages}", layers.Conv2DTranspose)(x)
+    x = _conv(channels, f"up{stages}", FastConv2DTranspose)(x)
     return keras.Model([z, labels], layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
 
 

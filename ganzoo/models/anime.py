@@ -59,7 +59,7 @@ from ganzoo.base.attributes import (
     width,
 )
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, EqualSubfilters, KeptRows, PixelShuffle, Zeroed, normalization
+from ganzoo.layers import BatchNorm, EqualSubfilters, FastConv2D, KeptRows, PixelShuffle, Zeroed, normalization
 from ganzoo.registry import register
 
 # The 34 of the paper. Hair styles are tags of their own: a character may have two of them, or none.
@@ -122,7 +122,7 @@ def build_generator(
     z = keras.Input((latent_dim,), name="latents")
 
     def conv(filters, name, kernel=3, bias_constraint=None, initializer=None):
-        return layers.Conv2D(
+        return FastConv2D(
             filters, kernel, padding="same", kernel_initializer=initializer or _init(init),
             bias_constraint=bias_constraint, name=name,
         )  # fmt: skip
@@ -158,7 +158,7 @@ def build_discriminator(*, image_size, channels, attributes, ndf, d_blocks, deep
         padding = "same"
         if kernel % 2:  # "same" would pad after the picture alone
             x, padding = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x), "valid"
-        x = layers.Conv2D(filters, kernel, 2, padding=padding, kernel_initializer=_init(init), name=f"{name}_conv")(x)
+        x = FastConv2D(filters, kernel, 2, padding=padding, kernel_initializer=_init(init), name=f"{name}_conv")(x)
         return layers.LeakyReLU(0.2, name=f"{name}_lrelu")(x)
 
     image = keras.Input((image_size, image_size, channels), name="image")
@@ -168,9 +168,9 @@ def build_discriminator(*, image_size, channels, attributes, ndf, d_blocks, deep
         for block in range(1, d_blocks + 1):
             name, y = f"stage{stage - 1}_block{block}", x
             for place in (1, 2):
-                y = layers.Conv2D(
-                    filters, 3, padding="same", kernel_initializer=_init(init), name=f"{name}_conv{place}"
-                )(y)
+                y = FastConv2D(filters, 3, padding="same", kernel_initializer=_init(init), name=f"{name}_conv{place}")(
+                    y
+                )
                 y = layers.LeakyReLU(0.2, name=f"{name}_lrelu")(y) if place == 1 else y
             x = layers.LeakyReLU(0.2, name=f"{name}_out")(layers.Add(name=f"{name}_sum")([x, y]))
         x = down(x, 2 * filters, deep_kernel if stage > halvings - 3 else 4, f"down{stage}")

@@ -39,13 +39,13 @@ from keras import layers
 from ganzoo import losses
 from ganzoo.base import BaseGAN, Checks, filling, pixels, rows
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, FoldedConv2D, FoldedConv2DTranspose, Zeroed
+from ganzoo.layers import BatchNorm, FastConv2D, FastConv2DTranspose, Zeroed
 from ganzoo.registry import register
 
 HOLE = (117, 104, 123)  # RGB of the hole, the mean of ImageNet's pictures
 
 
-def _conv(filters, name, layer=FoldedConv2D, **options):
+def _conv(filters, name, layer=FastConv2D, **options):
     """A convolution of kernel 4: stride 2 and `same`, which equals torch's padding 1 here, or stride 1 and `valid`."""
     options = {"strides": 2, "padding": "same"} | options
     init = keras.initializers.RandomNormal(stddev=0.02)
@@ -90,7 +90,7 @@ def build_generator(*, image_size, channels, nef, ngf, bottleneck, region) -> ke
     x = _conv(bottleneck, "code_conv", strides=1, padding="valid")(x)
     x = layers.LeakyReLU(0.2, name="code_lrelu")(_norm("code_norm")(x))
 
-    up = {"layer": FoldedConv2DTranspose}
+    up = {"layer": FastConv2DTranspose}
     widths = _widths(ngf, _made(image_size, region))
     x = _conv(widths[-1], "start_conv", strides=1, padding="valid", **up)(x)
     x = layers.ReLU(name="start_relu")(_norm("start_norm")(x))

@@ -48,6 +48,8 @@ from ganzoo.layers import (
     Arctanh,
     BatchNorm,
     DropFirst,
+    FastConv2D,
+    FastConv2DTranspose,
     ImagePool,
     InstanceNorm,
     MaskedDropout,
@@ -99,7 +101,7 @@ def build_generator(
     options = {"kernel_initializer": _init()} | _bias(norm)
 
     def conv(x, filters, size, strides, name):
-        return layers.Conv2D(filters, size, strides, name=f"{name}_conv", **options)(x)
+        return FastConv2D(filters, size, strides, name=f"{name}_conv", **options)(x)
 
     def normed(x, name):
         return layers.ReLU(name=f"{name}_relu")(_norm(norm, affine, f"{name}_norm")(x))
@@ -111,20 +113,20 @@ def build_generator(
         x = normed(conv(x, ngf * 2**level, 3, 2, f"down{level}"), f"down{level}")
     for block in range(1, n_blocks + 1):
         y = ReflectPad(1, name=f"res{block}_pad1")(x)
-        y = layers.Conv2D(4 * ngf, 3, name=f"res{block}_conv1", **options)(y)
+        y = FastConv2D(4 * ngf, 3, name=f"res{block}_conv1", **options)(y)
         y = layers.ReLU(name=f"res{block}_relu")(_norm(norm, affine, f"res{block}_norm1")(y))
         if dropout:
             noise = RowUniform(block, name=f"res{block}_noise")([y, seeds])
             y = MaskedDropout(dropout, name=f"res{block}_dropout")([y, noise])
         y = ReflectPad(1, name=f"res{block}_pad2")(y)
-        y = layers.Conv2D(4 * ngf, 3, name=f"res{block}_conv2", **options)(y)
+        y = FastConv2D(4 * ngf, 3, name=f"res{block}_conv2", **options)(y)
         y = _norm(norm, affine, f"res{block}_norm2")(y)
         x = layers.Add(name=f"res{block}_add")([x, y])  # no activation after it
     for level, width in ((2, 2 * ngf), (1, ngf)):
         if upsampling == "resize":
             x = ResizeConv2D(width, name=f"up{level}_conv", **options)(x)
         else:
-            x = layers.Conv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
+            x = FastConv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
             # Torch's padding 1, output padding 1 drops the first row and column; `same` would drop the last.
             x = DropFirst(name=f"up{level}_crop")(x)
         x = normed(x, f"up{level}")
@@ -148,7 +150,7 @@ def build_discriminator(*, channels, ndf, n_layers, norm, affine) -> keras.Model
     for layer in range(1, n_layers + 2):
         # Torch's padding 1: `same` would keep the size in the last two layers (stride 1), which shrink it by one.
         x = layers.ZeroPadding2D(1, name=f"pad{layer}")(x)
-        x = layers.Conv2D(
+        x = FastConv2D(
             ndf * min(2 ** (layer - 1), 8),
             4,
             2 if layer <= n_layers else 1,

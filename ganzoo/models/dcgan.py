@@ -32,7 +32,7 @@ from keras import layers
 from ganzoo import losses
 from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm
+from ganzoo.layers import BatchNorm, FastConv2D, FastConv2DTranspose
 from ganzoo.registry import register
 
 
@@ -99,10 +99,10 @@ def _up(filters, kernel_size, name):
     padding 1: the full result less two rows before and one after."""
     options = {"strides": 2, "use_bias": False, "kernel_initializer": _init()}
     if kernel_size % 2 == 0:
-        return layers.Conv2DTranspose(filters, kernel_size, padding="same", name=f"{name}_conv", **options)
+        return FastConv2DTranspose(filters, kernel_size, padding="same", name=f"{name}_conv", **options)
     before = (kernel_size - 1) // 2
     crop = layers.Cropping2D(((before, before - 1), (before, before - 1)), name=f"{name}_crop")
-    full = layers.Conv2DTranspose(filters, kernel_size, padding="valid", name=f"{name}_conv", **options)
+    full = FastConv2DTranspose(filters, kernel_size, padding="valid", name=f"{name}_conv", **options)
     return lambda x: crop(full(x))
 
 
@@ -111,9 +111,9 @@ def _down(filters, kernel_size, name):
     (and 8 % of a step faster than a padding layer); an odd kernel would be padded unevenly."""
     options = {"strides": 2, "use_bias": False, "kernel_initializer": _init(), "name": f"{name}_conv"}
     if kernel_size % 2 == 0:
-        return layers.Conv2D(filters, kernel_size, padding="same", **options)
+        return FastConv2D(filters, kernel_size, padding="same", **options)
     pad = layers.ZeroPadding2D((kernel_size - 1) // 2, name=f"{name}_pad")
-    conv = layers.Conv2D(filters, kernel_size, **options)
+    conv = FastConv2D(filters, kernel_size, **options)
     return lambda x: conv(pad(x))
 
 

@@ -40,8 +40,8 @@ from ganzoo.base import BaseGAN, Checks, masks, pixels, translation, views
 from ganzoo.errors import GanzooError
 from ganzoo.layers import (
     BatchNorm,
-    FoldedConv2D,
-    FoldedConv2DTranspose,
+    FastConv2D,
+    FastConv2DTranspose,
     InstanceNorm,
     MaskedDropout,
     ResizeConv2D,
@@ -55,7 +55,7 @@ def _init():
     return keras.initializers.RandomNormal(stddev=0.02)  # section 6.2
 
 
-def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=FoldedConv2D, **more):
+def _conv(filters, name, *, bias, normed=True, kernel_size=4, strides=2, padding="same", layer=FastConv2D, **more):
     """Ck without its norm. `same` equals torch's padding 1 for kernel 4, stride 2 and even sizes.
 
     `normed`: a norm follows and cancels the bias, which is kept at zero if there is one."""
@@ -68,7 +68,7 @@ def _up(filters, name, upsampling, **options):
     """The convolution that doubles a map: 4x4, transposed, or a ResizeConv2D."""
     if upsampling == "resize":
         return _conv(filters, name, layer=ResizeConv2D, kernel_size=3, strides=1, **options)
-    return _conv(filters, name, layer=FoldedConv2DTranspose, **options)
+    return _conv(filters, name, layer=FastConv2DTranspose, **options)
 
 
 def _norm(norm, name):

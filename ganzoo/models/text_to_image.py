@@ -48,7 +48,7 @@ from ganzoo import losses, penalties
 from ganzoo.base import BaseGAN, Checks, pixels, rows, sentences
 from ganzoo.base.segments import encoder_first
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, Zeroed, normalization
+from ganzoo.layers import BatchNorm, FastConv2D, FastConv2DTranspose, Zeroed, normalization
 from ganzoo.models import _text_encoder
 from ganzoo.registry import register
 
@@ -63,12 +63,12 @@ def _init():
 def _conv(x, filters, size, strides, name, padding="same"):
     """Convolution whose bias stays zero, as both scripts zero it before each update."""
     options = {"kernel_initializer": _init(), "bias_constraint": Zeroed(), "name": f"{name}_conv"}
-    return layers.Conv2D(filters, size, strides, padding, **options)(x)
+    return FastConv2D(filters, size, strides, padding, **options)(x)
 
 
 def _up(x, filters, strides, name):
     options = {"kernel_initializer": _init(), "bias_constraint": Zeroed(), "name": f"{name}_conv"}
-    return layers.Conv2DTranspose(filters, 4, strides, "same" if strides == 2 else "valid", **options)(x)
+    return FastConv2DTranspose(filters, 4, strides, "same" if strides == 2 else "valid", **options)(x)
 
 
 def _norm(x, name):

@@ -355,7 +355,7 @@ def test_stated_shapes_are_those_of_what_is_computed(paper, precision):
         if type(layer).__module__.startswith("ganzoo.layers") and layer._inbound_nodes and settings not in seen:
             seen.add(settings)
             node = layer._inbound_nodes[0]
-            made = compute_output_spec(layer.call, *node.arguments.args, **node.arguments.kwargs)
+            made = compute_output_spec(layer, *node.arguments.args, **node.arguments.kwargs)
             assert (node.outputs[0].shape, node.outputs[0].dtype) == (made.shape, made.dtype), layer.name
     assert seen
 

@@ -1,0 +1,166 @@
+"""Convolutions in their fastest form: the numbers and gradients of Keras' own, to second order, and each form in its place."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.devices import machine
+from ganzoo.exporting import portable
+from ganzoo.layers import FastConv2D, FastConv2DTranspose, folded, winograd
+
+PAIRS = ((FastConv2D, keras.layers.Conv2D), (FastConv2DTranspose, keras.layers.Conv2DTranspose))
+sides = st.integers(1, 6)
+
+
+def operations(layer, shape, **options):
+    """The types of operations of a traced call, of float32 pictures of a shape."""
+    call = tf.function(lambda x: layer(x, **options)).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+    return {operation.type for operation in call.graph.get_operations()}
+
+
+def numbers(layer, x, weight, **options):
+    """Of the sum of the output times `weight`: the output, the gradients of input, kernel and bias, and those of a penalty on
+    the first one, as R1 has it."""
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = layer(x, **options)
+            total = tf.reduce_sum(tf.cast(y, tf.float32) * weight(y.shape))
+        slope = tape.gradient(total, x)
+        penalty = tf.reduce_sum(slope**2)
+    first = tape.gradient(total, [layer.kernel.value, layer.bias.value])
+    return [y, slope, *first, *outer.gradient(penalty, [x, layer.kernel.value])]
+
+
+def compare(ours, theirs, kernel, stride, padding, size, seed, **options):
+    """The numbers of two layers of the same weights, on two rows of pictures."""
+    if ours is FastConv2D and padding == "valid":
+        size = tuple(max(pair) for pair in zip(size, kernel, strict=True))
+    rng = np.random.default_rng(seed)
+    x = tf.constant(rng.normal(size=(2, *size, 3)), tf.float32)
+    layers = [layer(4, kernel, strides=stride, padding=padding, activation="tanh") for layer in (ours, theirs)]
+    for layer in layers:
+        layer.build(x.shape)
+    weights = [rng.normal(size=w.shape).astype("float32") / 5 for w in layers[0].weights]
+    for layer in layers:
+        layer.set_weights(weights)
+
+    def weight(shape):
+        return tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
+
+    for made, wanted in zip(numbers(layers[0], x, weight, **options), numbers(layers[1], x, weight), strict=True):
+        assert made.shape == wanted.shape
+        scale = max(1.0, float(tf.reduce_max(tf.abs(wanted))))
+        np.testing.assert_allclose(made, wanted, rtol=0, atol=5e-6 * scale)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)), stride=st.integers(1, 3), size=st.tuples(sides, sides),
+    padding=st.sampled_from(["same", "valid"]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_one_product_has_the_numbers_and_gradients_of_keras(ours, theirs, kernel, stride, size, padding, seed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folded, "NUMBERS_A_POSITION", 0)
+        compare(ours, theirs, kernel, stride, padding, size, seed)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(sorted(winograd.LEAST_SAVED)), size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    padding=st.sampled_from(["same", "valid"]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_fewer_products_have_the_numbers_and_gradients_of_keras(ours, theirs, kind, size, padding, seed):
+    (side, stride), asked = kind, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "least_saved", lambda side, stride: asked.append(1) or -np.inf)
+        compare(ours, theirs, (side, side), stride, padding, size, seed, training=True)
+    assert asked
+
+
+def test_fewer_products_are_counted():
+    """64 rows of 16x16x64 -> 8x8x128 by 4x4 kernels: 9 products of 256 x 128 channels for each of 4 x 4 tiles a row."""
+    tiles = winograd.tiling(
+        tf.TensorShape([64, 16, 16, 64]), tf.TensorShape([64, 8, 8, 128]), tf.zeros([4, 4, 64, 128]), 2, "same"
+    )
+    assert (tiles.taps, tiles.products, tiles.tiles, tiles.before) == (2, 9, (4, 4), (1, 1))
+    plain, now = 2 * 16 * 64 * 128 * 64 * 64, 2 * 9 * 256 * 128 * 64 * 16
+    assert now * 16 == plain * 9
+    written = 9 * (64 * 16 * (256 + 128) + 256 * 128)
+    assert tiles.saved_a_number() == pytest.approx((plain - now) / written)
+
+
+def test_fewer_products_where_they_pay_and_in_training_alone(monkeypatch):
+    monkeypatch.setattr(winograd, "least_saved", lambda side, stride: 100)
+    down, up, flat = FastConv2D(128, 4, 2, "same"), FastConv2DTranspose(128, 4, 2, "same"), FastConv2D(256, 3)
+    places = [(down, [64, 16, 16, 64]), (up, [64, 8, 8, 256]), (flat, [1, 34, 34, 256])]
+    for layer, shape in places:
+        layer.build(shape)
+        assert "BatchMatMulV2" in operations(layer, shape, training=True)
+        assert "BatchMatMulV2" not in operations(layer, shape, training=False)
+        assert "BatchMatMulV2" not in operations(layer, [None, *shape[1:]], training=True)
+        assert "BatchMatMulV2" not in operations(layer, [1, 8, 8, shape[-1]], training=True)
+    narrow = FastConv2D(16, 3)
+    narrow.build([16, 34, 34, 16])
+    assert "BatchMatMulV2" not in operations(narrow, [16, 34, 34, 16], training=True)
+    monkeypatch.setattr(winograd, "least_saved", lambda side, stride: 200)
+    takes = ["BatchMatMulV2" in operations(layer, shape, training=True) for layer, shape in places]
+    assert takes == [False, True, True]  # 123, 228 and 213 are saved a number
+
+
+@pytest.mark.parametrize(
+    ("flags", "least"), [({"avx2"}, [50, 75]), ({"avx2", "avx512f"}, [150, 225]), (set(), [50, 75])]
+)
+def test_what_must_be_saved_is_the_processors(flags, least, monkeypatch):
+    monkeypatch.setattr(machine, "processor_flags", lambda: flags)
+    assert [winograd.least_saved.__wrapped__(*kind) for kind in sorted(winograd.LEAST_SAVED)] == least
+
+
+def test_a_gpu_keeps_its_own_kernels(monkeypatch):
+    layer = FastConv2D(512, 4, 2, "same")
+    layer.build((None, None, None, 512))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"] if kind == "GPU" else [])
+    assert "MatMul" not in operations(layer, [1, 2, 2, 512])
+    monkeypatch.setattr(winograd, "least_saved", lambda side, stride: 0)
+    wide = FastConv2D(128, 3)
+    wide.build((None, None, None, 128))
+    assert "BatchMatMulV2" not in operations(wide, [8, 32, 32, 128], training=True)
+
+
+def test_exports_hold_the_convolution():
+    layer = FastConv2DTranspose(512, 4, 2, "same")
+    layer.build((None, None, None, 512))
+    inputs = {"x": tf.TensorSpec([1, 1, 1, 512], tf.float32)}
+    frozen = portable.freeze(lambda x: {"y": layer(x)}, inputs).call.get_concrete_function(*inputs.values())
+    functions = [frozen.graph, *(f.graph for f in frozen.graph._functions.values() if hasattr(f, "graph"))]
+    types = {operation.type for graph in functions for operation in graph.get_operations()}
+    assert "MatMul" not in types
+    x = tf.random.stateless_normal([1, 1, 1, 512], (0, 1))
+    np.testing.assert_allclose(portable.freeze(lambda x: {"y": layer(x)}, inputs).call(x)["y"], layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("ours", [pair[0] for pair in PAIRS])
+def test_bfloat16_rounds_once_more_at_most(ours):
+    layer, exact = (ours(512, 4, 2, "same", dtype=policy) for policy in ("mixed_bfloat16", "float32"))
+    x = tf.random.stateless_normal([1, 2, 2, 512], (0, 1))
+    exact.build(x.shape)
+    layer.build(x.shape)
+    layer.set_weights(exact.get_weights())
+    y = layer(x)
+    assert y.dtype == tf.bfloat16
+    assert "MatMul" in operations(layer, x.shape)
+    np.testing.assert_allclose(tf.cast(y, tf.float32), exact(x), atol=0.02 * float(tf.reduce_max(tf.abs(exact(x)))))
+
+
+def test_a_layer_keeps_its_arguments():
+    for ours, _ in PAIRS:
+        layer = ours(3, (4, 5), 2, "same", use_bias=False, name="a")
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+        assert type(again) is ours
+        assert again.get_config() == layer.get_config()
