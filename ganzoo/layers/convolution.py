@@ -66,7 +66,10 @@ def _computed(layer, faster, inputs, training):
     if stride != other or layer.dilation_rate != (1, 1) or layer.data_format != "channels_last":
         return None
     y = faster(inputs, tf.convert_to_tensor(layer.kernel), stride, layer.padding, training)
-    if y is None:
-        return None
+    return None if y is None else finished(layer, y)
+
+
+def finished(layer: keras.layers.Layer, y: tf.Tensor) -> tf.Tensor:
+    """What one of Keras' convolution layers does after the convolution: its bias, then its activation."""
     y = tf.nn.bias_add(y, tf.convert_to_tensor(layer.bias)) if layer.use_bias else y
     return y if layer.activation is None else layer.activation(y)

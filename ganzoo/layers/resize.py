@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ganzoo.layers.convolution import finished
 from ganzoo.layers.resampling import convolved_shape, double_and_convolve
 
 
@@ -23,9 +24,7 @@ class ResizeConv2D(keras.layers.Conv2D):
             raise ValueError("ResizeConv2D has a kernel of 3x3, strides of 1, padding `same` and no groups.")
 
     def call(self, inputs, training=None):
-        y = double_and_convolve(inputs, tf.convert_to_tensor(self.kernel), training)
-        y = tf.nn.bias_add(y, tf.convert_to_tensor(self.bias)) if self.use_bias else y
-        return y if self.activation is None else self.activation(y)
+        return finished(self, double_and_convolve(inputs, tf.convert_to_tensor(self.kernel), training))
 
     def compute_output_shape(self, input_shape):
         return convolved_shape(input_shape, self.filters, "up")

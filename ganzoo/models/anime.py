@@ -168,9 +168,8 @@ def build_discriminator(*, image_size, channels, attributes, ndf, d_blocks, deep
         for block in range(1, d_blocks + 1):
             name, y = f"stage{stage - 1}_block{block}", x
             for place in (1, 2):
-                y = FastConv2D(filters, 3, padding="same", kernel_initializer=_init(init), name=f"{name}_conv{place}")(
-                    y
-                )
+                conv = {"padding": "same", "kernel_initializer": _init(init), "name": f"{name}_conv{place}"}
+                y = FastConv2D(filters, 3, **conv)(y)
                 y = layers.LeakyReLU(0.2, name=f"{name}_lrelu")(y) if place == 1 else y
             x = layers.LeakyReLU(0.2, name=f"{name}_out")(layers.Add(name=f"{name}_sum")([x, y]))
         x = down(x, 2 * filters, deep_kernel if stage > halvings - 3 else 4, f"down{stage}")

@@ -170,7 +170,7 @@ class Synthesis(_Network):
         """(H, W) of the noise map of each layer that runs at this lod."""
         return [(2**level, 2**level) for level in self.levels[: len(self.levels) - lod] for _ in range(2)]
 
-    def call(self, w, lod=0.0, fade=None, noise=None, native=False):
+    def call(self, w, lod=0.0, fade=None, noise=None, native=False, training=None):
         """Images of the size `image_size`, whatever the lod, or of the size that it stands for if `native`.
 
         Args:
@@ -282,7 +282,7 @@ class Discriminator(_Network):
         self.logit.build((None, widths[1]))
         self.built = True
 
-    def call(self, inputs, lod=0.0, fade=None, native=False):
+    def call(self, inputs, lod=0.0, fade=None, native=False, training=None):
         """Arguments as in `Synthesis`: images have the full size, or the size of the lod if `native`."""
         images, labels = inputs if self.classes else (inputs, None)
         whole, fade = _lod(lod, fade, len(self.levels))
@@ -567,7 +567,7 @@ class StyleGAN(LatentGAN):
             average = self.generator.w_avg
             average.assign(self.w_decay * average.value + (1 - self.w_decay) * tf.reduce_mean(w, axis=0))
             styles = self.mixed(w, other, len(shapes), stream)
-            fake = self.generator.synthesis(styles, lod=lod, fade=fade, noise=noise, native=True)
+            fake = self.generator.synthesis(styles, lod=lod, fade=fade, noise=noise, native=True, training=True)
         return fake, tape
 
     def map(self, z, labels, repeats=1):
@@ -590,7 +590,7 @@ class StyleGAN(LatentGAN):
         lod, fade = self.stage()
         images = self.for_d(images)
         inputs = [images, labels] if self.classes else images
-        return self.discriminator(inputs, lod=lod, fade=fade, native=True)
+        return self.discriminator(inputs, lod=lod, fade=fade, native=True, training=True)
 
     def judge_real(self, real, labels):
         """Logits of the reals and, at its interval, R1 from the same forward pass (else 0); R1 is of the reals as they

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,6 +121,29 @@ def test_fewer_products_where_they_pay_and_in_training_alone(monkeypatch):
 def test_what_must_be_saved_is_the_processors(flags, least, monkeypatch):
     monkeypatch.setattr(machine, "processor_flags", lambda: flags)
     assert [winograd.least_saved.__wrapped__(*kind) for kind in sorted(winograd.LEAST_SAVED)] == least
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [
+        "age-cgan",
+        "anime",
+        "biggan",
+        "context-encoder",
+        "cyclegan",
+        "dcgan",
+        "pix2pix",
+        "stylegan-lite",
+        "text-to-image",
+    ],
+)
+def test_a_papers_step_asks_for_fewer_products(paper, monkeypatch):
+    """Its networks are called with `training=True`, without which no convolution would take the form."""
+    asked = []
+    monkeypatch.setattr(winograd, "least_saved", lambda side, stride: asked.append((side, stride)) or np.inf)
+    model = tiny.build(paper)
+    tf.function(model.train_step).get_concrete_function(tiny.batch(model))
+    assert asked
 
 
 def test_a_gpu_keeps_its_own_kernels(monkeypatch):
