@@ -2,7 +2,7 @@
 
 from ganzoo.layers.channelwise import ChannelwiseDense
 from ganzoo.layers.conditional import Attend, Gated, Modulate, OneHot, Part, SumOfPlaces
-from ganzoo.layers.convolution import FastConv2D, FastConv2DTranspose
+from ganzoo.layers.convolution import FastConv2D, FastConv2DTranspose, FastConv3D, FastConv3DTranspose
 from ganzoo.layers.dropout import MaskedDropout, RowUniform
 from ganzoo.layers.equalized import Blur, EqualizedConv2D, EqualizedDense
 from ganzoo.layers.folded import as_convolutions
@@ -30,6 +30,8 @@ __all__ = [
     "EqualizedDense",
     "FastConv2D",
     "FastConv2DTranspose",
+    "FastConv3D",
+    "FastConv3DTranspose",
     "Gated",
     "ImagePool",
     "InstanceNorm",

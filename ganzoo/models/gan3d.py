@@ -36,7 +36,7 @@ from keras import layers
 from ganzoo import losses
 from ganzoo.base import Around, Checks, LatentGAN, around, pixels, rows
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, Zeroed
+from ganzoo.layers import BatchNorm, FastConv3D, FastConv3DTranspose, Zeroed
 from ganzoo.media import shapes3d
 from ganzoo.registry import register
 
@@ -73,7 +73,7 @@ def build_generator(*, grid_size, latent_dim, ngf) -> keras.Model:
     for stage in range(1, stages + 1):
         last = stage == stages
         filters = 1 if last else width >> stage
-        x = layers.Conv3DTranspose(
+        x = FastConv3DTranspose(
             filters, 4, 2, "same", use_bias=False, kernel_initializer=_init(), name=f"up{stage}_conv"
         )(x)
         if not last:
@@ -92,7 +92,7 @@ def build_discriminator(*, grid_size, ndf, bn_first) -> keras.Model:
     x = voxels
     for stage in range(1, _stages(grid_size) + 1):
         width = ndf << (stage - 1)
-        x = layers.Conv3D(width, 4, 2, "same", use_bias=False, kernel_initializer=_init(), name=f"down{stage}_conv")(x)
+        x = FastConv3D(width, 4, 2, "same", use_bias=False, kernel_initializer=_init(), name=f"down{stage}_conv")(x)
         if stage > 1 or bn_first:
             x = _norm(f"down{stage}_norm")(x)
         x = layers.LeakyReLU(0.2, name=f"down{stage}_lrelu")(x)
