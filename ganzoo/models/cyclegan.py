@@ -49,6 +49,7 @@ from ganzoo.layers import (
     BatchNorm,
     DropFirst,
     FastConv2D,
+    FastConv2DTranspose,
     ImagePool,
     InstanceNorm,
     MaskedDropout,
@@ -125,7 +126,7 @@ def build_generator(
         if upsampling == "resize":
             x = ResizeConv2D(width, name=f"up{level}_conv", **options)(x)
         else:
-            x = layers.Conv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
+            x = FastConv2DTranspose(width, 3, 2, name=f"up{level}_conv", **options)(x)
             # Torch's padding 1, output padding 1 drops the first row and column; `same` would drop the last.
             x = DropFirst(name=f"up{level}_crop")(x)
         x = normed(x, f"up{level}")

@@ -37,7 +37,7 @@ from keras import layers
 from ganzoo import losses, penalties
 from ganzoo.base import Checks, LatentGAN
 from ganzoo.errors import GanzooError
-from ganzoo.layers import BatchNorm, Zeroed
+from ganzoo.layers import BatchNorm, FastConv2D, FastConv2DTranspose, Zeroed
 from ganzoo.registry import register
 
 
@@ -72,7 +72,7 @@ def build_generator(*, image_size, channels, latent_dim, ngf) -> keras.Model:
         last = stage == stages
         filters = channels if last else width >> stage
         options = {"kernel_initializer": _init, "bias_constraint": None if last else Zeroed()}
-        x = layers.Conv2DTranspose(filters, 5, 2, padding="same", name=f"up{stage}_conv", **options)(x)
+        x = FastConv2DTranspose(filters, 5, 2, padding="same", name=f"up{stage}_conv", **options)(x)
         if not last:
             x = layers.ReLU(name=f"up{stage}_relu")(BatchNorm(name=f"up{stage}_norm")(x))
     return keras.Model(z, layers.Activation("tanh", name="tanh", dtype="float32")(x), name="generator")
@@ -84,7 +84,7 @@ def build_discriminator(*, image_size, channels, ndf) -> keras.Model:
     x = image
     for stage in range(1, _stages(image_size) + 1):
         filters = ndf << (stage - 1)
-        x = layers.Conv2D(filters, 5, 2, padding="same", kernel_initializer=_init, name=f"down{stage}_conv")(x)
+        x = FastConv2D(filters, 5, 2, padding="same", kernel_initializer=_init, name=f"down{stage}_conv")(x)
         x = layers.LeakyReLU(0.2, name=f"down{stage}_lrelu")(x)
     x = layers.Flatten(name="flat")(x)
     return keras.Model(image, layers.Dense(1, name="score", dtype="float32")(x), name="discriminator")
