@@ -81,8 +81,11 @@ def test_fewer_products_have_the_numbers_and_gradients_of_keras(ours, theirs, da
     size, asked = data.draw(st.tuples(*[st.integers(1, 9)] * axes)), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "least_saved", lambda *kind: asked.append(kind) or -np.inf)
-        patch.setitem(winograd.OUTPUTS, kind, (data.draw(st.sampled_from(winograd.OUTPUTS[kind])),))
-        compare(ours, theirs, (side,) * axes, stride, padding, size, seed, digits=2e-5, training=True)
+        outputs = data.draw(st.sampled_from(winograd.OUTPUTS[kind]))
+        patch.setitem(winograd.OUTPUTS, kind, (outputs,))
+        # Points beyond 0, 1 and -1, which 5 and 6 places need, round more, and so do three axes.
+        digits = 5e-6 if axes == 2 and outputs + -(-side // stride) - 1 <= 4 else 2e-5
+        compare(ours, theirs, (side,) * axes, stride, padding, size, seed, digits, training=True)
     assert asked
 
 
@@ -161,7 +164,11 @@ def test_fewer_products_where_they_pay_and_in_training_alone(monkeypatch):
 
 @pytest.mark.parametrize(
     ("flags", "least"),
-    [({"avx2"}, [50, 50, 50, 70, 100, 70]), ({"avx2", "avx512f"}, [150, 150, 150, 210, 300, 210])],
+    [
+        ({"avx2"}, [50, 50, 50, 70, 100, 70]),
+        ({"avx2", "avx512f"}, [150, 150, 150, 210, 300, 210]),
+        (set(), [50, 50, 50, 70, 100, 70]),
+    ],
 )
 def test_what_must_be_saved_is_the_processors(flags, least, monkeypatch):
     monkeypatch.setattr(machine, "processor_flags", lambda: flags)
